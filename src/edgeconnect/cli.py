@@ -1,0 +1,173 @@
+"""The command line: parse, act, say in one line what went wrong, return an exit code."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from edgeconnect import __version__, run, showcase
+from edgeconnect import config as configuration
+from edgeconnect.config import Config
+from edgeconnect.data import flist, scene_files
+from edgeconnect.predict import plan
+from edgeconnect.storage import write_whole
+from edgeconnect.types import UserError
+
+USER_ERROR, INTERRUPTED = 2, 130
+CONFIG_FILE = "config.yml"
+COMMANDS = ("train", "test", "eval", "run", "flist", "scenes", "demo")
+
+log = logging.getLogger("edgeconnect")
+
+
+def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
+    """Act on the arguments and return the exit code; a door such as train.py names its command."""
+    arguments = [*([command] if command else []), *(sys.argv[1:] if argv is None else argv)]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    parsed = parser(door=command).parse_args(arguments)
+    try:
+        parsed.action(parsed)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except torch.OutOfMemoryError as error:
+        print(f"error: {str(error).splitlines()[0]} Lower BATCH_SIZE or INPUT_SIZE.", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; the checkpoints are those of the last save", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def parser(door: str | None = None) -> argparse.ArgumentParser:
+    """Describe every command; a door shows its own name in the usage."""
+    top = argparse.ArgumentParser(prog="edgeconnect", description="Image inpainting: edges first, colours next.")
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, about: str) -> argparse.ArgumentParser:
+        prog = Path(sys.argv[0]).name if door == name else None
+        return commands.add_parser(name, prog=prog, help=about, description=about)
+
+    add_run_options(add("train", "Train a stage, or go on where it stands."), train)
+    add_test_options(add("test", "Complete pictures with the trained generators."), test)
+    add_run_options(add("eval", "Measure a stage on VAL_FLIST."), evaluate)
+    add_test_options(add("run", "Do what MODE in config.yml says: train, test or eval."), by_mode)
+    add_flist_options(add("flist", "List the pictures below a folder."))
+    add_scene_options(add("scenes", "Write built-in scenes, and masks for them, as PNG."))
+    add_demo_options(add("demo", "Train on built-in scenes and compare with classical inpainting."))
+    return top
+
+
+def add_run_options(sub: argparse.ArgumentParser, action: object) -> None:
+    """Add what every run takes."""
+    sub.add_argument("--checkpoints", "--path", default="checkpoints", type=Path, help="the run's folder")
+    sub.add_argument("--model", help="1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; all trains 1, 2 and 3")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the configuration")
+    sub.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+    sub.set_defaults(action=action)
+
+
+def add_test_options(sub: argparse.ArgumentParser, action: object) -> None:
+    """Add what completing pictures takes."""
+    add_run_options(sub, action)
+    sub.add_argument("--input", help="picture, folder or list; default TEST_FLIST")
+    sub.add_argument("--mask", help="mask (white = missing), folder or list; one for all, or one of each stem")
+    sub.add_argument("--edge", help="edge maps to go by, likewise; default Canny's, or TEST_EDGE_FLIST with EDGE 2")
+    sub.add_argument("--output", help="folder, or a .png for one picture; default <checkpoints>/results")
+    sub.add_argument("--raw-edges", action="store_true", help="paint along G1's output alone, as published")
+    sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as published")
+    sub.add_argument("--no-ema", action="store_true", help="use the last weights, not their moving average")
+
+
+def load_config(arguments: argparse.Namespace, mode: str) -> Config:
+    """Read config.yml of the run's folder, putting the example there first where there is none."""
+    path: Path = arguments.checkpoints / CONFIG_FILE
+    if mode != "train" and not arguments.checkpoints.is_dir():
+        raise UserError(f"--checkpoints: the folder {arguments.checkpoints} does not exist")
+    if not path.is_file() and not arguments.dry_run:
+        write_whole(path, configuration.example().encode())
+        log.info("%s was not there: copied from the example; edit it, or use --set KEY=VALUE", path)
+    overrides = [(f"--set {text}", text) for text in arguments.set]
+    if arguments.model or mode == "test":
+        overrides.append((f"--model {arguments.model}", f"MODEL={arguments.model or 'edge_inpaint'}"))
+    loaded = configuration.load(path if path.is_file() else None, overrides)
+    for note in loaded.notes:
+        log.warning("%s", note)
+    return loaded.config
+
+
+def shown(arguments: argparse.Namespace, config: Config) -> bool:
+    """Print the configuration where --dry-run asks for it."""
+    if arguments.dry_run:
+        print(configuration.dump(config), end="")
+    return bool(arguments.dry_run)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train."""
+    config = load_config(arguments, "train")
+    if not shown(arguments, config):
+        run.train(config, arguments.checkpoints)
+
+
+def test(arguments: argparse.Namespace) -> None:
+    """Complete pictures."""
+    config = load_config(arguments, "test")
+    if shown(arguments, config):
+        return
+    external = config.data.test_edge_flist if config.data.edge == "external" else ""
+    output = arguments.output or str(arguments.checkpoints / "results")
+    jobs = plan(
+        arguments.input or config.data.test_flist,
+        arguments.mask or config.data.test_mask_flist,
+        arguments.edge or external,
+        output,
+    )
+    run.complete(config, arguments.checkpoints, jobs, arguments.raw_edges, arguments.resize_mask, not arguments.no_ema)
+    log.info("%d written to %s", len(jobs), output)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Measure a stage."""
+    config = load_config(arguments, "eval")
+    if not shown(arguments, config):
+        print(json.dumps(run.measure(config, arguments.checkpoints), indent=1))
+
+
+def by_mode(arguments: argparse.Namespace) -> None:
+    """Do what MODE says."""
+    mode = load_config(arguments, "train").run.mode
+    {"train": train, "test": test, "eval": evaluate}[mode](arguments)
+
+
+def add_flist_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `flist`."""
+    sub.add_argument("--path", required=True, type=Path, help="folder, searched with its subfolders")
+    sub.add_argument("--output", required=True, type=Path, help="the list; with --split, NAME_train, NAME_val, ...")
+    sub.add_argument("--split", nargs="+", type=float, metavar="SHARE", help="such as 0.9 0.05 0.05: train val test")
+    sub.add_argument("--seed", type=int, default=0, help="of the split")
+    sub.add_argument("--relative", action="store_true", help="write paths relative to the list")
+    sub.set_defaults(action=lambda a: flist.write_lists(a.path, a.output, a.split, a.seed, a.relative))
+
+
+def add_scene_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `scenes`."""
+    sub.add_argument("--output", required=True, type=Path, help="folder; gets images/ and, with --masks, masks/")
+    sub.add_argument("--count", type=int, default=16)
+    sub.add_argument("--first", type=int, default=0, help="number of the first scene")
+    sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
+    sub.add_argument("--masks", metavar="FROM-TO", help="also write stroke masks of such hole ratios, as 0.2-0.4")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.set_defaults(action=lambda a: scene_files.write_scenes(a.output, a.first, a.count, a.size, a.masks, a.seed))
+
+
+def add_demo_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `demo`."""
+    sub.add_argument("--checkpoints", default="checkpoints/demo", type=Path, help="the run's folder")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the preset")
+    sub.set_defaults(action=lambda a: showcase.demonstrate(a.checkpoints, a.set))

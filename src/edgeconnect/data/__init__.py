@@ -1,0 +1,1 @@
+"""Pictures, masks and edges: from files or built-in scenes to batches."""

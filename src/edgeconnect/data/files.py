@@ -1,0 +1,188 @@
+"""File lists, and pictures and masks decoded to plain 8-bit arrays."""
+
+import codecs
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from edgeconnect.types import UserError
+
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+NAMED = 5  # names that an error lists before it counts the rest
+
+
+def is_image(path: Path) -> bool:
+    """Tell by the suffix, in any case; hidden files (`._a.jpg`) are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def list_images(source: str, key: str) -> list[Path]:
+    """Return the pictures that a folder (with its subfolders), a list file or one picture names.
+
+    A folder's pictures come sorted by path, a list's in its own order. `key` names the setting in the UserError
+    raised where nothing is found.
+    """
+    path = Path(source).expanduser()
+    if not source:
+        raise UserError(f"{key} is empty; give a list file, a folder or a picture")
+    if path.is_dir():
+        found = sorted(walk_images(path))
+        if not found:
+            raise UserError(f"{key}: {source} holds no picture (suffixes: {' '.join(SUFFIXES)})")
+        return found
+    if not path.is_file():
+        raise UserError(f"{key}: {source} does not exist, neither beside the configuration nor from {Path.cwd()}")
+    return [path] if is_image(path) else read_list(path, key)
+
+
+def walk_images(folder: Path) -> Iterable[Path]:
+    """Yield the pictures below a folder, hidden folders left out."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (path for path in map(Path(place).joinpath, names) if is_image(path))
+
+
+def read_list(path: Path, key: str) -> list[Path]:
+    """Read a list file: one path a line, any characters but the line's end, blank lines left out.
+
+    Relative paths count from the list's folder where the first of them exists there, else from the working directory.
+    """
+    try:
+        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be read ({error.strerror})") from error
+    if b"\0" in data:
+        raise UserError(f"{key}: {path} is no list of paths; pictures are known by their suffix ({' '.join(SUFFIXES)})")
+    lines = (os.fsdecode(line).strip() for line in data.split(b"\n"))
+    entries = [Path(line).expanduser() for line in lines if line]
+    if not entries:
+        raise UserError(f"{key}: {path} lists no picture; write one path a line (scripts/flist.py makes such lists)")
+    relative = next((entry for entry in entries if not entry.is_absolute()), None)
+    base = path.parent if relative and (path.parent / relative).exists() else Path()
+    return [base / entry for entry in entries]
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture to (H, W, 3) RGB, upright as its EXIF orientation says.
+
+    Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises UserError naming the file.
+    """
+    return np.ascontiguousarray(np.array(_opened(path).convert("RGB"), dtype=np.uint8))
+
+
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
+    picture = _opened(path)
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
+    return np.ascontiguousarray(np.array(picture.convert("L"), dtype=np.uint8))
+
+
+def _opened(path: Path) -> Image.Image:
+    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: does not exist; correct the list that names it") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make the codecs raise whatever they meet
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read as a picture ({reason}); repair it or take it off the list") from error
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    """Scale 16-bit integers and floats, in [0, 1] or [0, 255], to 8-bit gray."""
+    samples = np.asarray(picture).astype(np.float64)
+    if not np.isfinite(samples).all():
+        raise ValueError("it holds values that are not finite")
+    if picture.mode == "F":
+        scale = 255.0 if samples.max() <= 1 else 1.0
+    else:
+        scale = 255 / 65535 if picture.mode.startswith("I;16") or samples.max() > 255 else 1.0
+    return Image.fromarray((samples * scale).round().clip(0, 255).astype(np.uint8))
+
+
+def read_mask(path: Path, threshold: int) -> NDArray[np.uint8]:
+    """Decode a mask to (H, W) gray, still to be resized and binarized.
+
+    Raises UserError for a mask that has marks, all of them too dark to count.
+    """
+    gray = read_gray(path)
+    if 0 < gray.max() <= threshold:
+        raise UserError(
+            f"{path}: no pixel of this mask exceeds MASK_THRESHOLD {threshold}, the brightest is {gray.max()}; "
+            "mark holes with 255, or set MASK_THRESHOLD to less"
+        )
+    return gray
+
+
+def fit(image: NDArray[np.uint8], side: int, crop: bool = True) -> NDArray[np.uint8]:
+    """Centre-crop to a square, then resize to (side, side) with Pillow's bilinear filter; 0 leaves it as it is."""
+    if not side:
+        return image
+    height, width = image.shape[:2]
+    if crop and height != width:
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        image = image[top : top + short, left : left + short]
+    return resize(image, side, side)
+
+
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize (H, W) or (H, W, 3) with Pillow's bilinear filter, antialiased."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> list[Path]:
+    """Return, for each picture, the file of the same stem; with `shared`, a single file serves them all.
+
+    Where stems repeat, the folders above them tell them apart. Raises UserError listing what has no partner.
+    """
+    if shared and len(others) == 1:
+        return list(others) * len(images)
+    depth = telling_depth(images)
+    partners = {_tail(other, depth): other for other in others}
+    if len(partners) < len(others):
+        doubles = [name for name, n in Counter(_tail(other, depth) for other in others).items() if n > 1]
+        raise UserError(f"{what}s: several files are called {named(doubles)}; keep one of each")
+    keys = [_tail(image, depth) for image in images]
+    alone = [str(image) for image, key in zip(images, keys, strict=True) if key not in partners]
+    if alone:
+        raise UserError(
+            f"no {what} of the same name for {named(alone)}; give one for each, or one file for all"
+        )
+    surplus = [str(other) for key, other in partners.items() if key not in set(keys)]
+    if surplus and len(images) > 1:
+        raise UserError(f"no picture of the same name for the {what} {named(surplus)}; remove it, or add the picture")
+    return [partners[key] for key in keys]
+
+
+def _tail(path: Path, depth: int) -> str:
+    return "/".join([*path.parts[-depth:-1], path.stem])
+
+
+def telling_depth(paths: Sequence[Path]) -> int:
+    """Return how many trailing parts of the paths it takes to tell them apart."""
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        if len({_tail(path, depth) for path in paths}) == len(set(paths)):
+            return depth
+    doubles = [name for name, n in Counter(_tail(path, depth) for path in paths).items() if n > 1]
+    raise UserError(f"several pictures are called {named(doubles)}; rename or remove one of each")
+
+
+def named(names: Sequence[str]) -> str:
+    """List a few names and count the rest."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

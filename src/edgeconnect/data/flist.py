@@ -1,0 +1,53 @@
+"""Write file lists."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgeconnect.data.files import SUFFIXES, walk_images
+from edgeconnect.storage import write_whole
+from edgeconnect.types import UserError
+
+SPLITS = ("train", "val", "test")
+
+log = logging.getLogger(__name__)
+
+
+def write_lists(folder: Path, output: Path, shares: Sequence[float] | None, seed: int, relative: bool) -> list[Path]:
+    """List the pictures below a folder, sorted; with `shares` (train, val[, test]) split them at random by `seed`.
+
+    Returns the lists written. Raises UserError where there is no picture or the shares make no sense.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--path: the folder {folder} does not exist")
+    paths = sorted(path.absolute() for path in walk_images(folder))
+    if not paths:
+        raise UserError(f"--path: {folder} holds no picture (suffixes: {' '.join(SUFFIXES)})")
+    log.info("%d pictures in %s", len(paths), folder)
+    if not shares:
+        return [_write(output, paths, relative)]
+    if len(shares) not in (2, 3) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise UserError(f"--split: {' '.join(map(str, shares))} are no two or three shares that sum to 1")
+    order = np.random.default_rng(seed).permutation(len(paths))
+    ends = np.round(np.cumsum(shares) * len(paths)).astype(int)
+    parts = np.split(order, ends[:-1])
+    lists = []
+    for name, part in zip(SPLITS, parts, strict=False):
+        if not len(part):
+            raise UserError(f"--split: no picture is left for {name} of {len(paths)}; give it a larger share")
+        target = output.with_name(f"{output.stem}_{name}{output.suffix}")
+        lists.append(_write(target, [paths[i] for i in sorted(part)], relative))
+    return lists
+
+
+def _write(output: Path, paths: Sequence[Path], relative: bool) -> Path:
+    names = [os.path.relpath(path, output.absolute().parent) if relative else str(path) for path in paths]
+    broken = next((name for name in names if "\n" in name or "\r" in name), None)
+    if broken is not None:
+        raise UserError(f"{broken!r}: a list cannot name a file with a line break in its name; rename it")
+    write_whole(output, os.fsencode("\n".join(names) + "\n"))
+    log.info("%d pictures listed in %s", len(names), output)
+    return output

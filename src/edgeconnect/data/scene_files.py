@@ -1,0 +1,34 @@
+"""Write built-in scenes, and masks for them, as PNG."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgeconnect import parse
+from edgeconnect.data.masks import strokes
+from edgeconnect.data.scenes import render
+from edgeconnect.sheets import png_bytes
+from edgeconnect.storage import write_whole
+from edgeconnect.types import UserError
+
+log = logging.getLogger(__name__)
+
+
+def write_scenes(folder: Path, first: int, count: int, size: Sequence[int], ratio: str | None, seed: int) -> None:
+    """Write `images/scene_000000.png` ... and, with a hole ratio such as `0.2-0.4`, `masks/` of the same names."""
+    if count < 1 or first < 0 or seed < 0 or len(size) > 2 or min(size) < 16:
+        raise UserError("scenes: --count is at least 1, --first and --seed are at least 0, --size is 16 or more")
+    height, width = size[0], size[-1]
+    try:
+        span = parse.span(ratio) if ratio else None
+    except ValueError as error:
+        raise UserError(f"--masks: {ratio!r} {error}") from None
+    for index in range(first, first + count):
+        name = f"scene_{index:06d}.png"
+        write_whole(folder / "images" / name, png_bytes(render(index, height, width, seed)))
+        if span:
+            mask = strokes(height, width, np.random.default_rng((seed, index)), span)
+            write_whole(folder / "masks" / name, png_bytes(mask.astype(np.uint8) * 255))
+    log.info("%d scenes written to %s", count, folder)

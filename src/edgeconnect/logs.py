@@ -1,0 +1,121 @@
+"""What a run leaves to read: CSV, TensorBoard, sample sheets, a progress bar."""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Never
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from edgeconnect.sheets import png_bytes
+from edgeconnect.storage import write_whole
+from edgeconnect.types import UserError
+
+QUIET_REFRESH = 30.0  # seconds between lines of progress where nobody watches a terminal
+
+
+class CsvLog:
+    """Rows of scalars under a header; rows that a resumed run is about to write again are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        self.columns = self._continue(step)
+
+    def _continue(self, step: int) -> list[str]:
+        """Keep the rows up to `step`; a log of an earlier run, where this one starts at 0, is put aside."""
+        if not self.path.is_file():
+            return []
+        if step == 0:
+            self.path.rename(free_name(self.path))
+            return []
+        rows = list(csv.reader(self.path.read_text("utf-8").splitlines()))
+        if not rows or "iteration" not in rows[0]:
+            self.path.rename(free_name(self.path))
+            return []
+        header, column = rows[0], rows[0].index("iteration")
+        kept = [row for row in rows[1:] if len(row) == len(header) and int(row[column]) <= step]
+        write_whole(self.path, _csv([header, *kept]).encode())
+        return header
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Append one row, the header first where the file is new."""
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                if not self.columns:
+                    self.columns = list(row)
+                    file.write(_csv([self.columns]))
+                file.write(_csv([[_plain(row.get(name, "")) for name in self.columns]]))
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+def _csv(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _plain(value: float | str) -> str:
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def free_name(path: Path) -> Path:
+    """Return `name.old-1.csv`, or the first number not taken."""
+    number = 1
+    while (free := path.with_suffix(f".old-{number}{path.suffix}")).exists():
+        number += 1
+    return free
+
+
+class RunLog:
+    """The logs of one stage: `log_<stage>.csv`, `tensorboard/<stage>`, `samples/<stage>/`."""
+
+    def __init__(self, folder: Path, stage: str, step: int) -> None:
+        self.folder, self.stage = folder, stage
+        self.training = CsvLog(folder / f"log_{stage}.csv", step)
+        self.validation = CsvLog(folder / f"log_{stage}_val.csv", step)
+        self.board = SummaryWriter(str(folder / "tensorboard" / stage), purge_step=step or None)
+
+    def train(self, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
+        """Record the scalars of a training step."""
+        self._record(self.training, "train", epoch, step, scalars)
+
+    def validate(self, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
+        """Record the means over the validation set."""
+        self._record(self.validation, "val", epoch, step, scalars)
+
+    def _record(self, log: CsvLog, group: str, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
+        log.write({"epoch": epoch, "iteration": step, **scalars})
+        for name, value in scalars.items():
+            self.board.add_scalar(f"{group}/{name}", value, step)
+
+    def sample(self, step: int, sheet: NDArray[np.uint8]) -> Path:
+        """Write a sheet of completions, (H, W, 3), as PNG and to TensorBoard."""
+        path = self.folder / "samples" / self.stage / f"{step:07d}.png"
+        write_whole(path, png_bytes(sheet))
+        self.board.add_image("samples", sheet, step, dataformats="HWC")
+        return path
+
+    def close(self) -> None:
+        """Flush what is buffered."""
+        self.board.close()
+
+
+def read_scalars(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+    """Bring scalars to the processor in one transfer."""
+    values = torch.stack([value.detach().float() for value in scalars.values()]).tolist() if scalars else []
+    return dict(zip(scalars, values, strict=True))
+
+
+def progress(total: int, done: int, label: str, unit: str) -> "tqdm[Never]":
+    """Show rate and time left; where nobody watches a terminal, a line every half minute."""
+    watched = sys.stderr.isatty()
+    pause = 0.1 if watched else QUIET_REFRESH
+    return tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=watched, mininterval=pause)

@@ -1,0 +1,63 @@
+"""The terms of the objective, as pure functions (arXiv:1901.00212, eq. 2 to 8)."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def adversarial_loss(scores: Tensor, real: bool, kind: str) -> Tensor:
+    """Ask patch scores (logits) to say real or fake; `kind` is nsgan, lsgan or hinge (eq. 2).
+
+    For hinge this is the discriminator's side; the generator's is `-scores.mean()`, see `generator_loss`.
+    """
+    scores = scores.float()
+    target = torch.full_like(scores, float(real))
+    if kind == "nsgan":
+        return F.binary_cross_entropy_with_logits(scores, target)
+    if kind == "lsgan":
+        return F.mse_loss(torch.sigmoid(scores), target)
+    return F.relu(1 - scores if real else 1 + scores).mean()
+
+
+def discriminator_loss(real: Tensor, fake: Tensor, kind: str) -> Tensor:
+    """Average the errors on real and on (detached) fake patches."""
+    return (adversarial_loss(real, True, kind) + adversarial_loss(fake, False, kind)) / 2
+
+
+def generator_loss(fake: Tensor, kind: str) -> Tensor:
+    """Reward patches that the discriminator takes for real."""
+    return -fake.float().mean() if kind == "hinge" else adversarial_loss(fake, True, kind)
+
+
+def feature_distance(fake: Iterable[Tensor], real: Iterable[Tensor]) -> Tensor:
+    """Sum the mean absolute differences of pairs of feature maps (eq. 3 and 5); `real` gets no gradient."""
+    return sum_of(F.l1_loss(f.float(), r.detach().float()) for f, r in zip(fake, real, strict=True))
+
+
+def gram(features: Tensor) -> Tensor:
+    """Correlate channels: (B, C, H, W) to (B, C, C), divided by C*H*W; float32 whatever the autocast (eq. 6)."""
+    b, c, h, w = features.shape
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().reshape(b, c, h * w)
+        return flat @ flat.transpose(1, 2) / (c * h * w)
+
+
+def style_distance(fake: Iterable[Tensor], real: Iterable[Tensor]) -> Tensor:
+    """Sum the mean absolute differences of Gram matrices (eq. 6); `real` gets no gradient."""
+    return sum_of(F.l1_loss(gram(f), gram(r.detach())) for f, r in zip(fake, real, strict=True))
+
+
+def hole_l1(fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference over the whole picture divided by the batch's hole ratio.
+
+    A batch without a hole is divided by 1, where the published code divides by zero.
+    """
+    ratio = mask.mean()
+    return F.l1_loss(fake.float(), real) / torch.where(ratio > 0, ratio, torch.ones_like(ratio))
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """Add one or more 0-dimensional tensors."""
+    return torch.stack(list(terms)).sum()

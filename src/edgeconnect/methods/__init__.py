@@ -1,0 +1,22 @@
+"""One file per published method; the registry names what can be trained."""
+
+from collections.abc import Callable
+
+from edgeconnect.config import Config
+from edgeconnect.methods.edgeconnect import Edge, EdgeInpaint, Inpaint, Joint
+from edgeconnect.types import Method, Prepare
+
+METHODS: dict[str, Callable[[Config, Prepare], Method]] = {
+    "edge": Edge,
+    "inpaint": Inpaint,
+    "edge_inpaint": EdgeInpaint,
+    "joint": Joint,
+}
+
+
+def build(stage: str, config: Config, prepare: Prepare, raw_edges: bool = False) -> Method:
+    """Build a method; `raw_edges` makes two-step ones paint along G1's output without the known edges."""
+    method = METHODS[stage](config, prepare)
+    if isinstance(method, EdgeInpaint | Joint):
+        method.raw_edges = raw_edges
+    return method

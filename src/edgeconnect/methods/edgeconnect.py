@@ -1,0 +1,249 @@
+"""EdgeConnect (Nazeri et al. 2019, arXiv:1901.00212): edges first, colours next, in four stages.
+
+edge          G1 and D1 on true gray pictures and edges
+inpaint       G2 and D2 along true edges
+edge_inpaint  G2 and D2 along the edges of a frozen G1, composited with the known ones
+joint         both at once: the completion loss reaches G1, too
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgeconnect import losses
+from edgeconnect.config import Config, OptimizerConfig
+from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
+from edgeconnect.networks import Discriminator, Generator
+from edgeconnect.types import Batch, Completion, Prepare, Scalars, Update, composite
+from edgeconnect.vgg import CONTENT, STYLE, load_vgg
+
+
+class Objective(NamedTuple):
+    """The two players' losses of one batch, the fake they are about, and what to log."""
+
+    discriminator: Tensor
+    generator: Tensor
+    fake: Tensor
+    scalars: Scalars
+
+    def losses(self) -> dict[str, Tensor]:
+        """Name the losses by the optimiser that they belong to."""
+        return {"discriminator": self.discriminator, "generator": self.generator}
+
+
+class Edge:
+    """Stage 1: G1 draws the edges of the hole, D1 judges them beside the gray picture (section 3.1)."""
+
+    def __init__(self, config: Config, prepare: Prepare) -> None:
+        size = config.networks
+        self.config = config
+        self.generator = prepare(Generator(3, 1, size.base_channels, size.residual_blocks, spectral=True))
+        self.discriminator = prepare(Discriminator(2, size.base_channels))
+        self.networks = {"edge_generator": self.generator, "edge_discriminator": self.discriminator}
+        self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
+
+    def generate(self, batch: Batch) -> Tensor:
+        """Draw edges everywhere, (B, 1, H, W), from what is known."""
+        known = 1 - batch.mask
+        gray = batch.gray * known + batch.mask
+        logits = self.generator(torch.cat([gray, batch.edge * known, batch.mask], dim=1))
+        return torch.sigmoid(logits.float())
+
+    def objective(self, batch: Batch) -> Objective:
+        """Adversarial and feature-matching loss (eq. 1 to 4)."""
+        weights, fake = self.config.losses, self.generate(batch)
+        real_maps = self.discriminator(torch.cat([batch.gray, batch.edge], dim=1))
+        fake_maps = self.discriminator(torch.cat([batch.gray, fake.detach()], dim=1))
+        d1 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
+        judged = self.discriminator(torch.cat([batch.gray, fake], dim=1))
+        g1 = losses.generator_loss(judged[-1], weights.gan_loss)
+        fm = weights.fm_loss_weight * losses.feature_distance(judged, real_maps)
+        return Objective(d1, g1 + fm, fake, detached({"l_d1": d1, "l_g1": g1, "l_fm": fm}))
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Train both networks on one batch."""
+        objective = self.objective(batch)
+        update(objective.losses())
+        return objective.scalars | self.accuracy(batch, objective.fake)
+
+    def complete(self, batch: Batch) -> Completion:
+        """Draw the edges of the hole and keep the known ones."""
+        raw = self.generate(batch)
+        merged = composite(batch.edge, raw, batch.mask)
+        return Completion(merged, raw, merged)
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+        """Precision and recall of the hole's edges."""
+        return self.accuracy(batch, completion.edge)
+
+    def accuracy(self, batch: Batch, edge: Tensor) -> Scalars:
+        """Precision and recall under the published columns' names."""
+        threshold = self.config.log.edge_threshold
+        precision, recall = edge_precision_recall(batch.edge, edge.detach(), batch.mask, threshold)
+        return {"precision": precision, "recall": recall}
+
+
+class Inpaint:
+    """Stage 2: G2 paints along edges, D2 judges the picture, VGG-19 its content and style (section 3.2)."""
+
+    def __init__(self, config: Config, prepare: Prepare) -> None:
+        size = config.networks
+        self.config, self.prepare = config, prepare
+        self.generator = prepare(Generator(4, 3, size.base_channels, size.residual_blocks))
+        self.discriminator = prepare(Discriminator(3, size.base_channels))
+        self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}
+        self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
+
+    @cached_property
+    def vgg(self) -> nn.Module:
+        """The feature network, loaded by the first loss that asks for it: completing needs none."""
+        return self.prepare(load_vgg(self.config.losses.vgg_weights))
+
+    def generate(self, batch: Batch, edge: Tensor) -> Tensor:
+        """Paint (B, 3, H, W) everywhere along the given edges."""
+        image = batch.image * (1 - batch.mask) + batch.mask
+        painted = self.generator(torch.cat([image, edge], dim=1))
+        return (torch.tanh(painted.float()) + 1) / 2
+
+    def objective(self, batch: Batch, edge: Tensor) -> Objective:
+        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8)."""
+        weights, fake = self.config.losses, self.generate(batch, edge)
+        real_maps, fake_maps = self.discriminator(batch.image), self.discriminator(fake.detach())
+        d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
+        g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(self.discriminator(fake)[-1], weights.gan_loss)
+        l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.mask)
+        content, style = self.perceptual(batch, fake)
+        scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
+        return Objective(d2, g2 + l1 + content + style, fake, scalars)
+
+    def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
+        weights, zero = self.config.losses, fake.new_zeros(())
+        content = style = zero
+        if weights.content_loss_weight:
+            distance = losses.feature_distance(*self.features(fake, batch.image, CONTENT))
+            content = weights.content_loss_weight * distance
+        if weights.style_loss_weight:
+            holes = fake * batch.mask, batch.image * batch.mask
+            style = weights.style_loss_weight * losses.style_distance(*self.features(*holes, STYLE))
+        return content, style
+
+    def features(self, fake: Tensor, real: Tensor, layers: dict[str, int]) -> tuple[Iterable[Tensor], Iterable[Tensor]]:
+        """VGG features of both pictures; the graph is built for the fake only."""
+        with torch.no_grad():
+            wanted = self.vgg(real, layers)
+        return self.vgg(fake, layers).values(), wanted.values()
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Train both networks on one batch along its true edges."""
+        return self.step_along(batch, batch.edge, update)
+
+    def step_along(self, batch: Batch, edge: Tensor, update: Update) -> Scalars:
+        """Train both networks on one batch along the given edges."""
+        objective = self.objective(batch, edge)
+        update(objective.losses())
+        return objective.scalars | self.fidelity(batch, objective.fake)
+
+    def complete(self, batch: Batch) -> Completion:
+        """Paint the hole along the batch's own edges."""
+        return self.complete_along(batch, batch.edge)
+
+    def complete_along(self, batch: Batch, edge: Tensor) -> Completion:
+        """Paint the hole along the given edges."""
+        raw = self.generate(batch, edge)
+        return Completion(composite(batch.image, raw, batch.mask), raw, edge)
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+        """PSNR and relative MAE of the composite."""
+        return self.fidelity(batch, completion.merged)
+
+    def fidelity(self, batch: Batch, filled: Tensor) -> Scalars:
+        """PSNR and relative MAE under the published columns' names."""
+        merged = composite(batch.image, filled.detach(), batch.mask)
+        return {"psnr": psnr_8bit(batch.image, merged), "mae": relative_mae(batch.image, merged)}
+
+
+class EdgeInpaint:
+    """Stage 3: `Inpaint` along the edges of a frozen G1."""
+
+    def __init__(self, config: Config, prepare: Prepare) -> None:
+        self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
+        self.raw_edges = False
+        self.edge.generator.requires_grad_(False)
+        self.networks = {"edge_generator": self.edge.generator} | self.inpaint.networks
+        self.optimizers = self.inpaint.optimizers
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Train G2 and D2 on one batch along composited edges."""
+        with torch.no_grad():
+            edge = self.edge.complete(batch).merged
+        return self.inpaint.step_along(batch, edge, update)
+
+    def complete(self, batch: Batch) -> Completion:
+        """Draw the edges of the hole, then paint along them."""
+        return complete_in_two(self.edge, self.inpaint, batch, self.raw_edges)
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+        """PSNR and relative MAE of the composite."""
+        return self.inpaint.evaluate(batch, completion)
+
+
+class Joint:
+    """Stage 4: `Edge` and `Inpaint` at once, without detaching; per role, their losses are summed."""
+
+    def __init__(self, config: Config, prepare: Prepare) -> None:
+        self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
+        self.raw_edges = False
+        self.networks = self.edge.networks | self.inpaint.networks
+        self.optimizers = adam_pair(
+            [self.edge.generator, self.inpaint.generator],
+            [self.edge.discriminator, self.inpaint.discriminator],
+            config.optim,
+        )
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Train all four networks on one batch."""
+        first = self.edge.objective(batch)
+        second = self.inpaint.objective(batch, composite(batch.edge, first.fake, batch.mask))
+        update({role: loss + second.losses()[role] for role, loss in first.losses().items()})
+        drawn, painted = self.edge.accuracy(batch, first.fake), self.inpaint.fidelity(batch, second.fake)
+        return first.scalars | short(drawn) | second.scalars | painted
+
+    def complete(self, batch: Batch) -> Completion:
+        """Draw the edges of the hole, then paint along them."""
+        return complete_in_two(self.edge, self.inpaint, batch, self.raw_edges)
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+        """Precision and recall of the edges, PSNR and relative MAE of the composite."""
+        return short(self.edge.evaluate(batch, completion)) | self.inpaint.evaluate(batch, completion)
+
+
+def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
+    """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
+    drawn = edge.complete(batch)
+    return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
+
+
+def short(accuracy: Scalars) -> Scalars:
+    """Name precision and recall as the published joint log does."""
+    return {"pre": accuracy["precision"], "rec": accuracy["recall"]}
+
+
+def detached(scalars: Scalars) -> Scalars:
+    """Cut scalars off the graph; they stay on the device."""
+    return {name: value.detach() for name, value in scalars.items()}
+
+
+def adam_pair(
+    generators: Iterable[nn.Module], discriminators: Iterable[nn.Module], config: OptimizerConfig
+) -> dict[str, torch.optim.Optimizer]:
+    """One Adam for the generators at LR, one for the discriminators at LR * D2G_LR (section 4.2)."""
+
+    def adam(networks: Iterable[nn.Module], lr: float) -> torch.optim.Optimizer:
+        parameters = [parameter for network in networks for parameter in network.parameters()]
+        return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2))
+
+    return {"generator": adam(generators, config.lr), "discriminator": adam(discriminators, config.lr * config.d2g_lr)}

@@ -1,0 +1,122 @@
+"""Generators and discriminator of EdgeConnect (arXiv:1901.00212, section 3 and appendix A).
+
+Layer positions give the published state-dict names (`encoder.1`, `middle.0.conv_block.1`, ...).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+STRIDE = 4  # the generators halve the picture twice
+SMALLEST = 12  # a dilated 3x3 kernel needs 3 features a side at quarter size
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """Add two 3x3 convolutions, the first dilated, to the input; no activation after the sum."""
+
+    def __init__(self, channels: int, dilation: int, spectral: bool) -> None:
+        super().__init__()
+        norm = spectral_norm if spectral else _plain
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(dilation),
+            norm(nn.Conv2d(channels, channels, 3, dilation=dilation, bias=not spectral)),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            norm(nn.Conv2d(channels, channels, 3, bias=not spectral)),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        residual: Tensor = self.conv_block(x)
+        return x + residual
+
+
+class Generator(nn.Module):
+    """Encode to a quarter of the size, pass dilated residual blocks, decode.
+
+    Takes (B, in_channels, H, W) of any height and width, returns (B, out_channels, H, W) before the last
+    activation. 64 channels and 8 blocks are the published network.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, base: int = 64, blocks: int = 8, spectral: bool = False
+    ) -> None:
+        super().__init__()
+        norm = spectral_norm if spectral else _plain
+        self.encoder = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            norm(nn.Conv2d(in_channels, base, 7)),
+            nn.InstanceNorm2d(base),
+            nn.ReLU(inplace=True),
+            norm(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1)),
+            nn.InstanceNorm2d(2 * base),
+            nn.ReLU(inplace=True),
+            norm(nn.Conv2d(2 * base, 4 * base, 4, stride=2, padding=1)),
+            nn.InstanceNorm2d(4 * base),
+            nn.ReLU(inplace=True),
+        )
+        self.middle = nn.Sequential(*(ResidualBlock(4 * base, 2, spectral) for _ in range(blocks)))
+        self.decoder = nn.Sequential(
+            norm(nn.ConvTranspose2d(4 * base, 2 * base, 4, stride=2, padding=1)),
+            nn.InstanceNorm2d(2 * base),
+            nn.ReLU(inplace=True),
+            norm(nn.ConvTranspose2d(2 * base, base, 4, stride=2, padding=1)),
+            nn.InstanceNorm2d(base),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(base, out_channels, 7),
+        )
+        initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad to what two halvings need, generate, crop back."""
+        height, width = x.shape[-2:]
+        right, bottom = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (width, height))
+        if right or bottom:
+            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
+        y: Tensor = self.decoder(self.middle(self.encoder(x)))
+        return y[..., :height, :width]
+
+
+class Discriminator(nn.Module):
+    """Score overlapping 70x70 patches (PatchGAN); returns the five feature maps, the last being the scores.
+
+    Takes (B, in_channels, H, W) with sides of 32 or more. The scores are logits: the loss applies the sigmoid,
+    so that autocast may not (a difference from the published code without effect on the numbers).
+    """
+
+    def __init__(self, in_channels: int, base: int = 64) -> None:
+        super().__init__()
+
+        def conv(channels: int, filters: int, stride: int) -> nn.Module:
+            return spectral_norm(nn.Conv2d(channels, filters, 4, stride, padding=1, bias=False))
+
+        self.conv1 = nn.Sequential(conv(in_channels, base, 2), nn.LeakyReLU(0.2, inplace=True))
+        self.conv2 = nn.Sequential(conv(base, 2 * base, 2), nn.LeakyReLU(0.2, inplace=True))
+        self.conv3 = nn.Sequential(conv(2 * base, 4 * base, 2), nn.LeakyReLU(0.2, inplace=True))
+        self.conv4 = nn.Sequential(conv(4 * base, 8 * base, 1), nn.LeakyReLU(0.2, inplace=True))
+        self.conv5 = nn.Sequential(conv(8 * base, 1, 1))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the maps after conv1 ... conv5."""
+        maps = []
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+
+def initialize(network: nn.Module) -> None:
+    """Start weights at N(0, 0.02) and biases at 0; layers under spectral norm keep PyTorch's own weights."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            if not nn.utils.parametrize.is_parametrized(layer, "weight"):
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,131 @@
+"""Check one configuration value each: take what YAML made of it, return the typed value or raise ValueError."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Parser = Callable[[Any], Any]
+
+SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def one_of(*names: str) -> Parser:
+    """Accept one of the names, in any case."""
+    return numbered({}, *names)
+
+
+def numbered(names: Mapping[int, str], *more: str) -> Parser:
+    """Accept a published integer or its readable name, in any case, with `-` for `_`."""
+
+    def parse(value: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool) and value in names:
+            return names[value]
+        name = str(value).strip().lower().replace("-", "_")
+        if name.isdigit() and int(name) in names:
+            return names[int(name)]
+        if name in (*names.values(), *more):
+            return name
+        numbers = [f"{number} {name}" for number, name in names.items()]
+        raise ValueError(f"is none of: {', '.join([*numbers, *more])}")
+
+    return parse
+
+
+def real(low: float = -math.inf, high: float = math.inf) -> Parser:
+    """Accept a finite number in [low, high]; `1e-4`, a string to YAML, is one."""
+
+    def parse(value: Any) -> float:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError(f"is no number{_bounds(low, high)}")
+        return number
+
+    return parse
+
+
+def whole(low: int, high: float = math.inf) -> Parser:
+    """Accept a whole number in [low, high]; `2e6` is one."""
+    number = real(low, high)
+
+    def parse(value: Any) -> int:
+        try:
+            parsed = float(number(value))
+            if parsed.is_integer():
+                return int(parsed)
+        except ValueError:
+            pass
+        raise ValueError(f"is no whole number{_bounds(low, high)}")
+
+    return parse
+
+
+def _bounds(low: float, high: float) -> str:
+    if math.isfinite(low) and math.isfinite(high):
+        return f" from {low:g} to {high:g}"
+    return f" of {low:g} or more" if math.isfinite(low) else ""
+
+
+def switch(value: Any) -> bool:
+    """Accept 0, 1 and YAML's words for them."""
+    try:
+        return SWITCHES[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError("is neither 0 nor 1") from None
+
+
+def text(value: Any) -> str:
+    """Accept a path or name; nothing after the colon means none."""
+    if value is None:
+        return ""
+    if not isinstance(value, str | int | float):
+        raise ValueError("is no path")
+    return str(value).strip()
+
+
+def size(value: Any) -> int:
+    """Accept 0 (as it is) or a side that the discriminator's five convolutions can see."""
+    number: int = whole(0)(value)
+    if 0 < number < 32:
+        raise ValueError("is neither 0 nor 32 or more: the discriminator sees nothing smaller")
+    return number
+
+
+def sigma(value: Any) -> float:
+    """Accept a Canny scale: above 0, 0 for random, -1 for no edges."""
+    number: float = real(-1)(value)
+    if -1 < number < 0:
+        raise ValueError("is neither -1 (no edges), 0 (random) nor above 0")
+    return number
+
+
+def span(value: Any) -> tuple[float, float]:
+    """Accept a range of hole ratios: `[0.2, 0.4]`, `0.2-0.4` or `0.2 0.4`."""
+    parts = value if isinstance(value, list | tuple) else re.split(r"[\s,;-]+", str(value).strip("[]() "))
+    try:
+        low, high = (float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError("is no range such as [0.2, 0.4]") from None
+    if not 0 < low <= high < 1:
+        raise ValueError("is no range of hole ratios with 0 < from <= to < 1")
+    return low, high
+
+
+def device(value: Any) -> str:
+    """Accept auto, cpu, cuda or cuda:N."""
+    name = str(value).strip().lower()
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError("is none of: auto, cpu, cuda, cuda:N")
+    return name
+
+
+def gpus(value: Any) -> tuple[int, ...]:
+    """Accept GPU numbers: `[0]`, `0`, `0,1`; an empty list means none."""
+    parts = value if isinstance(value, list | tuple) else re.split(r"[\s,]+", str(value).strip("[]() "))
+    try:
+        return tuple(int(part) for part in parts if str(part).strip())
+    except (TypeError, ValueError):
+        raise ValueError("is no list of GPU numbers such as [0]") from None

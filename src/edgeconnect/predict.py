@@ -1,0 +1,141 @@
+"""Complete pictures of any size with trained generators."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeconnect.config import DataConfig
+from edgeconnect.data import edges, files, masks
+from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
+from edgeconnect.engine import Engine, inference
+from edgeconnect.sheets import png_bytes, to_uint8
+from edgeconnect.storage import write_whole
+from edgeconnect.types import Batch, Method, UserError
+
+ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to complete and where its parts lie."""
+
+    image: Path
+    mask: Path
+    edge: Path | None
+    output: Path
+
+
+@dataclass(frozen=True)
+class Completed:
+    """8-bit arrays of the picture's size: (H, W, 3), or (H, W) in stage `edge`."""
+
+    merged: NDArray[np.uint8]
+    edge: NDArray[np.uint8]
+
+
+def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
+    """Pair pictures, masks and edges by file stem and name the outputs `<stem>.png`; nothing is read yet.
+
+    `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file.
+    Raises UserError naming what has no partner or would overwrite another.
+    """
+    images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
+    paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
+    edge_files = files.list_images(edge, "--edge") if edge else []
+    drawn = files.pair(images, edge_files, "edge map", shared=not Path(edge).is_dir()) if edge else [None] * len(images)
+    outputs = [_output(path, Path(image), Path(output), len(images)) for path in images]
+    doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
+    if doubles:
+        raise UserError(f"--input: several pictures would be written to {files.named(doubles)}; rename one of each")
+    inputs = {path.resolve() for path in (*images, *mask_files, *edge_files)}
+    lost = [str(path) for path in outputs if path.resolve() in inputs]
+    if lost:
+        raise UserError(f"--output: would overwrite {files.named(lost)}; choose another folder")
+    return [Job(*parts) for parts in zip(images, paired, drawn, outputs, strict=True)]
+
+
+def _output(image: Path, source: Path, target: Path, count: int) -> Path:
+    if files.is_image(target) and not target.is_dir():
+        if target.suffix.lower() != ".png":
+            raise UserError(f"--output: {target} is not lossless; give a folder or a .png file")
+        if count > 1:
+            raise UserError(f"--output: {target} is one file for {count} pictures; give a folder")
+        return target
+    folder = target / image.parent.relative_to(source) if source.is_dir() else target
+    return folder / f"{image.stem}.png"
+
+
+class Predictor:
+    """Complete one picture after the other with a method whose generators are loaded."""
+
+    def __init__(
+        self, method: Method, engine: Engine, config: DataConfig, seed: int = 0, resize_mask: bool = False
+    ) -> None:
+        self.method, self.engine, self.config = method, engine, config
+        self.seed, self.resize_mask = seed, resize_mask
+
+    def run(self, jobs: list[Job], debug: bool = False) -> Iterator[Job]:
+        """Complete and write each job's picture, then yield it; with `debug`, its edges and input beside it."""
+        refuse_inverted([job.mask for job in jobs], self.config, "--mask")
+        for index, job in enumerate(jobs):
+            image, mask, edge = self.read(job)
+            done = self.complete(image, mask, edge, index, str(job.image))
+            write_whole(job.output, png_bytes(done.merged))
+            if debug:
+                holed = np.where(mask[..., None], np.uint8(255), image)
+                write_whole(job.output.with_name(f"{job.output.stem}_edge.png"), png_bytes(done.edge))
+                write_whole(job.output.with_name(f"{job.output.stem}_masked.png"), png_bytes(holed))
+            yield job
+
+    def complete(
+        self,
+        image: NDArray[np.uint8],
+        mask: masks.Mask,
+        external: NDArray[np.uint8] | None = None,
+        index: int = 0,
+        name: str = "",
+    ) -> Completed:
+        """Complete (H, W, 3) RGB where (H, W) `mask` is True; known pixels come back bit for bit.
+
+        Edges are Canny's of the known pixels, or those of `external`, (H, W) in 0 to 255. `index` seeds SIGMA 0.
+        """
+        batch = self.batch(image, mask, external, index, name)
+        with inference(self.method), self.engine.autocast():
+            completion = self.method.complete(self.engine.place(batch))
+        merged, edge = to_uint8(completion.merged)[0], to_uint8(completion.edge)[0, ..., 0]
+        if merged.shape[2] == 1:
+            return Completed(merged[..., 0], edge)
+        return Completed(np.where(mask[..., None], merged, image), edge)
+
+    def batch(
+        self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
+    ) -> Batch:
+        """Make the batch of one that the method sees."""
+        gray = edges.to_gray(image)
+        if external is not None and not self.config.nms:
+            edge = edges.as_edges(external)
+        else:
+            rng = np.random.default_rng((self.seed, FIXED_EPOCH, index))
+            edge = edges.canny_edges(gray, self.config.sigma, rng, known=~mask)
+            edge = edge if external is None else edges.thinned(external, edge)
+        return to_batch(image, gray, edge, mask, name)
+
+    def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
+        """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
+        image = files.read_image(job.image)
+        height, width = image.shape[:2]
+        gray = files.read_mask(job.mask, self.config.mask_threshold)
+        stretch = gray.shape[1] * height / (gray.shape[0] * width)
+        if abs(stretch - 1) > ASPECT_TOLERANCE and not self.resize_mask:
+            raise UserError(
+                f"{job.mask}: the mask is {gray.shape[1]}x{gray.shape[0]}, {job.image} is {width}x{height}; "
+                "give a mask of its shape, or --resize-mask to stretch it as the published program does"
+            )
+        gray = files.resize(gray, height, width)
+        mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
+        external = files.resize(files.read_gray(job.edge), height, width) if job.edge else None
+        return image, mask, external

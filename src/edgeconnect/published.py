@@ -1,0 +1,85 @@
+"""The published checkpoint format: file names, key names, shapes.
+
+`EdgeModel_gen.pth` {"iteration", "generator"}, `EdgeModel_dis.pth` {"discriminator"}, likewise `InpaintingModel_*`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edgeconnect.types import UserError
+
+FILES = {
+    "edge_generator": ("EdgeModel_gen.pth", "generator"),
+    "edge_discriminator": ("EdgeModel_dis.pth", "discriminator"),
+    "inpaint_generator": ("InpaintingModel_gen.pth", "generator"),
+    "inpaint_discriminator": ("InpaintingModel_dis.pth", "discriminator"),
+}
+RENAMED = (  # ours, published
+    (".parametrizations.weight.original", ".weight_orig"),
+    (".parametrizations.weight.0._u", ".weight_u"),
+    (".parametrizations.weight.0._v", ".weight_v"),
+)
+
+FIRST = re.compile(r"(encoder\.1|conv1\.0)\..*(weight|original)$")
+
+State = dict[str, Tensor]
+
+
+def to_published(state: Mapping[str, Tensor]) -> State:
+    """Rename a network's state to the published keys; a discriminator lists conv1 twice."""
+    renamed = {}
+    for name, value in state.items():
+        for ours, published in RENAMED:
+            name = name.replace(ours, published)
+        renamed[name] = value.detach().cpu().contiguous()
+    twice = {"features" + name[len("conv1") :]: value for name, value in renamed.items() if name.startswith("conv1.")}
+    return renamed | twice
+
+
+def from_published(state: Mapping[str, Tensor]) -> State:
+    """Rename published keys to a network's own: with or without `module.`, `features.*` and `weight_v`."""
+    plain = {name.removeprefix("module."): value for name, value in state.items()}
+    renamed = {}
+    for name, value in plain.items():
+        if name.startswith("features.") and "conv1" + name[len("features") :] in plain:
+            continue
+        if name.endswith(".weight") and name + "_orig" in plain:
+            continue  # PyTorch 0.4 also stored the normalised weight
+        for ours, published in RENAMED:
+            name = name.removesuffix(published) + ours if name.endswith(published) else name
+        renamed[name] = value
+    for name in [name for name in renamed if name.endswith("._u") and name[:-1] + "v" not in renamed]:
+        renamed[name[:-1] + "v"] = _right_vector(renamed[name.replace("0._u", "original")], renamed[name])
+    return renamed
+
+
+def _right_vector(weight: Tensor, u: Tensor) -> Tensor:
+    """Recover v, which PyTorch 0.4 did not store, from u."""
+    transposed = weight.shape[0] != len(u)
+    matrix = (weight.transpose(0, 1) if transposed else weight).reshape(len(u), -1)
+    return torch.nn.functional.normalize(matrix.T @ u, dim=0)
+
+
+def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Raise UserError naming the first key that does not fit, and the settings that would."""
+    names = [*wanted, *(name for name in given if name not in wanted)]
+    for name in names:
+        shapes = [tuple(s[name].shape) if name in s else None for s in (given, wanted)]
+        if shapes[0] != shapes[1]:
+            shown = next(iter(to_published({name: torch.empty(0)})))
+            held, built = (f"shape {shape}" if shape else "nothing" for shape in shapes)
+            raise UserError(f"{path}: holds {held} for {shown}, the configuration builds {built}{_remedy(given)}")
+
+
+def _remedy(state: Mapping[str, Tensor]) -> str:
+    """Read the settings off a generator's state."""
+    first = next((state[name] for name in state if FIRST.match(name)), None)
+    if first is None:
+        return "; it is no network of EdgeConnect"
+    blocks = {name.split(".")[1] for name in state if name.startswith("middle.")}
+    more = f", RESIDUAL_BLOCKS: {len(blocks)}" if any(name.startswith("decoder.") for name in state) else ""
+    return f"; set BASE_CHANNELS: {first.shape[0]}{more}, or use another folder"

@@ -1,0 +1,5 @@
+"""placeholder"""
+
+
+def demonstrate(a, b):
+    pass

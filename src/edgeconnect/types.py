@@ -1,0 +1,71 @@
+"""The contract that every module shares: batches, completions, methods."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class UserError(Exception):
+    """A mistake that its author can mend: shown as one line, never as a traceback."""
+
+
+class Batch(NamedTuple):
+    """Pictures and their holes; all tensors float32 in [0, 1]."""
+
+    image: Tensor  # (B, 3, H, W)
+    gray: Tensor  # (B, 1, H, W)
+    edge: Tensor  # (B, 1, H, W)
+    mask: Tensor  # (B, 1, H, W), exactly 0 or 1; 1 = missing
+    name: list[str]
+
+
+class Completion(NamedTuple):
+    """What a method makes of a batch; in stage `edge` the picture is the edge map (1 channel)."""
+
+    merged: Tensor  # (B, C, H, W): known pixels bit-identical to the input
+    raw: Tensor  # (B, C, H, W): the generator's output everywhere
+    edge: Tensor  # (B, 1, H, W): the edges that guided it
+
+
+Scalars = dict[str, Tensor]
+"""Named 0-dimensional detached tensors, left on the device until somebody logs them."""
+
+Update = Callable[[Mapping[str, Tensor]], None]
+"""Takes {optimiser name: loss}: every gradient first, then every step. See `engine.Engine.update`."""
+
+
+Prepare = Callable[[nn.Module], nn.Module]
+"""Puts a network where and how it shall run. See `engine.Engine.prepare`."""
+
+
+class Method(Protocol):
+    """Everything that the trainer and the predictor know of an inpainting method."""
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Networks by name; the name decides the checkpoint file. Frozen ones are read and never written."""
+
+    @property
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """Optimisers by role, `generator` and `discriminator`."""
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Compute the losses of one batch and hand them to `update`."""
+
+    def complete(self, batch: Batch) -> Completion:
+        """Fill the holes; height and width may be any."""
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+        """Measure a completion against the true picture."""
+
+
+def is_trained(network: nn.Module) -> bool:
+    """Tell a network that learns from a frozen one."""
+    return any(parameter.requires_grad for parameter in network.parameters())
+
+
+def composite(known: Tensor, filled: Tensor, mask: Tensor) -> Tensor:
+    """Take `filled` where mask is 1 and `known`, bit for bit, where it is 0."""
+    return torch.where(mask > 0, filled, known)

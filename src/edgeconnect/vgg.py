@@ -1,0 +1,99 @@
+"""The fixed VGG-19 whose features measure content and style."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import cfgs, make_layers
+
+from edgeconnect.config import IMAGENET, RANDOM
+from edgeconnect.types import UserError
+
+CONTENT = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu5_1": 29}
+STYLE = {"relu2_2": 8, "relu3_4": 17, "relu4_4": 26, "relu5_2": 31}
+RANDOM_SEED = 19
+
+log = logging.getLogger(__name__)
+
+
+class VGGFeatures(nn.Module):
+    """VGG-19 up to relu5_2, frozen.
+
+    Takes (B, 3, H, W) RGB in [0, 1] with sides of 16 or more and returns {layer: features}. There is no ImageNet
+    normalisation: the published weights of style and content loss are calibrated to that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = make_layers(cfgs["E"])[: max(STYLE.values()) + 1]
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, x: Tensor, layers: dict[str, int]) -> dict[str, Tensor]:
+        """Return the features after each of the named layers."""
+        names = {index: name for name, index in layers.items()}
+        found = {}
+        for index, layer in enumerate(self.features[: max(names) + 1]):
+            x = layer(x)
+            if index in names:
+                found[names[index]] = x
+        return found
+
+
+def load_vgg(weights: str, url: str = VGG19_Weights.IMAGENET1K_V1.url) -> VGGFeatures:
+    """Build the feature network with VGG_WEIGHTS: `imagenet`, a path to a state dict, or `random`.
+
+    A path may hold torchvision's whole vgg19 or its `features.*` alone. Raises UserError where the weights cannot
+    be had or do not fit.
+    """
+    if weights == RANDOM:
+        log.warning("VGG_WEIGHTS random: style and content are measured by an untrained network; for trials only")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(RANDOM_SEED)
+            return _initialized(VGGFeatures())
+    state = _download(url) if weights == IMAGENET else _read(Path(weights))
+    network = VGGFeatures()
+    wanted = network.state_dict()
+    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    if missing:
+        raise UserError(f"VGG_WEIGHTS: {weights}: no fitting {missing[0]}; give a state dict of torchvision's vgg19")
+    network.load_state_dict({name: state[name] for name in wanted})
+    return network
+
+
+def _initialized(network: VGGFeatures) -> VGGFeatures:
+    """Kaiming's start, so that deep features keep their scale."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network
+
+
+def _download(url: str) -> dict[str, Tensor]:
+    """Fetch torchvision's weights into torch's cache, checking the hash that the file name carries."""
+    try:
+        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, EOFError) as error:
+        raise UserError(
+            f"VGG_WEIGHTS imagenet: {url} could not be loaded ({error}); "
+            "give the path of a downloaded copy, or `random` for a trial"
+        ) from error
+    return state
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"VGG_WEIGHTS: {path} does not exist; write imagenet, random, or the path of a state dict")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damage makes it
+        raise UserError(f"VGG_WEIGHTS: {path} is no state dict ({str(error).splitlines()[0]})") from error
+    if not isinstance(state, dict):
+        raise UserError(f"VGG_WEIGHTS: {path} holds a {type(state).__name__}, not a state dict")
+    return state
