@@ -139,9 +139,7 @@ class Checkpoints:
                 restore_optimizer(optimizer, state["optimizers"][role])
             return Start(step, state, f"stage {self.stage}: continues at iteration {step}")
         if step >= max_iters:
-            return Start(
-                step, None, f"stage {self.stage}: ended at iteration {step}; other weights replaced its own"
-            )
+            return Start(step, None, f"stage {self.stage}: ended at iteration {step}; other weights replaced its own")
         raise UserError(
             f"{self.path} (iteration {step}) does not belong to the weights beside it, which another stage wrote or "
             f"somebody replaced; remove it to train stage {self.stage} from those weights anew"

@@ -1,5 +1,101 @@
-"""placeholder"""
+"""First light: train both stages on built-in scenes, complete held-out ones, compare with classical inpainting."""
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeconnect import config as configuration
+from edgeconnect import run
+from edgeconnect.config import Config
+from edgeconnect.data import masks
+from edgeconnect.data.dataset import open_source
+from edgeconnect.methods.classical import CLASSICAL
+from edgeconnect.metrics.images import means, measure
+from edgeconnect.predict import Predictor
+from edgeconnect.sheets import png_bytes, sheet
+from edgeconnect.storage import write_whole
+
+PRESET = Path(__file__).resolve().parents[2] / "examples" / "demo.yml"
+OURS = "edgeconnect"
+SHOWN = 8  # rows of the sheet
+
+Picture = NDArray[np.uint8]
+
+log = logging.getLogger(__name__)
 
 
-def demonstrate(a, b):
-    pass
+class Trial(NamedTuple):
+    """One held-out picture, its hole, its edges as drawn, and what each method made of it."""
+
+    truth: Picture
+    mask: masks.Mask
+    edge: Picture
+    completed: dict[str, Picture]
+
+
+class Summary(NamedTuple):
+    """What `summary.json` holds: measures by method and name."""
+
+    hole_ratio: float
+    images: int
+    methods: dict[str, dict[str, float]]
+
+
+def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
+    """Run the preset in a folder, and leave `summary.json` and `sheet.png` there."""
+    loaded = configuration.load(PRESET, [(f"--set {text}", text) for text in overrides])
+    run.train(loaded.config, folder)
+    trials = list(complete(loaded.config, folder))
+    summary = summarize(trials)
+    write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())
+    write_whole(folder / "sheet.png", png_bytes(sheet([row(trial) for trial in trials[:SHOWN]])))
+    log.info("%s\nsee also %s and %s", table(summary), folder / "summary.json", folder / "sheet.png")
+
+
+def complete(config: Config, folder: Path) -> Iterable[Trial]:
+    """Complete VAL_FLIST with the trained networks, edges taken from the known pixels only, and without learning."""
+    engine = run.make_engine(config)
+    method = run.load_method(config, folder, engine)
+    predictor = Predictor(method, engine, config.data, config.run.seed)
+    source = open_source(config.data.val_flist, "VAL_FLIST", config.data.input_size)
+    for index in range(len(source)):
+        truth = source.read(index)
+        rng = np.random.default_rng((config.run.seed, index))
+        mask = masks.strokes(truth.shape[0], truth.shape[1], rng, config.data.mask_ratio)
+        damaged = np.where(mask[..., None], np.uint8(255), truth)
+        ours = predictor.complete(damaged, mask, index=index)
+        others = {name: fill(damaged, mask) for name, fill in CLASSICAL.items()}
+        yield Trial(truth, mask, ours.edge, {OURS: ours.merged, **others})
+
+
+def summarize(trials: list[Trial]) -> Summary:
+    """Average every method's measures over the same pictures and holes."""
+    return Summary(
+        hole_ratio=float(np.mean([trial.mask.mean() for trial in trials])),
+        images=len(trials),
+        methods={
+            name: means([measure(trial.truth, trial.completed[name], trial.mask) for trial in trials])
+            for name in trials[0].completed
+        },
+    )
+
+
+def row(trial: Trial) -> list[Picture]:
+    """Lay one trial out: input, edges, each method's completion, truth."""
+    holed = np.where(trial.mask[..., None], np.uint8(255), trial.truth)
+    return [holed, trial.edge[..., None], *trial.completed.values(), trial.truth]
+
+
+def table(summary: Summary) -> str:
+    """Write the measures as text, one method a line."""
+    lines = [f"{summary.images} held-out scenes, mean hole ratio {summary.hole_ratio:.2f}"]
+    names = list(summary.methods[OURS])
+    lines.append(f"{'':15}" + "".join(f"{name:>14}" for name in names))
+    for method, measures in summary.methods.items():
+        lines.append(f"{method:15}" + "".join(f"{measures[name]:>14.4f}" for name in names))
+    return "\n".join(lines)

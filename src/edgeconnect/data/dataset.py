@@ -158,7 +158,7 @@ class InpaintingDataset(Dataset[Batch]):
         gray = files.fit(files.read_mask(path, self.config.mask_threshold), self.config.input_size)
         return masks.binarize(files.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
 
-    def _edge(self, index: int, gray: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    def _edge(self, index: int, gray: edges.Gray, rng: np.random.Generator) -> NDArray[np.float32]:
         if self.config.edge == "canny":
             return edges.canny_edges(gray, self.config.sigma, rng)
         drawn = files.fit(files.read_gray(self.edges[index]), self.config.input_size)
@@ -178,11 +178,11 @@ def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None
 
 
 def to_batch(
-    image: NDArray[np.uint8], gray: NDArray[np.float32], edge: NDArray[np.float32], mask: masks.Mask, name: str
+    image: NDArray[np.uint8], gray: edges.Gray, edge: NDArray[np.float32], mask: masks.Mask, name: str
 ) -> Batch:
     """Turn arrays of (H, W[, 3]) into a batch of one."""
 
-    def plane(array: NDArray[np.float32]) -> torch.Tensor:
+    def plane(array: NDArray[np.floating]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
 
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255

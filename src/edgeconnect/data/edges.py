@@ -7,14 +7,16 @@ from skimage.feature import canny
 
 NO_EDGES = -1
 
+Gray = NDArray[np.float64]
 
-def to_gray(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+
+def to_gray(image: NDArray[np.uint8]) -> Gray:
     """Turn (H, W, 3) RGB into (H, W) in [0, 1]: 0.2125 R + 0.7154 G + 0.0721 B."""
-    return np.asarray(rgb2gray(image), dtype=np.float32)
+    return np.asarray(rgb2gray(image), dtype=np.float64)
 
 
 def canny_edges(
-    gray: NDArray[np.float32], sigma: float, rng: np.random.Generator, known: NDArray[np.bool_] | None = None
+    gray: Gray, sigma: float, rng: np.random.Generator, known: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
     """Return scikit-image's Canny edges, exactly 0 or 1, of (H, W) in [0, 1].
 
@@ -22,7 +24,7 @@ def canny_edges(
     that neither the hole's content nor its rim makes an edge.
     """
     if sigma == NO_EDGES:
-        return np.zeros_like(gray)
+        return np.zeros(gray.shape, dtype=np.float32)
     chosen = float(rng.integers(1, 5)) if sigma == 0 else sigma
     found: NDArray[np.bool_] = canny(gray, sigma=chosen, mask=known)  # type: ignore[no-untyped-call]
     return found.astype(np.float32)
