@@ -8,18 +8,18 @@ import io
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
-import torchvision
 from torch import nn
 
 from edgeconnect import __version__
+from edgeconnect.errors import UserError
 from edgeconnect.published import FILES, from_published, refuse_misfit, to_published
 from edgeconnect.storage import digest, write_whole
-from edgeconnect.types import Method, UserError, is_trained
+from edgeconnect.types import Method, is_trained
 
 Contents = dict[str, Any]
 
@@ -187,8 +187,8 @@ def versions() -> dict[str, str]:
         "edgeconnect": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
+        "torchvision": version("torchvision"),
+        "numpy": version("numpy"),
     }
 
 

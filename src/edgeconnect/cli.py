@@ -1,4 +1,7 @@
-"""The command line: parse, act, say in one line what went wrong, return an exit code."""
+"""The command line: parse, act, say in one line what went wrong, return an exit code.
+
+What needs PyTorch is imported by the command that uses it: `--help` and `flist` answer at once.
+"""
 
 import argparse
 import json
@@ -7,15 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from edgeconnect import __version__, run, showcase
+from edgeconnect import __version__
 from edgeconnect import config as configuration
 from edgeconnect.config import Config
-from edgeconnect.data import flist, scene_files
-from edgeconnect.predict import plan
+from edgeconnect.data import flist
+from edgeconnect.errors import UserError
 from edgeconnect.storage import write_whole
-from edgeconnect.types import UserError
 
 USER_ERROR, INTERRUPTED = 2, 130
 CONFIG_FILE = "config.yml"
@@ -27,15 +27,17 @@ log = logging.getLogger("edgeconnect")
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     """Act on the arguments and return the exit code; a door such as train.py names its command."""
     arguments = [*([command] if command else []), *(sys.argv[1:] if argv is None else argv)]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log.handlers, log.level = [logging.StreamHandler(sys.stderr)], logging.INFO
     parsed = parser(door=command).parse_args(arguments)
     try:
         parsed.action(parsed)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except torch.OutOfMemoryError as error:
-        print(f"error: {str(error).splitlines()[0]} Lower BATCH_SIZE or INPUT_SIZE.", file=sys.stderr)
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        print(f"error: {str(error).splitlines()[0]}; lower BATCH_SIZE or INPUT_SIZE", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("interrupted; the checkpoints are those of the last save", file=sys.stderr)
@@ -110,6 +112,8 @@ def shown(arguments: argparse.Namespace, config: Config) -> bool:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train."""
+    from edgeconnect import run
+
     config = load_config(arguments, "train")
     if not shown(arguments, config):
         run.train(config, arguments.checkpoints)
@@ -117,6 +121,9 @@ def train(arguments: argparse.Namespace) -> None:
 
 def test(arguments: argparse.Namespace) -> None:
     """Complete pictures."""
+    from edgeconnect import run
+    from edgeconnect.predict import plan
+
     config = load_config(arguments, "test")
     if shown(arguments, config):
         return
@@ -134,6 +141,8 @@ def test(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Measure a stage."""
+    from edgeconnect import run
+
     config = load_config(arguments, "eval")
     if not shown(arguments, config):
         print(json.dumps(run.measure(config, arguments.checkpoints), indent=1))
@@ -163,11 +172,26 @@ def add_scene_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
     sub.add_argument("--masks", metavar="FROM-TO", help="also write stroke masks of such hole ratios, as 0.2-0.4")
     sub.add_argument("--seed", type=int, default=0)
-    sub.set_defaults(action=lambda a: scene_files.write_scenes(a.output, a.first, a.count, a.size, a.masks, a.seed))
+    sub.set_defaults(action=scenes)
 
 
 def add_demo_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `demo`."""
     sub.add_argument("--checkpoints", default="checkpoints/demo", type=Path, help="the run's folder")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the preset")
-    sub.set_defaults(action=lambda a: showcase.demonstrate(a.checkpoints, a.set))
+    sub.set_defaults(action=demonstrate)
+
+
+def scenes(arguments: argparse.Namespace) -> None:
+    """Write built-in scenes."""
+    from edgeconnect.data.scene_files import write_scenes
+
+    a = arguments
+    write_scenes(a.output, a.first, a.count, a.size, a.masks, a.seed)
+
+
+def demonstrate(arguments: argparse.Namespace) -> None:
+    """Run the demo."""
+    from edgeconnect import showcase
+
+    showcase.demonstrate(arguments.checkpoints, arguments.set)

@@ -15,8 +15,8 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from edgeconnect import parse
+from edgeconnect.errors import UserError
 from edgeconnect.parse import Parser
-from edgeconnect.types import UserError
 
 MODES = {1: "train", 2: "test", 3: "eval"}
 STAGES = {1: "edge", 2: "inpaint", 3: "edge_inpaint", 4: "joint"}
@@ -47,9 +47,11 @@ class RunConfig:
         "edge", parse.numbered(STAGES, ALL), "1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; or all = 1, 2, 3"
     )
     seed: int = key(10, parse.whole(0), "of weights, shuffling, masks and flips")
-    device: str = key("auto", parse.device, "auto | cpu | cuda | cuda:N")
+    device: str = key("auto", parse.device, "auto, cpu, cuda, cuda:N")
     gpu: tuple[int, ...] = key((0,), parse.gpus, "GPUs by number; DEVICE auto takes the first")
-    precision: str = key("auto", parse.one_of("auto", "fp32", "bf16", "fp16"), "auto: bf16 on GPUs that have it")
+    precision: str = key(
+        "auto", parse.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 on GPUs that have it), fp32, bf16, fp16"
+    )
     num_workers: int = key(2, parse.whole(0), "processes that read data; 0 reads in the training process")
     debug: bool = key(False, parse.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")
     verbose: bool = key(False, parse.switch, "1: every loss in the progress bar")
@@ -62,18 +64,18 @@ class DataConfig:
     train_flist: str = key("", parse.text, "list file, folder, one picture, or scenes:2000 (built in)")
     val_flist: str = key("", parse.text, "empty: no evaluation, samples of the training set")
     test_flist: str = key("", parse.text, "what test.py reads without --input")
-    train_mask_flist: str = key("", parse.text, "")
+    train_mask_flist: str = key("", parse.text, "masks of MASK 3 to 6")
     val_mask_flist: str = key("", parse.text, "empty: the training masks")
-    test_mask_flist: str = key("", parse.text, "")
+    test_mask_flist: str = key("", parse.text, "what test.py takes without --mask")
     train_edge_flist: str = key("", parse.text, "external edges (EDGE 2), paired with the pictures by file stem")
-    val_edge_flist: str = key("", parse.text, "")
-    test_edge_flist: str = key("", parse.text, "")
+    val_edge_flist: str = key("", parse.text, "likewise")
+    test_edge_flist: str = key("", parse.text, "what test.py takes without --edge")
     input_size: int = key(256, parse.size, "square crop and resize in training; 0: as they are")
     mask: str = key(
-        "external", parse.numbered(MASKS), "1 block, 2 half, 3 external, 4 = 3|1, 5 = 3|1|2, 6 paired, 7 strokes"
+        "external", parse.numbered(MASKS), "1 block, 2 half, 3 external, 4 = 3 or 1, 5 = 3, 1 or 2, 6 paired, 7 strokes"
     )
     mask_threshold: int = key(127, parse.whole(0, 254), "mask pixels above this are holes (published: 0)")
-    mask_polarity: str = key("hole", parse.one_of("hole", "known"), "what white means in mask files")
+    mask_polarity: str = key("hole", parse.one_of("hole", "known"), "what white means in mask files: hole, known")
     mask_ratio: tuple[float, float] = key((0.1, 0.5), parse.span, "hole ratio of MASK 7, from-to")
     allow_large_holes: bool = key(False, parse.switch, "1: masks with a median hole ratio above 0.6 are meant so")
     edge: str = key("canny", parse.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
@@ -93,13 +95,13 @@ class NetworkConfig:
 class LossConfig:
     """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8)."""
 
-    gan_loss: str = key("nsgan", parse.one_of("nsgan", "lsgan", "hinge"), "nsgan | lsgan | hinge")
+    gan_loss: str = key("nsgan", parse.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge")
     l1_loss_weight: float = key(1.0, parse.real(0), "divided by the batch's hole ratio")
     fm_loss_weight: float = key(10.0, parse.real(0), "feature matching, edge stage")
-    style_loss_weight: float = key(250.0, parse.real(0), "")
-    content_loss_weight: float = key(0.1, parse.real(0), "perceptual")
-    inpaint_adv_loss_weight: float = key(0.1, parse.real(0), "")
-    vgg_weights: str = key(IMAGENET, parse.text, "imagenet (download) | path to a state dict | random")
+    style_loss_weight: float = key(250.0, parse.real(0), "Gram matrices of the hole")
+    content_loss_weight: float = key(0.1, parse.real(0), "perceptual, of the whole picture")
+    inpaint_adv_loss_weight: float = key(0.1, parse.real(0), "adversarial, completion stage")
+    vgg_weights: str = key(IMAGENET, parse.text, "imagenet (download), the path of a state dict, random")
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ class OptimizerConfig:
 
     lr: float = key(1e-4, parse.real(0), "Adam, generators")
     d2g_lr: float = key(0.1, parse.real(0), "discriminators learn at LR * D2G_LR")
-    beta1: float = key(0.0, parse.real(0, 1), "")
-    beta2: float = key(0.9, parse.real(0, 1), "")
-    batch_size: int = key(8, parse.whole(1), "")
+    beta1: float = key(0.0, parse.real(0, 1), "Adam, first moment")
+    beta2: float = key(0.9, parse.real(0, 1), "Adam, second moment")
+    batch_size: int = key(8, parse.whole(1), "pictures a step")
     max_iters: int = key(2_000_000, parse.whole(0), "the iteration at which a stage ends")
     grad_clip: float = key(0.0, parse.real(0), "largest gradient norm of an optimiser; 0: off")
     ema_decay: float = key(0.0, parse.real(0, 1), "moving average of the generators; 0: off")
@@ -272,5 +274,5 @@ def example() -> str:
             value = getattr(getattr(config, section.name), k.name)
             entry = f"{k.name.upper()}: {_scalar(list(value) if isinstance(value, tuple) else value)}"
             comment = k.metadata["comment"]
-            lines.append(f"{entry:<36}# {comment}" if comment else entry)
+            lines.append(f"{entry:<36}# {comment}")
     return "\n".join(lines) + "\n"

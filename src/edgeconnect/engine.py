@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.types import Batch, Method, Scalars, UserError
+from edgeconnect.errors import UserError
+from edgeconnect.types import Batch, Method, Scalars
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from edgeconnect.errors import UserError
 from edgeconnect.sheets import png_bytes
 from edgeconnect.storage import write_whole
-from edgeconnect.types import UserError
 
 QUIET_REFRESH = 30.0  # seconds between lines of progress where nobody watches a terminal
 

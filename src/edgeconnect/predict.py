@@ -12,9 +12,10 @@ from edgeconnect.config import DataConfig
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
+from edgeconnect.errors import UserError
 from edgeconnect.sheets import png_bytes, to_uint8
 from edgeconnect.storage import write_whole
-from edgeconnect.types import Batch, Method, UserError
+from edgeconnect.types import Batch, Method
 
 ASPECT_TOLERANCE = 0.02
 

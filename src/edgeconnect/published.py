@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgeconnect.types import UserError
+from edgeconnect.errors import UserError
 
 FILES = {
     "edge_generator": ("EdgeModel_gen.pth", "generator"),

@@ -13,12 +13,13 @@ from edgeconnect.config import ALL, Config
 from edgeconnect.data.dataset import VAL, InpaintingDataset
 from edgeconnect.data.loader import Feed, ordered_batches
 from edgeconnect.engine import Engine, choose_device, choose_precision
+from edgeconnect.errors import UserError
 from edgeconnect.logs import RunLog, progress
 from edgeconnect.methods import build
 from edgeconnect.predict import Job, Predictor
 from edgeconnect.storage import write_whole
 from edgeconnect.trainer import Trainer, evaluate
-from edgeconnect.types import Method, UserError
+from edgeconnect.types import Method
 
 ONE_AFTER_THE_OTHER = ("edge", "inpaint", "edge_inpaint")
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from edgeconnect.types import UserError
+from edgeconnect.errors import UserError
 
 
 def write_whole(path: Path, data: bytes) -> None:

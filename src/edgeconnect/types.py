@@ -6,9 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-
-class UserError(Exception):
-    """A mistake that its author can mend: shown as one line, never as a traceback."""
+from edgeconnect.errors import UserError as UserError
 
 
 class Batch(NamedTuple):

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights
-from torchvision.models.vgg import cfgs, make_layers
 
 from edgeconnect.config import IMAGENET, RANDOM
-from edgeconnect.types import UserError
+from edgeconnect.errors import UserError
 
 CONTENT = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu5_1": 29}
 STYLE = {"relu2_2": 8, "relu3_4": 17, "relu4_4": 26, "relu5_2": 31}
@@ -27,6 +25,8 @@ class VGGFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        from torchvision.models.vgg import cfgs, make_layers  # takes 2 s, and completing pictures needs none of it
+
         self.features = make_layers(cfgs["E"])[: max(STYLE.values()) + 1]
         self.requires_grad_(False)
         self.eval()
@@ -42,11 +42,11 @@ class VGGFeatures(nn.Module):
         return found
 
 
-def load_vgg(weights: str, url: str = VGG19_Weights.IMAGENET1K_V1.url) -> VGGFeatures:
+def load_vgg(weights: str, url: str = "") -> VGGFeatures:
     """Build the feature network with VGG_WEIGHTS: `imagenet`, a path to a state dict, or `random`.
 
-    A path may hold torchvision's whole vgg19 or its `features.*` alone. Raises UserError where the weights cannot
-    be had or do not fit.
+    A path may hold torchvision's whole vgg19 or its `features.*` alone; `url` is where `imagenet` is fetched from,
+    torchvision's by default. Raises UserError where the weights cannot be had or do not fit.
     """
     if weights == RANDOM:
         log.warning("VGG_WEIGHTS random: style and content are measured by an untrained network; for trials only")
@@ -75,6 +75,9 @@ def _initialized(network: VGGFeatures) -> VGGFeatures:
 
 def _download(url: str) -> dict[str, Tensor]:
     """Fetch torchvision's weights into torch's cache, checking the hash that the file name carries."""
+    from torchvision.models import VGG19_Weights
+
+    url = url or VGG19_Weights.IMAGENET1K_V1.url
     try:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,12 +15,17 @@ from torch.utils.data import Dataset
 from edgeconnect.config import DataConfig
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.scenes import render
-from edgeconnect.types import Batch, UserError
+from edgeconnect.errors import UserError
+from edgeconnect.types import Batch
 
 TRAIN, VAL, TEST = "TRAIN", "VAL", "TEST"
 SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
 FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
+
+
+REMEMBERED_SIDE = 128
+_remembered = lru_cache(maxsize=4096)(render)  # at most 200 MB a process
 
 
 class Source(Protocol):
@@ -71,8 +77,9 @@ class SceneSource:
         return f"scene_{self.first + index:06d}"
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the scene."""
-        return render(self.first + index, self.side, self.side)
+        """Draw the scene, or remember it: small ones take longer to draw than a step needs them."""
+        draw = _remembered if self.side <= REMEMBERED_SIDE else render
+        return draw(self.first + index, self.side, self.side)
 
 
 def open_source(value: str, key: str, side: int) -> Source:

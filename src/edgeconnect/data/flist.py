@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeconnect.data.files import SUFFIXES, walk_images
+from edgeconnect.errors import UserError
 from edgeconnect.storage import write_whole
-from edgeconnect.types import UserError
 
 SPLITS = ("train", "val", "test")
 

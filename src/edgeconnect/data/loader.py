@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edgeconnect.config import Config
 from edgeconnect.data.dataset import FIXED_EPOCH, TRAIN, VAL, InpaintingDataset, collate
-from edgeconnect.types import Batch, UserError
+from edgeconnect.errors import UserError
+from edgeconnect.types import Batch
 
 
 class Feed:

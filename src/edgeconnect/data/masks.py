@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeconnect.types import UserError
+from edgeconnect.errors import UserError
 
 Mask = NDArray[np.bool_]
 LARGE_HOLES = 0.6

@@ -9,9 +9,9 @@ import numpy as np
 from edgeconnect import parse
 from edgeconnect.data.masks import strokes
 from edgeconnect.data.scenes import render
+from edgeconnect.errors import UserError
 from edgeconnect.sheets import png_bytes
 from edgeconnect.storage import write_whole
-from edgeconnect.types import UserError
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ def psnr_8bit(image: Tensor, completed: Tensor) -> Tensor:
     Takes floats in [0, 1]. Identical pictures count as an error of one grey level in the batch's last pixel,
     where the published code returns infinity.
     """
-    a, b = ((x.float() * 255).clamp(0, 255).int().float() for x in (image, completed))
+    a, b = ((x.float() * 255).clamp(0, 255).trunc() for x in (image, completed))
     mse = (a - b).square().mean().clamp(min=1 / a.numel())
     return 20 * torch.log10(torch.full_like(mse, 255)) - 10 * torch.log10(mse)
 
