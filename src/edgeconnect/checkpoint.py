@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from edgeconnect import __version__
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
 from edgeconnect.published import FILES, from_published, refuse_misfit, to_published
 from edgeconnect.storage import digest, write_whole
 from edgeconnect.types import Method, is_trained
@@ -40,8 +40,7 @@ def read(path: Path) -> Contents:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damage makes it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is no readable checkpoint ({reason}); restore it from a copy") from error
+        raise UserError(f"{path} is no readable checkpoint ({reason(error)}); restore it from a copy") from error
     if not isinstance(data, dict):
         raise UserError(f"{path} is no checkpoint: it holds a {type(data).__name__}")
     return data

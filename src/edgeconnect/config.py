@@ -17,6 +17,7 @@ from yaml.constructor import SafeConstructor
 from edgeconnect import parse
 from edgeconnect.errors import UserError
 from edgeconnect.parse import Parser
+from edgeconnect.storage import expanded
 
 MODES = {1: "train", 2: "test", 3: "eval"}
 STAGES = {1: "edge", 2: "inpaint", 3: "edge_inpaint", 4: "joint"}
@@ -243,7 +244,7 @@ def _checked(where: str, name: str, value: Any) -> Any:
 
 def _resolved(value: str, folder: Path) -> str:
     """Make a relative path that exists absolute; leave words and what does not exist as they are."""
-    for candidate in (folder / Path(value).expanduser(), Path(value).expanduser()):
+    for candidate in (folder / expanded(value), expanded(value)):
         if candidate.exists():
             return str(candidate.absolute())
     return value

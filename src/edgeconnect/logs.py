@@ -40,7 +40,9 @@ class CsvLog:
             self.path.rename(free_name(self.path))
             return []
         header, column = rows[0], rows[0].index("iteration")
-        kept = [row for row in rows[1:] if len(row) == len(header) and int(row[column]) <= step]
+        kept = [
+            row for row in rows[1:] if len(row) == len(header) and row[column].isdecimal() and int(row[column]) <= step
+        ]
         write_whole(self.path, _csv([header, *kept]).encode())
         return header
 
@@ -81,7 +83,7 @@ class RunLog:
         self.folder, self.stage = folder, stage
         self.training = CsvLog(folder / f"log_{stage}.csv", step)
         self.validation = CsvLog(folder / f"log_{stage}_val.csv", step)
-        self.board = SummaryWriter(str(folder / "tensorboard" / stage), purge_step=step or None)
+        self.board = SummaryWriter(str(folder / "tensorboard" / stage), purge_step=step + 1)
 
     def train(self, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
         """Record the scalars of a training step."""

@@ -22,7 +22,7 @@ def numbered(names: Mapping[int, str], *more: str) -> Parser:
         if isinstance(value, int) and not isinstance(value, bool) and value in names:
             return names[value]
         name = str(value).strip().lower().replace("-", "_")
-        if name.isdigit() and int(name) in names:
+        if name.isdecimal() and int(name) in names:
             return names[int(name)]
         if name in (*names.values(), *more):
             return name
@@ -38,7 +38,7 @@ def real(low: float = -math.inf, high: float = math.inf) -> Parser:
     def parse(value: Any) -> float:
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (math.isfinite(number) and low <= number <= high):
             raise ValueError(f"is no number{_bounds(low, high)}")
@@ -125,7 +125,8 @@ def device(value: Any) -> str:
 def gpus(value: Any) -> tuple[int, ...]:
     """Accept GPU numbers: `[0]`, `0`, `0,1`; an empty list means none."""
     parts = value if isinstance(value, list | tuple) else re.split(r"[\s,]+", str(value).strip("[]() "))
+    number = whole(0)
     try:
-        return tuple(int(part) for part in parts if str(part).strip())
-    except (TypeError, ValueError):
+        return tuple(number(part) for part in parts if str(part).strip())
+    except ValueError:
         raise ValueError("is no list of GPU numbers such as [0]") from None

@@ -14,7 +14,7 @@ from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import UserError
 from edgeconnect.sheets import png_bytes, to_uint8
-from edgeconnect.storage import write_whole
+from edgeconnect.storage import expanded, write_whole
 from edgeconnect.types import Batch, Method
 
 ASPECT_TOLERANCE = 0.02
@@ -44,6 +44,7 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file.
     Raises UserError naming what has no partner or would overwrite another.
     """
+    image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
     images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
     paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []

@@ -8,6 +8,11 @@ from pathlib import Path
 from edgeconnect.errors import UserError
 
 
+def expanded(source: str) -> Path:
+    """Resolve a leading `~/`; any other tilde is part of a name."""
+    return Path(source).expanduser() if source == "~" or source.startswith("~/") else Path(source)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write beside, flush, rename: neither a crash nor a full disk costs what was there.
 

@@ -6,8 +6,6 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.errors import UserError as UserError
-
 
 class Batch(NamedTuple):
     """Pictures and their holes; all tensors float32 in [0, 1]."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect.config import IMAGENET, RANDOM
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
 
 CONTENT = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu5_1": 29}
 STYLE = {"relu2_2": 8, "relu3_4": 17, "relu4_4": 26, "relu5_2": 31}
@@ -56,10 +56,11 @@ def load_vgg(weights: str, url: str = "") -> VGGFeatures:
     state = _download(url) if weights == IMAGENET else _read(Path(weights))
     network = VGGFeatures()
     wanted = network.state_dict()
-    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name].shape]
+    found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    missing = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
     if missing:
         raise UserError(f"VGG_WEIGHTS: {weights}: no fitting {missing[0]}; give a state dict of torchvision's vgg19")
-    network.load_state_dict({name: state[name] for name in wanted})
+    network.load_state_dict({name: found[name] for name in wanted})
     return network
 
 
@@ -82,9 +83,9 @@ def _download(url: str) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError, EOFError) as error:
+    except Exception as error:  # a broken connection, a wrong hash, a damaged copy in the cache
         raise UserError(
-            f"VGG_WEIGHTS imagenet: {url} could not be loaded ({error}); "
+            f"VGG_WEIGHTS imagenet: {url} could not be loaded ({reason(error)}); "
             "give the path of a downloaded copy, or `random` for a trial"
         ) from error
     return state
@@ -96,7 +97,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damage makes it
-        raise UserError(f"VGG_WEIGHTS: {path} is no state dict ({str(error).splitlines()[0]})") from error
+        raise UserError(f"VGG_WEIGHTS: {path} is no state dict ({reason(error)})") from error
     if not isinstance(state, dict):
         raise UserError(f"VGG_WEIGHTS: {path} holds a {type(state).__name__}, not a state dict")
     return state

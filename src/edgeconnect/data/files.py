@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
+from edgeconnect.storage import expanded
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 NAMED = 5  # names that an error lists before it counts the rest
@@ -27,7 +28,7 @@ def list_images(source: str, key: str) -> list[Path]:
     A folder's pictures come sorted by path, a list's in its own order. `key` names the setting in the UserError
     raised where nothing is found.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not source:
         raise UserError(f"{key} is empty; give a list file, a folder or a picture")
     if path.is_dir():
@@ -48,7 +49,7 @@ def walk_images(folder: Path) -> Iterable[Path]:
 
 
 def read_list(path: Path, key: str) -> list[Path]:
-    """Read a list file: one path a line, any characters but the line's end, blank lines left out.
+    """Read a list file: one path a line, any characters but the line's end, blanks around it and empty lines left out.
 
     Relative paths count from the list's folder where the first of them exists there, else from the working directory.
     """
@@ -59,7 +60,7 @@ def read_list(path: Path, key: str) -> list[Path]:
     if b"\0" in data:
         raise UserError(f"{key}: {path} is no list of paths; pictures are known by their suffix ({' '.join(SUFFIXES)})")
     lines = (os.fsdecode(line).strip() for line in data.split(b"\n"))
-    entries = [Path(line).expanduser() for line in lines if line]
+    entries = [expanded(line) for line in lines if line]
     if not entries:
         raise UserError(f"{key}: {path} lists no picture; write one path a line (scripts/flist.py makes such lists)")
     relative = next((entry for entry in entries if not entry.is_absolute()), None)
@@ -72,7 +73,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises UserError naming the file.
     """
-    return np.ascontiguousarray(np.array(_opened(path).convert("RGB"), dtype=np.uint8))
+    picture = _opened(path)
+    if "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # straight to RGB, Pillow warns of graded palettes
+    return np.ascontiguousarray(np.array(picture.convert("RGB"), dtype=np.uint8))
 
 
 def read_gray(path: Path) -> NDArray[np.uint8]:
@@ -96,8 +100,8 @@ def _opened(path: Path) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # damaged files make the codecs raise whatever they meet
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: cannot be read as a picture ({reason}); repair it or take it off the list") from error
+        why = reason(error)
+        raise UserError(f"{path}: cannot be read as a picture ({why}); repair it or take it off the list") from error
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

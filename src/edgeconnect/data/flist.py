@@ -29,7 +29,7 @@ def write_lists(folder: Path, output: Path, shares: Sequence[float] | None, seed
     log.info("%d pictures in %s", len(paths), folder)
     if not shares:
         return [_write(output, paths, relative)]
-    if len(shares) not in (2, 3) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) not in (2, 3) or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise UserError(f"--split: {' '.join(map(str, shares))} are no two or three shares that sum to 1")
     order = np.random.default_rng(seed).permutation(len(paths))
     ends = np.round(np.cumsum(shares) * len(paths)).astype(int)

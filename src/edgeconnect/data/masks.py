@@ -1,5 +1,7 @@
 """Masks that are drawn, not read: (H, W) arrays, True = missing."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +37,13 @@ def half(height: int, width: int, rng: np.random.Generator) -> Mask:
 def strokes(height: int, width: int, rng: np.random.Generator, ratio: tuple[float, float]) -> Mask:
     """Draw free-form strokes, winding and of changing width, until the hole ratio is in the wanted range (MASK 7).
 
-    The aim is uniform in the range, so that many masks fill it evenly. Raises ValueError where the range holds no
-    whole number of pixels.
+    The aim is uniform in the range, so that many masks fill it evenly. A range too narrow to hold a whole number of
+    pixels takes the nearest.
     """
-    low, high = int(np.ceil(ratio[0] * height * width)), int(ratio[1] * height * width)
+    bounds = [share * height * width for share in ratio]
+    low, high = math.ceil(bounds[0] - 1e-6), math.floor(bounds[1] + 1e-6)
     if low > high:
-        raise ValueError(f"no mask of {height}x{width} has a hole ratio from {ratio[0]} to {ratio[1]}")
+        low = high = round(bounds[0])
     aim = int(rng.integers(low, high + 1))
     canvas = np.zeros((height, width), dtype=np.uint8)
     width_limit = max(1.0, 0.12 * min(height, width))

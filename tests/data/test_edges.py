@@ -1,0 +1,102 @@
+"""Edge maps: scikit-image's Canny with the published choices, blind to the hole at test time."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.feature import canny
+
+from edgeconnect.data import edges
+from edgeconnect.data.scenes import render
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_gray_weighs_colours_as_scikit_image_does():
+    image = rng().integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    gray = edges.to_gray(image)
+    assert gray.dtype == np.float64
+    expected = image.astype(np.float64) @ [0.2125, 0.7154, 0.0721] / 255
+    np.testing.assert_allclose(gray, expected, rtol=0, atol=1e-12)
+
+
+def test_gray_runs_from_0_to_1():
+    np.testing.assert_allclose(edges.to_gray(np.full((2, 2, 3), 255, np.uint8)), 1.0, atol=1e-12)
+    np.testing.assert_array_equal(edges.to_gray(np.zeros((2, 2, 3), np.uint8)), 0.0)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0, 3.7])
+def test_edges_are_scikit_images_canny(sigma):
+    gray = edges.to_gray(render(1, 64, 48))
+    found = edges.canny_edges(gray, sigma, rng())
+    assert found.dtype == np.float32
+    assert found.any()
+    np.testing.assert_array_equal(found, canny(gray, sigma=sigma).astype(np.float32))
+
+
+def test_sigma_0_draws_1_2_3_or_4_from_the_generator():
+    gray = edges.to_gray(render(2, 64, 64))
+    allowed = [canny(gray, sigma=float(sigma)).tobytes() for sigma in (1, 2, 3, 4)]
+    assert len(set(allowed)) == 4
+    drawn = [(edges.canny_edges(gray, 0, rng(seed)) > 0).tobytes() for seed in range(30)]
+    assert set(drawn) == set(allowed)
+    assert drawn == [(edges.canny_edges(gray, 0, rng(seed)) > 0).tobytes() for seed in range(30)]
+
+
+def test_fixed_sigma_leaves_the_generator_alone():
+    generator = rng(5)
+    edges.canny_edges(edges.to_gray(render(1, 32, 32)), 2.0, generator)
+    assert generator.integers(1 << 30) == rng(5).integers(1 << 30)
+
+
+def test_sigma_minus_1_means_no_edges():
+    found = edges.canny_edges(edges.to_gray(render(1, 32, 40)), -1, rng())
+    np.testing.assert_array_equal(found, np.zeros((32, 40), np.float32))
+    assert found.dtype == np.float32
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 1000))
+def test_what_the_hole_holds_changes_no_edge(scene, seed):
+    gray = edges.to_gray(render(scene, 64, 64))
+    known = np.ones((64, 64), np.bool_)
+    top, left = rng(seed).integers(0, 40, 2)
+    known[top : top + 24, left : left + 24] = False
+    contents = (gray, np.where(known, gray, 1.0), np.where(known, gray, rng(seed).random((64, 64))))
+    found = [edges.canny_edges(content, 2.0, rng(), known=known) for content in contents]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    assert not found[0][~known].any()
+
+
+@pytest.mark.parametrize("inside", [0.0, 1.0])
+def test_rim_of_the_hole_is_no_edge(inside):
+    known = np.ones((64, 64), np.bool_)
+    known[20:44, 16:40] = False
+    gray = np.where(known, 0.5, inside)
+    assert edges.canny_edges(gray, 2.0, rng()).any()
+    assert not edges.canny_edges(gray, 2.0, rng(), known=known).any()
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+@pytest.mark.parametrize("hole", [False, True])
+def test_tiny_pictures_have_edge_maps_too(side, hole):
+    known = np.full((side, side), not hole)
+    found = edges.canny_edges(np.full((side, side), 0.5), 2.0, rng(), known=known)
+    np.testing.assert_array_equal(found, np.zeros((side, side), np.float32))
+
+
+def test_drawn_edges_go_from_0_to_1():
+    found = edges.as_edges(np.array([[0, 51, 255]], np.uint8))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.array([[0, 0.2, 1]], np.float32))
+
+
+def test_thinned_edges_keep_what_canny_also_finds():
+    drawn = np.array([[255, 255, 102, 0]], np.uint8)
+    thin = np.array([[1, 0, 1, 1]], np.float32)
+    found = edges.thinned(drawn, thin)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.array([[1, 0, 0.4, 0]], np.float32))

@@ -1,0 +1,196 @@
+"""Batches: the same whatever the workers and the point of resumption; validation the same every time."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgeconnect.config import Config, DataConfig, OptimizerConfig, RunConfig
+from edgeconnect.data.loader import EpochSampler, Feed
+from edgeconnect.data.scenes import render
+from edgeconnect.errors import UserError
+from edgeconnect.types import Batch
+
+
+def feed(train: str = "scenes:5", val: str = "scenes:5-12", workers: int = 0, batch_size: int = 2, **data) -> Feed:
+    settings = {"train_flist": train, "val_flist": val, "input_size": 32, "mask": "strokes"} | data
+    return Feed(
+        Config(
+            run=RunConfig(seed=3, num_workers=workers),
+            data=DataConfig(**settings),
+            optim=OptimizerConfig(batch_size=batch_size),
+        )
+    )
+
+
+def first(source: Feed, count: int, step: int = 0) -> list[Batch]:
+    return list(itertools.islice(source.batches(step), count))
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return one.name == other.name and all(torch.equal(a, b) for a, b in zip(one[:4], other[:4], strict=True))
+
+
+def all_same(ones: list[Batch], others: list[Batch]) -> bool:
+    return len(ones) == len(others) and all(same(a, b) for a, b in zip(ones, others, strict=True))
+
+
+def test_batches_are_the_same_with_and_without_workers():
+    alone = first(feed(sigma=0.0), 6)
+    assert all_same(alone, first(feed(sigma=0.0, workers=2), 6))
+    assert not same(alone[0], alone[3])
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 17])
+def test_batches_go_on_where_a_run_was_stopped(step):
+    assert all_same(first(feed(), 4, step), list(itertools.islice(feed().batches(0), step, step + 4)))
+
+
+def test_batches_of_a_resumed_run_are_the_same_with_workers():
+    assert all_same(first(feed(workers=1), 3, step=4), first(feed(), 7)[4:])
+
+
+def test_every_batch_is_full_across_the_ends_of_epochs():
+    batches = first(feed(batch_size=2), 5)
+    assert [len(batch.name) for batch in batches] == [2] * 5
+    names = [name for batch in batches for name in batch.name]
+    assert sorted(names[:5]) == sorted(names[5:]) == [f"scene_{n:06d}" for n in range(5)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_sets_smaller_than_a_batch_are_enough_to_train_on(count):
+    batches = first(feed(f"scenes:{count}", batch_size=8), 2)
+    assert [len(batch.name) for batch in batches] == [8, 8]
+    assert len(set(batches[0].name)) == count
+
+
+def test_a_picture_has_another_mask_in_every_epoch():
+    batches = first(feed("scenes:1", batch_size=1), 4)
+    masks = {batch.mask.numpy().tobytes() for batch in batches}
+    mirrored = {batch.mask.flip(-1).numpy().tobytes() for batch in batches}
+    assert len(masks) == 4
+    assert not masks & mirrored
+
+
+@pytest.mark.parametrize(("step", "epoch"), [(0, 1), (1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (500, 200)])
+def test_epoch_is_that_of_the_last_picture_of_a_step(step, epoch):
+    assert feed().epoch(step) == epoch
+
+
+def test_epoch_agrees_with_the_sampler():
+    source, sampler = feed("scenes:7", batch_size=3), iter(EpochSampler(7, 0))
+    for step in range(1, 30):
+        assert source.epoch(step) == [next(sampler) for _ in range(3)][-1][0]
+
+
+# The sampler
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(0, 99), st.integers(0, 60), st.integers(0, 30))
+def test_sampler_started_anywhere_goes_on_as_the_one_started_at_0(length, seed, start, count):
+    whole = list(itertools.islice(EpochSampler(length, seed), start + count))
+    assert list(itertools.islice(EpochSampler(length, seed, start), count)) == whole[start:]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 30), st.integers(0, 99))
+def test_every_epoch_is_a_permutation(length, seed):
+    drawn = list(itertools.islice(EpochSampler(length, seed), 3 * length))
+    for epoch in range(3):
+        part = drawn[epoch * length : (epoch + 1) * length]
+        assert {number for number, _ in part} == {epoch + 1}
+        assert sorted(index for _, index in part) == list(range(length))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    first_epoch, second_epoch = np.array(list(itertools.islice(EpochSampler(50, 0), 100)))[:, 1].reshape(2, 50)
+    other = np.array(list(itertools.islice(EpochSampler(50, 1), 50)))[:, 1]
+    assert (first_epoch != second_epoch).any()
+    assert (first_epoch != other).any()
+    assert (first_epoch != np.arange(50)).any()
+
+
+# Validation
+
+
+def test_validation_is_the_same_on_every_pass_and_in_order():
+    source = feed()
+    once = list(source.validation())
+    first(source, 3)
+    assert all_same(once, list(source.validation()))
+    assert [name for batch in once for name in batch.name] == [f"scene_{n:06d}" for n in range(5, 12)]
+
+
+def test_last_batch_of_validation_is_as_small_as_it_comes():
+    assert [len(batch.name) for batch in feed(batch_size=3).validation()] == [3, 3, 1]
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1]), (3, [2, 1]), (4, [2, 2]), (7, [2, 2, 2, 1])])
+def test_limit_takes_the_first_pictures(limit, sizes):
+    batches = list(feed().validation(limit))
+    assert [len(batch.name) for batch in batches] == sizes
+    whole = [name for batch in feed().validation() for name in batch.name]
+    assert [name for batch in batches for name in batch.name] == whole[:limit]
+
+
+def test_limit_beyond_the_set_yields_the_set_and_ends():
+    assert sum(len(batch.name) for batch in feed(val="scenes:2").validation(12)) == 2
+
+
+def test_batch_size_does_not_change_what_is_validated_on():
+    ones, threes = (list(feed(batch_size=size).validation()) for size in (1, 3))
+    assert torch.equal(torch.cat([batch.mask for batch in ones]), torch.cat([batch.mask for batch in threes]))
+
+
+def test_without_a_validation_set_training_pictures_are_shown_the_same_every_time():
+    source = feed(val="")
+    assert not source.evaluates
+    shown = list(source.validation(3))
+    assert all_same(shown, list(source.validation(3)))
+    assert [name for batch in shown for name in batch.name] == ["scene_000000", "scene_000001", "scene_000002"]
+    assert source.describe() == "5 pictures to train on; no VAL_FLIST: samples show these, too"
+
+
+def test_description_counts_both_sets():
+    assert feed().describe() == "5 pictures to train on; 7 for validation"
+
+
+# Mistakes
+
+
+def broken_set(folder: Path) -> str:
+    folder.mkdir()
+    for n in range(4):
+        Image.fromarray(render(n, 32, 32)).save(folder / f"{n}.png")
+    (folder / "2.png").write_bytes(b"no picture\nat all")
+    return str(folder)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_file_is_a_user_error_of_one_line_that_names_it(tmp_path, workers):
+    folder = broken_set(tmp_path / "set")
+    with pytest.raises(UserError) as caught:
+        first(feed(folder, workers=workers), 4)
+    assert str(caught.value).startswith(f"{tmp_path / 'set' / '2.png'}: cannot be read as a picture")
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_file_in_validation_is_named(tmp_path):
+    folder = broken_set(tmp_path / "set")
+    with pytest.raises(UserError, match=r"2\.png: cannot be read as a picture"):
+        list(feed(val=folder).validation())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_of_several_sizes_are_a_user_error(tmp_path, workers):
+    for n, side in enumerate((32, 40)):
+        Image.fromarray(render(n, side, 32)).save(tmp_path / f"{n}.png")
+    source = feed(str(tmp_path), input_size=0, workers=workers)
+    with pytest.raises(UserError, match=r"several sizes .*; set INPUT_SIZE, or BATCH_SIZE: 1"):
+        first(source, 1)

@@ -1,0 +1,93 @@
+"""What several test modules build: tiny configurations, random batches, a one-parameter method."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeconnect import config as configuration
+from edgeconnect.config import Config
+from edgeconnect.types import Batch, Completion, Scalars, Update, composite
+
+PARITY = Path(__file__).parent / "parity"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+STAGES = ("edge", "inpaint", "edge_inpaint", "joint")
+TINY = {"BASE_CHANNELS": 4, "RESIDUAL_BLOCKS": 1, "INPUT_SIZE": 32, "BATCH_SIZE": 2, "NUM_WORKERS": 0}
+PLAIN = {"CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0}  # losses that need no VGG
+
+
+def tiny_config(**keys: Any) -> Config:
+    """Build a configuration of tiny networks without VGG."""
+    overrides = [(name, f"{name}={value}") for name, value in (TINY | PLAIN | keys).items()]
+    return configuration.load(None, overrides).config
+
+
+def random_batch(size: int = 2, height: int = 32, width: int = 32, seed: int = 0) -> Batch:
+    """Draw a batch with a rectangular hole."""
+    rng = torch.Generator().manual_seed(seed)
+    image = torch.rand((size, 3, height, width), generator=rng)
+    mask = torch.zeros(size, 1, height, width)
+    mask[..., height // 4 : height // 2 + 1, width // 4 : width // 2 + 1] = 1
+    edge = (torch.rand((size, 1, height, width), generator=rng) > 0.9).float()
+    return Batch(image, image.mean(1, keepdim=True), edge, mask, [f"{i}.png" for i in range(size)])
+
+
+class Brightness(nn.Module):
+    """A network of one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(0.2))
+
+
+class FakeMethod:
+    """Fill every hole with one learned brightness: enough to test what surrounds a method."""
+
+    def __init__(self, lr: float = 0.01) -> None:
+        self.network = Brightness()
+        self.networks = {"inpaint_generator": self.network}
+        self.optimizers = {"generator": torch.optim.Adam(self.network.parameters(), lr=lr)}
+        self.seen: list[list[str]] = []
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        self.seen.append(batch.name)
+        loss = (self.complete(batch).raw - batch.image).square().mean()
+        update({"generator": loss})
+        return {"l_g2": loss.detach(), "psnr": -loss.detach()}
+
+    def complete(self, batch: Batch) -> Completion:
+        raw = torch.ones_like(batch.image) * self.network.value
+        return Completion(composite(batch.image, raw, batch.mask), raw, batch.edge)
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+        return {"mae": (batch.image - completion.merged).abs().mean()}
+
+
+class FakeFeed:
+    """Serve random batches; the same ones for validation every time."""
+
+    def __init__(self, evaluates: bool = True, validation: int = 3) -> None:
+        self.evaluates, self.count = evaluates, validation
+
+    def epoch(self, step: int) -> int:
+        return (step - 1) // 4 + 1
+
+    def batches(self, step: int):
+        while True:
+            step += 1
+            yield random_batch(seed=step)._replace(name=[f"batch {step}"])
+
+    def validation(self, limit: int | None = None):
+        for seed in range(self.count if limit is None else min(limit, self.count)):
+            yield random_batch(1, seed=100 + seed)
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Copy a network's parameters and buffers."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
+    """Name the entries that are not bit-identical."""
+    return {name for name in one if not torch.equal(one[name], other[name])}

@@ -1,0 +1,198 @@
+"""End to end, as a user would: train, go on, complete; and every mistake in one line."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import STAGES
+
+from edgeconnect.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def pictures(tmp_path, command):
+    command("scenes", "--output", tmp_path / "data", "--count", 3, "--size", 40, 56, "--masks", "0.2-0.4")
+    return tmp_path / "data"
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+@pytest.fixture
+def trained(run_folder, command):
+    folder = run_folder(MAX_ITERS=2, LOG_INTERVAL=1, SAMPLE_INTERVAL=1, EVAL_INTERVAL=1, SAMPLE_SIZE=5)
+    code, said = command("train", "--model", "all", "--checkpoints", folder)
+    assert code == 0, said
+    return folder
+
+
+def test_all_trains_three_stages_each_to_its_own_budget(trained, command):
+    for stage in STAGES[:3]:
+        with (trained / f"log_{stage}.csv").open() as file:
+            assert [row["iteration"] for row in csv.DictReader(file)] == ["1", "2"]
+        assert (trained / "samples" / stage / "0000002.png").is_file()
+        assert (trained / f"log_{stage}_val.csv").is_file()
+        assert (trained / f"resolved_{stage}.yml").is_file()
+        assert list((trained / "tensorboard" / stage).iterdir())
+    before = {path: path.read_bytes() for path in trained.glob("*.pth")}
+    code, said = command("train", "--model", "all", "--checkpoints", trained)
+    assert code == 0
+    assert said.count("nothing to do") == 3
+    assert before == {path: path.read_bytes() for path in trained.glob("*.pth")}
+
+
+def test_same_command_goes_on_and_joint_follows(trained, command):
+    code, said = command("train", "--model", 3, "--checkpoints", trained, "--set", "MAX_ITERS=3")
+    assert code == 0
+    assert "continues at iteration 2" in said
+    code, said = command("train", "--model", 4, "--checkpoints", trained)
+    assert code == 0
+    assert "of stage edge_inpaint" in said
+    with (trained / "log_joint.csv").open() as file:
+        columns = file.readline().strip().split(",")
+    assert " ".join(columns) == "epoch iteration l_d1 l_g1 l_fm pre rec l_d2 l_g2 l_l1 l_per l_sty psnr mae"
+
+
+@pytest.mark.parametrize(("model", "mode"), [(None, "RGB"), (1, "L"), (2, "RGB"), (3, "RGB"), (4, "RGB")])
+def test_every_model_completes_pictures_at_their_own_size(model, mode, trained, pictures, tmp_path, command):
+    chosen = ("--model", model) if model else ()
+    code, said = command(
+        *("test", "--checkpoints", trained, "--input", pictures / "images", "--mask", pictures / "masks"),
+        *("--output", tmp_path / "out", *chosen),
+    )
+    assert code == 0, said
+    for path in (pictures / "images").iterdir():
+        truth, mask, done = (pixels(f / path.name) for f in (path.parent, pictures / "masks", tmp_path / "out"))
+        assert done.shape == ((40, 56) if mode == "L" else truth.shape)
+        if mode == "RGB":
+            assert (done[mask == 0] == truth[mask == 0]).all()
+
+
+def test_flags_of_test_reach_the_method(trained, pictures, tmp_path, command):
+    base = ("test", "--checkpoints", trained, "--input", pictures / "images", "--mask", pictures / "masks")
+    for name, extra in (("plain", ()), ("raw", ("--raw-edges",)), ("edges", ("--edge", pictures / "masks"))):
+        code, said = command(*base, "--output", tmp_path / name, *extra)
+        assert code == 0, said
+    plain, raw, edges = (pixels(tmp_path / name / "scene_000000.png") for name in ("plain", "raw", "edges"))
+    assert (plain != raw).any()
+    assert (plain != edges).any()
+
+
+def test_main_follows_mode_and_eval_prints_measures(trained, pictures, tmp_path, capsys):
+    assert main(["run", "--checkpoints", str(trained), "--set", "MODE=3", "--model", "joint"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"pre", "rec", "psnr", "mae"}
+    lists = [f"TEST_FLIST={pictures / 'images'}", f"TEST_MASK_FLIST={pictures / 'masks'}", "MODE=test"]
+    assert main(["run", "--checkpoints", str(trained), *(p for text in lists for p in ("--set", text))]) == 0
+    assert len(list((trained / "results").iterdir())) == 3
+
+
+def test_missing_configuration_is_copied_from_the_example_and_said(tmp_path, command):
+    code, said = command("train", "--checkpoints", tmp_path / "new")
+    assert code == 2
+    assert "config.yml was not there: copied from the example" in said
+    assert "TRAIN_FLIST is empty" in said
+    assert (tmp_path / "new" / "config.yml").read_text() == (ROOT / "config.yml.example").read_text()
+
+
+def test_dry_run_prints_and_writes_nothing(tmp_path, capsys):
+    folder = tmp_path / "new"
+    assert main(["train", "--checkpoints", str(folder), "--model", "2", "--set", "LR=3e-4", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "MODEL: inpaint\n" in printed
+    assert "LR: 0.0003\n" in printed
+    assert not folder.exists()
+
+
+def mistakes(folder, data, tmp_path):
+    test = ["test", "--checkpoints", folder, "--input", data / "images", "--mask", data / "masks"]
+    train = ["train", "--checkpoints", folder, "--set", "MAX_ITERS=3"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "empty.flist").write_text("\n")
+    flat = tmp_path / "flat.png"
+    Image.new("L", (200, 20), 255).save(flat)
+    inverted = tmp_path / "inverted.png"
+    Image.fromarray(255 - pixels(data / "masks" / "scene_000000.png")).save(inverted)
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    shutil.copy(data / "masks" / "scene_000001.png", lone)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    return {
+        "no folder": (["test", "--checkpoints", tmp_path / "none", *test[3:]], "none does not exist"),
+        "no checkpoint": (["test", "--checkpoints", empty, *test[3:]], "EdgeModel_gen.pth does not exist"),
+        "no input": ([*test[:4], tmp_path / "gone", *test[5:]], "gone does not exist"),
+        "empty input": ([*test[:4], empty, *test[5:]], "empty holds no picture"),
+        "bad input": (
+            [*test[:4], bad, "--mask", data / "masks" / "scene_000000.png"],
+            "bad.png: cannot be read as a picture",
+        ),
+        "unpaired": ([*test[:6], lone], "no mask of the same name for"),
+        "mask size": ([*test[:6], flat, "--set", "ALLOW_LARGE_HOLES=1"], "the mask is 200x20"),
+        "polarity": ([*test[:6], inverted], "MASK_POLARITY: known"),
+        "lossy output": ([*test, "--output", tmp_path / "a.jpg"], "not lossless"),
+        "architecture": ([*test, "--set", "BASE_CHANNELS=8"], "set BASE_CHANNELS: 4"),
+        "unknown key": ([*train, "--set", "BATCHSIZE=2"], "did you mean BATCH_SIZE"),
+        "bad value": ([*train, "--set", "LR=fast"], "LR: 'fast' is no number"),
+        "bad model": ([*train, "--model", "5"], "1 edge, 2 inpaint, 3 edge_inpaint, 4 joint, all"),
+        "empty list": ([*train, "--set", f"TRAIN_FLIST={tmp_path / 'empty.flist'}"], "lists no picture"),
+        "no masks": ([*train, "--set", "MASK=3"], "TRAIN_MASK_FLIST is empty"),
+        "no vgg": (
+            [*train, "--model", "4", "--set", "STYLE_LOSS_WEIGHT=1", "--set", "VGG_WEIGHTS=gone.pth"],
+            "VGG_WEIGHTS: gone.pth does not exist",
+        ),
+        "trained otherwise": ([*train, "--model", "1", "--set", "RESIDUAL_BLOCKS=2"], "RESIDUAL_BLOCKS: 1"),
+        "no cuda": ([*train, "--set", "DEVICE=cuda:99"], "cuda:99 is not there"),
+        "overwrite": ([*test, "--output", data / "images"], "would overwrite"),
+    }
+
+
+def test_every_mistake_is_one_line_and_costs_nothing(trained, pictures, tmp_path, command):
+    cases = mistakes(trained, pictures, tmp_path)
+    kept = (*trained.glob("*.pth"), *trained.glob("*.csv"), *pictures.rglob("*.png"))
+    before = {path: path.read_bytes() for path in kept}
+    for name, (arguments, wanted) in cases.items():
+        code, said = command(*arguments)
+        lines = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert code == 2, name
+        assert len(lines) == 1, (name, said)
+        assert wanted in lines[0], (name, lines[0])
+        assert "Traceback" not in said, name
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("door", ["train.py", "test.py", "main.py", "scripts/flist.py", "scripts/scenes.py"])
+def test_doors_open_without_the_package_installed(door, tmp_path):
+    command = [sys.executable, ROOT / door, "--help"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
+
+
+def test_unreadable_picture_in_training_names_itself(run_folder, tmp_path, command):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8 truncated")
+    folder = run_folder(TRAIN_FLIST=bad, VAL_FLIST="", NUM_WORKERS=1, MAX_ITERS=1)
+    code, said = command("train", "--model", 1, "--checkpoints", folder)
+    assert code == 2
+    assert f"error: {bad}: cannot be read as a picture" in said
+
+
+def test_stage_checkpoint_records_configuration_and_versions(trained):
+    state = torch.load(trained / "edge_state.pth", weights_only=True)
+    assert (state["stage"], state["step"]) == ("edge", 2)
+    assert state["config"]["BASE_CHANNELS"] == 4
+    assert state["versions"]["torch"] == str(torch.__version__)

@@ -1,0 +1,192 @@
+"""What every registered method promises, and the trainer and the predictor rely on."""
+
+import copy
+
+import pytest
+import torch
+from support import differing, random_batch, state_of, tiny_config
+
+from edgeconnect.engine import Engine, inference, parameters
+from edgeconnect.methods import METHODS
+from edgeconnect.types import is_trained
+
+CPU = torch.device("cpu")
+GANS = ("nsgan", "lsgan", "hinge")
+
+
+def build(stage, engine=None, **keys):
+    torch.manual_seed(0)
+    method = METHODS[stage](tiny_config(**keys), (engine or Engine(CPU)).prepare)
+    for network in method.networks.values():
+        network.train(is_trained(network))
+    return method
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_step_moves_only_what_it_optimises_and_all_of_it(stage):
+    method = build(stage)
+    before = {name: state_of(network) for name, network in method.networks.items()}
+    Engine(CPU).step(method, random_batch())
+    optimised = {id(p) for optimizer in method.optimizers.values() for p in parameters(optimizer)}
+    for name, network in method.networks.items():
+        moved = differing(before[name], network.state_dict())
+        trained = {key for key, p in network.named_parameters() if id(p) in optimised}
+        normed = {key for key in before[name] if key.endswith(("._u", "._v"))}
+        if not trained:
+            assert not moved, "a frozen network moved"
+        else:
+            # A bias before instance normalisation has no effect, so its gradient may be exactly zero.
+            assert {key for key in trained if not key.endswith("bias")} <= moved <= trained | normed
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_discriminator_gradient_is_unchanged_when_the_generator_loss_is_scaled(stage):
+    gradients = []
+    for scale in (1, 1000):
+        method = build(stage)
+        engine = Engine(CPU)
+
+        def update(losses, engine=engine, method=method, scale=scale):
+            engine.update(method.optimizers, losses | {"generator": losses["generator"] * scale})
+
+        method.step(random_batch(), update)
+        gradients.append([p.grad.clone() for p in parameters(method.optimizers["discriminator"])])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_gradients_are_taken_at_the_weights_before_the_step(stage):
+    method = build(stage)
+    seen = {}
+
+    def update(losses):
+        for role, loss in losses.items():
+            grads = torch.autograd.grad(loss, parameters(method.optimizers[role]), retain_graph=True)
+            seen[role] = [grad.clone() for grad in grads]
+        Engine(CPU).update(method.optimizers, losses)
+
+    method.step(random_batch(), update)
+    for role, grads in seen.items():
+        for parameter, grad in zip(parameters(method.optimizers[role]), grads, strict=True):
+            torch.testing.assert_close(parameter.grad, grad)
+
+
+def test_completion_loss_reaches_the_edge_generator_in_the_joint_stage_only():
+    moved = {}
+    for stage, weight in (("joint", 0), ("joint", 1), ("edge_inpaint", 1)):
+        method = build(stage, L1_LOSS_WEIGHT=weight, INPAINT_ADV_LOSS_WEIGHT=0, FM_LOSS_WEIGHT=0)
+        Engine(CPU).step(method, random_batch())
+        moved[stage, weight] = [p.grad for p in method.networks["edge_generator"].parameters()]
+    assert any(not torch.equal(a, b) for a, b in zip(moved["joint", 0], moved["joint", 1], strict=True))
+    assert all(grad is None for grad in moved["edge_inpaint", 1])
+
+
+@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("gan", GANS)
+def test_generator_loss_falls_on_one_batch(stage, gan):
+    method, engine, batch = build(stage, GAN_LOSS=gan, LR=1e-3, D2G_LR=0), Engine(CPU), random_batch()
+    column = "l_fm" if stage == "edge" else "l_l1"
+    values = [float(engine.step(method, batch)[column]) for _ in range(12)]
+    assert values[-1] < 0.95 * values[0]
+
+
+@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (37, 53), (5, 9), (1, 1), (64, 30)])
+def test_known_pixels_are_bit_identical_at_any_size(stage, height, width):
+    method, batch = build(stage), random_batch(2, height, width)
+    with inference(method):
+        merged = method.complete(batch).merged
+    truth = batch.edge if stage == "edge" else batch.image
+    assert merged.shape == truth.shape
+    known = (batch.mask == 0).expand_as(truth)
+    assert torch.equal(merged[known], truth[known])
+    assert torch.isfinite(merged).all()
+    assert 0 <= merged.min() <= merged.max() <= 1
+
+
+@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_finite_and_close(stage, dtype):
+    exact, half = ({}, {})
+    for scalars, engine in ((exact, Engine(CPU)), (half, Engine(CPU, dtype))):
+        method = build(stage, engine)
+        for _ in range(3):
+            scalars.update(engine.step(method, random_batch()))
+        assert all(torch.isfinite(p).all() for o in method.optimizers.values() for p in parameters(o))
+    for name, value in exact.items():
+        if name.startswith("l_"):
+            assert float(half[name]) == pytest.approx(float(value), rel=0.15, abs=0.02), name
+
+
+@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("size", [1, 2])
+def test_float32_gradients_equal_float64_ones(stage, size):
+    """A batch of one in the channels-last layout got wrong gradients from instance normalisation (PyTorch 2.15)."""
+    method = build(stage)
+    exact = copy.deepcopy(method)
+    for network in exact.networks.values():
+        network.double()
+    batch = random_batch(size)
+    doubled = batch._replace(**{name: getattr(batch, name).double() for name in ("image", "gray", "edge", "mask")})
+    engine = Engine(CPU)
+    engine.step(method, batch)
+    with DoubleSigmoids():
+        engine.step(exact, doubled)
+    for role, optimizer in method.optimizers.items():
+        ours = torch.cat([p.grad.flatten() for p in parameters(optimizer)]).double()
+        theirs = torch.cat([p.grad.flatten() for p in parameters(exact.optimizers[role])])
+        assert (ours - theirs).norm() < 2e-2 * theirs.norm()
+
+
+class DoubleSigmoids:
+    """Let float64 through the places that compute in float32 whatever the autocast."""
+
+    def __enter__(self):
+        self.kept = torch.Tensor.float
+        torch.Tensor.float = lambda tensor: tensor
+
+    def __exit__(self, *_):
+        torch.Tensor.float = self.kept
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_empty_masks_train_and_complete(stage):
+    method, batch = build(stage), random_batch()
+    batch = batch._replace(mask=torch.zeros_like(batch.mask))
+    scalars = Engine(CPU).step(method, batch)
+    assert all(torch.isfinite(value) for value in scalars.values())
+    truth = batch.edge if stage == "edge" else batch.image
+    assert torch.equal(method.complete(batch).merged, truth)
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_scalars_wait_on_the_device_detached(stage):
+    scalars = Engine(CPU).step(build(stage), random_batch())
+    assert all(value.ndim == 0 and not value.requires_grad for value in scalars.values())
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_inference_advances_nothing(stage):
+    method = build(stage)
+    before = {name: state_of(network) for name, network in method.networks.items()}
+    with inference(method):
+        completion = method.complete(random_batch())
+        method.evaluate(random_batch(), completion)
+    for name, network in method.networks.items():
+        assert not differing(before[name], network.state_dict())
+        assert network.training == is_trained(network)
+
+
+@pytest.mark.parametrize("stage", METHODS)
+def test_methods_build_the_feature_network_only_where_a_loss_needs_it(stage, monkeypatch):
+    from edgeconnect.methods import edgeconnect
+
+    built = []
+    real = edgeconnect.load_vgg
+    monkeypatch.setattr(edgeconnect, "load_vgg", lambda weights: built.append(weights) or real(weights))
+    method = build(stage, CONTENT_LOSS_WEIGHT=0.1, STYLE_LOSS_WEIGHT=250, VGG_WEIGHTS="random")
+    method.complete(random_batch())
+    assert not built
+    for _ in range(2):
+        Engine(CPU).step(method, random_batch())
+    assert len(built) == (stage != "edge")

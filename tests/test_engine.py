@@ -1,0 +1,86 @@
+"""Devices, precision, and the one update."""
+
+import pytest
+import torch
+from support import FakeMethod, random_batch
+from torch import nn
+
+from edgeconnect.engine import Engine, choose_device, choose_precision
+from edgeconnect.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def two_players():
+    torch.manual_seed(0)
+    networks = {role: nn.Linear(3, 1) for role in ("generator", "discriminator")}
+    return networks, {role: torch.optim.SGD(net.parameters(), lr=1.0) for role, net in networks.items()}
+
+
+def test_each_loss_moves_its_own_parameters_only():
+    networks, optimizers = two_players()
+    x = torch.ones(1, 3)
+    both = networks["generator"](x).sum() * networks["discriminator"](x).sum()
+    weights = {role: net.weight.detach().clone() for role, net in networks.items()}
+    values = {role: net(x).detach() for role, net in networks.items()}
+    Engine(CPU).update(optimizers, {"generator": both})
+    assert torch.equal(networks["discriminator"].weight, weights["discriminator"])
+    torch.testing.assert_close(networks["generator"].weight, weights["generator"] - values["discriminator"] * x)
+
+
+def test_gradients_of_all_losses_come_before_any_step():
+    networks, optimizers = two_players()
+    x = torch.ones(1, 3)
+    first = {role: net(x).detach() for role, net in networks.items()}
+    weights = {role: net.weight.detach().clone() for role, net in networks.items()}
+    product = [networks["generator"](x).sum() * networks["discriminator"](x).sum() for _ in range(2)]
+    Engine(CPU).update(optimizers, dict(zip(("discriminator", "generator"), product, strict=True)))
+    torch.testing.assert_close(networks["generator"].weight, weights["generator"] - first["discriminator"] * x)
+    torch.testing.assert_close(networks["discriminator"].weight, weights["discriminator"] - first["generator"] * x)
+
+
+def test_gradient_norm_is_clipped_per_optimizer():
+    networks, optimizers = two_players()
+    before = networks["generator"].weight.detach().clone()
+    Engine(CPU, grad_clip=0.5).update(optimizers, {"generator": 1000 * networks["generator"](torch.ones(1, 3)).sum()})
+    shift = (networks["generator"].weight - before).detach().flatten()
+    moved = torch.cat([shift, networks["generator"].bias.grad])
+    assert moved.norm() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_alternating_schemes_update_twice_under_loss_scaling():
+    networks, optimizers = two_players()
+    engine = Engine(CPU, torch.float16)
+    for role in ("discriminator", "generator"):
+        before = networks[role].weight.detach().clone()
+        engine.update(optimizers, {role: networks[role](torch.ones(1, 3)).sum()})
+        torch.testing.assert_close(networks[role].weight, before - 1)
+
+
+def test_a_step_trains_the_method():
+    method = FakeMethod()
+    Engine(CPU).step(method, random_batch())
+    assert method.network.value.item() != pytest.approx(0.2, abs=1e-6)
+
+
+def test_device_auto_is_the_processor_without_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto", (0,)) == CPU
+    with pytest.raises(UserError, match=r"cuda:3 is not there.*DEVICE: auto"):
+        choose_device("cuda:3", (0,))
+
+
+def test_device_auto_takes_the_first_gpu_listed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto", (1,)) == torch.device("cuda", 1)
+    assert choose_device("auto", ()) == CPU
+    assert choose_device("cuda:1", (0,)) == torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 0), torch.float32), ((8, 0), torch.bfloat16)])
+def test_precision_auto_asks_what_the_gpu_computes_in(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_precision("auto", torch.device("cuda")) == expected
+    assert choose_precision("auto", CPU) == torch.float32
+    assert choose_precision("bf16", CPU) == torch.bfloat16

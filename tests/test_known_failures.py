@@ -1,0 +1,199 @@
+"""What broke for the users of the published program, one test each; details are held by the modules' own tests."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import FakeFeed, FakeMethod, differing, random_batch, state_of, tiny_config
+
+from edgeconnect import config as configuration
+from edgeconnect import run
+from edgeconnect.data import files, masks
+from edgeconnect.data.dataset import FIXED_EPOCH, VAL, InpaintingDataset
+from edgeconnect.data.loader import ordered_batches
+from edgeconnect.engine import Engine, inference, parameters
+from edgeconnect.errors import UserError
+from edgeconnect.methods import METHODS
+from edgeconnect.predict import Predictor, plan
+from edgeconnect.trainer import evaluate
+
+CPU = torch.device("cpu")
+
+
+def method_of(stage, **keys):
+    torch.manual_seed(0)
+    return METHODS[stage](tiny_config(**keys), Engine(CPU).prepare)
+
+
+def picture(path, size=(40, 36), mode="RGB", **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(path, **options)
+    return path
+
+
+def test_01_update_order_neither_raises_nor_leaks():
+    method = method_of("edge")
+    engine, batch = Engine(CPU), random_batch()
+    engine.step(method, batch)
+    alone = method_of("edge")
+    alone.step(batch, lambda losses: engine.update(alone.optimizers, {"discriminator": losses["discriminator"]}))
+    pairs = zip(
+        parameters(method.optimizers["discriminator"]), parameters(alone.optimizers["discriminator"]), strict=True
+    )
+    assert all(torch.equal(one.grad, other.grad) for one, other in pairs)
+
+
+def test_02_joint_stage_trains_for_many_steps():
+    method, engine = method_of("joint"), Engine(CPU)
+    for seed in range(3):
+        assert all(torch.isfinite(value) for value in engine.step(method, random_batch(seed=seed)).values())
+
+
+def test_03_evaluation_moves_no_counter_and_keeps_no_gradients():
+    method = method_of("joint")
+    before = {name: state_of(network) for name, network in method.networks.items()}
+    evaluate(method, Engine(CPU), [random_batch()])
+    assert not any(differing(before[name], network.state_dict()) for name, network in method.networks.items())
+    assert all(p.grad is None for network in method.networks.values() for p in network.parameters())
+
+
+def test_04_fewer_validation_pictures_than_sample_size_end():
+    dataset = InpaintingDataset(tiny_config(VAL_FLIST="scenes:3", MASK="block").data, VAL, 0)
+    assert sum(len(batch.name) for batch in ordered_batches(dataset, 2, limit=12)) == 3
+
+
+def test_05_unreadable_file_stops_instead_of_becoming_picture_0(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"damaged")
+    dataset = InpaintingDataset(tiny_config(VAL_FLIST=tmp_path, MASK="block").data, VAL, 0)
+    assert dataset[FIXED_EPOCH, 0].name == [str(tmp_path / "a.png")]
+    with pytest.raises(UserError, match=r"b\.png: cannot be read"):
+        dataset[FIXED_EPOCH, 1]
+
+
+def test_06_file_lists_take_any_name(tmp_path):
+    names = ["with space.png", "#hash.png", "UPPER.PNG", "tagged.tiff"]
+    for name in names:
+        picture(tmp_path / name)
+    (tmp_path / "list.flist").write_bytes("\r\n".join(names).encode())
+    assert [path.name for path in files.list_images(str(tmp_path / "list.flist"), "X")] == names
+    (tmp_path / "one.flist").write_text(names[0])
+    assert len(files.list_images(str(tmp_path / "one.flist"), "X")) == 1
+    assert sorted(path.name for path in files.list_images(str(tmp_path), "X")) == sorted(names)
+
+
+def test_07_pictures_and_masks_pair_by_name(tmp_path):
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "images" / f"{name}.jpg")
+        picture(tmp_path / "masks" / f"{name}.png", mode="L")
+    jobs = plan(str(tmp_path / "images"), str(tmp_path / "masks"), "", str(tmp_path / "out"))
+    assert all(job.image.stem == job.mask.stem == job.output.stem for job in jobs)
+    (tmp_path / "masks" / "b.png").unlink()
+    with pytest.raises(UserError, match=r"no mask of the same name for .*b\.jpg"):
+        plan(str(tmp_path / "images"), str(tmp_path / "masks"), "", str(tmp_path / "out"))
+
+
+def test_08_jpeg_residue_is_no_hole_and_inverted_masks_are_noticed():
+    residue = np.array([[3, 40, 127, 128, 255]], dtype=np.uint8)
+    assert masks.binarize(residue, 127, "hole").tolist() == [[False, False, False, True, True]]
+    with pytest.raises(UserError, match="MASK_POLARITY: known"):
+        masks.refuse_large_holes([0.7, 0.8], "TRAIN_MASK_FLIST")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK", "1", "I;16"])
+def test_09_pictures_of_any_mode_and_size_are_completed(mode, tmp_path):
+    path = tmp_path / ("a.tif" if mode in ("CMYK", "I;16") else "a.png")
+    if mode == "I;16":
+        Image.fromarray(np.arange(37 * 29, dtype=np.uint16).reshape(29, 37) * 60).save(path)
+    else:
+        picture(path, (37, 29), mode)
+    predictor = Predictor(method_of("edge_inpaint"), Engine(CPU), tiny_config().data)
+    image, mask = files.read_image(path), np.zeros((29, 37), dtype=bool)
+    mask[5:20, 5:20] = True
+    done = predictor.complete(image, mask).merged
+    assert done.shape == (29, 37, 3)
+    assert (done[~mask] == image[~mask]).all()
+
+
+def test_10_output_is_png_under_the_whole_stem(tmp_path):
+    picture(tmp_path / "a.b.jpg")
+    mask = picture(tmp_path / "mask.png", mode="L")
+    (job,) = plan(str(tmp_path / "a.b.jpg"), str(mask), "", str(tmp_path / "out"))
+    assert job.output == tmp_path / "out" / "a.b.png"
+
+
+def test_11_empty_masks_divide_by_nothing():
+    batch = random_batch()
+    scalars = Engine(CPU).step(method_of("inpaint"), batch._replace(mask=torch.zeros_like(batch.mask)))
+    assert torch.isfinite(scalars["l_l1"])
+
+
+def test_12_optimisers_are_saved_and_missing_or_finished_checkpoints_said(run_folder, command):
+    folder = run_folder(MAX_ITERS=1)
+    code, said = command("train", "--model", 3, "--checkpoints", folder)
+    assert (code, "EdgeModel_gen.pth does not exist" in said) == (2, True)
+    command("train", "--model", 1, "--checkpoints", folder)
+    assert torch.load(folder / "edge_state.pth", weights_only=True)["optimizers"]["generator"]["state"]
+    code, said = command("train", "--model", 1, "--checkpoints", folder)
+    assert (code, "iteration 1 of MAX_ITERS 1, nothing to do" in said) == (0, True)
+
+
+def test_13_typos_are_errors_and_numbers_are_numbers():
+    with pytest.raises(UserError, match="did you mean MAX_ITERS"):
+        configuration.load(None, [("--set", "MAX_ITER=3")])
+    config = configuration.load(None, [("--set", "MAX_ITERS=2e6"), ("--set", "LR=1e-4")]).config
+    assert (config.optim.max_iters, config.optim.lr) == (2_000_000, 1e-4)
+
+
+def test_14_completing_builds_no_graph():
+    method = method_of("edge_inpaint")
+    with inference(method):
+        completion = method.complete(random_batch())
+    assert not completion.merged.requires_grad
+
+
+def test_16_bce_works_under_autocast():
+    scalars = Engine(CPU, torch.bfloat16).step(method_of("edge", GAN_LOSS="nsgan"), random_batch())
+    assert torch.isfinite(scalars["l_d1"])
+
+
+def test_17_vgg_is_built_once_and_not_for_edges(monkeypatch):
+    from edgeconnect.methods import edgeconnect
+
+    built = []
+    monkeypatch.setattr(edgeconnect, "load_vgg", lambda weights: built.append(weights) or torch.nn.Identity())
+    keys = {"CONTENT_LOSS_WEIGHT": 0.1, "STYLE_LOSS_WEIGHT": 250, "VGG_WEIGHTS": "random"}
+    Engine(CPU).step(method_of("edge", **keys), random_batch())
+    joint = method_of("joint", **keys)
+    assert not built
+    assert joint.inpaint.vgg is joint.inpaint.vgg
+    assert built == ["random"]
+
+
+def test_18_scalars_leave_the_device_at_log_interval_only(run_folder, monkeypatch):
+    from edgeconnect import trainer
+
+    read = []
+    real = trainer.read_scalars
+    monkeypatch.setattr(trainer, "read_scalars", lambda scalars: read.append(1) or real(scalars))
+    folder = run_folder(MAX_ITERS=6, LOG_INTERVAL=3, VAL_FLIST="")
+    run.train(configuration.load(folder / "config.yml").config, folder)
+    assert len(read) == 2
+
+
+def test_19_logs_have_a_header(run_folder, command):
+    folder = run_folder(MAX_ITERS=1, LOG_INTERVAL=1)
+    command("train", "--model", 1, "--checkpoints", folder)
+    with (folder / "log_edge.csv").open() as file:
+        assert next(csv.reader(file)) == ["epoch", "iteration", "l_d1", "l_g1", "l_fm", "precision", "recall"]
+
+
+def test_20_every_evaluation_sees_the_same_masks():
+    dataset = InpaintingDataset(tiny_config(VAL_FLIST="scenes:3", MASK="strokes", SIGMA=0).data, VAL, 0)
+    once, again = (list(ordered_batches(dataset, 2)) for _ in range(2))
+    assert all(torch.equal(a.mask, b.mask) and torch.equal(a.edge, b.edge) for a, b in zip(once, again, strict=True))
+    method, engine = FakeMethod(), Engine(CPU)
+    assert evaluate(method, engine, FakeFeed().validation()) == evaluate(method, engine, FakeFeed().validation())
