@@ -70,10 +70,11 @@ class FakeFeed:
     def __init__(self, evaluates: bool = True, validation: int = 3) -> None:
         self.evaluates, self.count = evaluates, validation
 
-    def epoch(self, step: int) -> int:
-        return (step - 1) // 4 + 1
+    def epoch(self, pictures: int) -> int:
+        return (pictures - 1) // 4 + 1
 
-    def batches(self, step: int):
+    def batches(self, pictures: int):
+        step = pictures  # one name a batch, so it counts as one picture
         while True:
             step += 1
             yield random_batch(seed=step)._replace(name=[f"batch {step}"])

@@ -53,12 +53,12 @@ def test_who_imports_whom(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_functions_fit_a_screen_and_modules_two_hundred_more(path):
+def test_functions_fit_a_screen_and_modules_a_sitting(path):
     text = path.read_text()
-    assert text.count("\n") <= 400
+    assert text.count("\n") <= (400 if path.name == "scenes.py" else 300)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < 45, node.name
+            assert node.end_lineno - node.lineno < 40, node.name
 
 
 def test_mathematics_never_reads_the_device():
@@ -74,8 +74,3 @@ def check_no_reads(path):
             assert node.attr not in ("item", "cpu"), path
         if isinstance(node, ast.Name):
             assert node.id != "print", path
-
-
-def test_methods_and_trainer_never_import_each_other():
-    assert "trainer" not in SPINE["methods"]
-    assert "methods" not in SPINE["trainer"]

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +55,7 @@ def test_all_trains_three_stages_each_to_its_own_budget(trained, command):
 def test_same_command_goes_on_and_joint_follows(trained, command):
     code, said = command("train", "--model", 3, "--checkpoints", trained, "--set", "MAX_ITERS=3")
     assert code == 0
-    assert "continues at iteration 2" in said
+    assert "goes on at iteration 2" in said
     code, said = command("train", "--model", 4, "--checkpoints", trained)
     assert code == 0
     assert "of stage edge_inpaint" in said
@@ -98,6 +97,48 @@ def test_main_follows_mode_and_eval_prints_measures(trained, pictures, tmp_path,
     assert len(list((trained / "results").iterdir())) == 3
 
 
+def test_all_goes_on_to_a_larger_budget(trained, command):
+    code, said = command("train", "--model", "all", "--checkpoints", trained, "--set", "MAX_ITERS=3")
+    assert code == 0, said
+    assert said.count("goes on at iteration 2") == 3
+
+
+def test_main_goes_by_model_and_test_by_its_default(trained, capsys):
+    for arguments, model in (
+        (["run", "--set", "MODE=2", "--set", "MODEL=2"], "inpaint"),
+        (["test"], "edge_inpaint"),
+        (["test", "--set", "MODEL=2"], "inpaint"),
+        (["test", "--set", "MODEL=2", "--model", "4"], "joint"),
+    ):
+        assert main([arguments[0], "--checkpoints", str(trained), *arguments[1:], "--dry-run"]) == 0
+        assert f"MODEL: {model}\n" in capsys.readouterr().out
+
+
+def test_read_only_checkpoints_complete_pictures(trained, pictures, tmp_path, command, monkeypatch):
+    from edgeconnect import cli
+    from edgeconnect.errors import UserError
+
+    def refuse(path, data):
+        raise UserError(f"{path}: cannot be written")
+
+    (trained / "config.yml").unlink()
+    monkeypatch.setattr(cli, "write_whole", refuse)
+    code, said = command(
+        *("test", "--checkpoints", trained, "--input", pictures / "images", "--mask", pictures / "masks"),
+        *("--output", tmp_path / "out", "--set", "BASE_CHANNELS=4", "--set", "RESIDUAL_BLOCKS=1"),
+    )
+    assert code == 0, said
+    assert "no configuration: defaults" in said
+
+
+def test_published_vgg_weights_are_asked_for_before_the_first_stage(run_folder, command):
+    folder = run_folder(STYLE_LOSS_WEIGHT=1, VGG_WEIGHTS="gone.pth", MAX_ITERS=1)
+    code, said = command("train", "--model", "all", "--checkpoints", folder)
+    assert code == 2
+    assert "VGG_WEIGHTS: gone.pth does not exist" in said
+    assert not list(folder.glob("*.pth"))
+
+
 def test_missing_configuration_is_copied_from_the_example_and_said(tmp_path, command):
     code, said = command("train", "--checkpoints", tmp_path / "new")
     assert code == 2
@@ -127,7 +168,7 @@ def mistakes(folder, data, tmp_path):
     Image.fromarray(255 - pixels(data / "masks" / "scene_000000.png")).save(inverted)
     lone = tmp_path / "lone"
     lone.mkdir()
-    shutil.copy(data / "masks" / "scene_000001.png", lone)
+    Image.new("L", (24, 24), 255).save(lone / "scene_000001.png")
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
     return {
@@ -155,6 +196,14 @@ def mistakes(folder, data, tmp_path):
         ),
         "trained otherwise": ([*train, "--model", "1", "--set", "RESIDUAL_BLOCKS=2"], "RESIDUAL_BLOCKS: 1"),
         "no cuda": ([*train, "--set", "DEVICE=cuda:99"], "cuda:99 is not there"),
+        "beta": ([*train, "--set", "BETA1=1"], "BETA1: 1 is no number from 0 to below 1"),
+        "date": ([*train, "--set", "TRAIN_FLIST=2024-13-45"], "TRAIN_FLIST: 2024-13-45 does not exist"),
+        "seed": ([*train, "--set", "SEED=99999999999999999999"], "SEED: "),
+        "small": ([*train, "--set", "INPUT_SIZE=0", "--set", f"TRAIN_FLIST={lone}"], "is too small to train on"),
+        "file": (["train", "--checkpoints", bad], "bad.png is a file, not a folder"),
+        "output file": ([*test, "--output", tmp_path / "empty.flist"], "empty.flist is a file; give a folder"),
+        "list over photo": (["flist", "--path", data, "--output", flat], "is no name for a list"),
+        "edge map": ([*test, "--edge", flat], "no edge map of the same name"),
         "overwrite": ([*test, "--output", data / "images"], "would overwrite"),
     }
 

@@ -99,7 +99,7 @@ def test_old_and_new_spellings_are_read(tmp_path, text, key, value):
         ("MASK: 9", "MASK: 9 is none of: 1 block, 2 half, 3 external"),
         ("GAN_LOSS: wgan", "GAN_LOSS: 'wgan' is none of: nsgan, lsgan, hinge"),
         ("INPUT_SIZE: 20", "INPUT_SIZE: 20 is neither 0 nor 32 or more"),
-        ("BETA2: 2", "BETA2: 2 is no number from 0 to 1"),
+        ("BETA2: 2", "BETA2: 2 is no number from 0 to below 1"),
         ("LR: 1\nSEED: 1\nLR: 2", r"line 3: LR stands here a second time \(first: line 1\)"),
         ("- LR", "is no list of `KEY: value` lines"),
         ("LR: [", "is not valid YAML"),

@@ -138,7 +138,7 @@ def test_12_optimisers_are_saved_and_missing_or_finished_checkpoints_said(run_fo
     command("train", "--model", 1, "--checkpoints", folder)
     assert torch.load(folder / "edge_state.pth", weights_only=True)["optimizers"]["generator"]["state"]
     code, said = command("train", "--model", 1, "--checkpoints", folder)
-    assert (code, "iteration 1 of MAX_ITERS 1, nothing to do" in said) == (0, True)
+    assert (code, "at iteration 1, nothing to do; raise MAX_ITERS" in said) == (0, True)
 
 
 def test_13_typos_are_errors_and_numbers_are_numbers():

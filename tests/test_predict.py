@@ -334,15 +334,15 @@ def test_inverted_masks_are_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_debug_writes_edges_and_input_beside(tmp_path):
+def test_debug_writes_edges_and_input_apart(tmp_path):
     image, mask = render(3, 40, 60), hole(40, 60)
     save(tmp_path / "a.png", image)
     save(tmp_path / "m.png", white(mask))
     list(predictor().run([job(tmp_path)], debug=True))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a_edge.png", "a_masked.png"]
-    np.testing.assert_array_equal(read(tmp_path / "out/a_masked.png"), np.where(mask[..., None], 255, image))
+    assert sorted(path.name for path in (tmp_path / "out" / "debug").iterdir()) == ["a_edge.png", "a_masked.png"]
+    np.testing.assert_array_equal(read(tmp_path / "out/debug/a_masked.png"), np.where(mask[..., None], 255, image))
     edges = canny(to_gray(image), sigma=1.0, mask=~mask)
-    np.testing.assert_array_equal(read(tmp_path / "out/a_edge.png"), white(edges))
+    np.testing.assert_array_equal(read(tmp_path / "out/debug/a_edge.png"), white(edges))
 
 
 def test_without_debug_nothing_is_written_beside(tmp_path):

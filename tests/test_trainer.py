@@ -15,7 +15,7 @@ from edgeconnect.trainer import Trainer, evaluate
 def trainer_in(folder, method, **keys):
     config = tiny_config(**({"LOG_INTERVAL": 1, "SAMPLE_INTERVAL": 0, "SAVE_INTERVAL": 0} | keys))
     checkpoints = Checkpoints(folder, "inpaint")
-    start = checkpoints.begin(method, config.optim.max_iters)
+    start = checkpoints.begin(method)
     log = RunLog(folder, "inpaint", start.step)
     trainer = Trainer(method, Engine(torch.device("cpu")), checkpoints, log, config)
     trainer.restore(start)

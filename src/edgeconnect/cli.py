@@ -6,19 +6,20 @@ What needs PyTorch is imported by the command that uses it: `--help` and `flist`
 import argparse
 import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeconnect import __version__
 from edgeconnect import config as configuration
-from edgeconnect.config import Config
+from edgeconnect.config import CONFIG_FILE, Config
 from edgeconnect.data import flist
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
 from edgeconnect.storage import write_whole
 
 USER_ERROR, INTERRUPTED = 2, 130
-CONFIG_FILE = "config.yml"
+OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
 COMMANDS = ("train", "test", "eval", "run", "flist", "scenes", "demo")
 
 log = logging.getLogger("edgeconnect")
@@ -34,13 +35,13 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except RuntimeError as error:
-        if "memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
             raise
-        print(f"error: {str(error).splitlines()[0]}; lower BATCH_SIZE or INPUT_SIZE", file=sys.stderr)
+        print(f"error: {reason(error)}; lower BATCH_SIZE or INPUT_SIZE, or give smaller pictures", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print("interrupted; the checkpoints are those of the last save", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -71,7 +72,7 @@ def add_run_options(sub: argparse.ArgumentParser, action: object) -> None:
     sub.add_argument("--model", help="1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; all trains 1, 2 and 3")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the configuration")
     sub.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-    sub.set_defaults(action=action)
+    sub.set_defaults(action=action, by_mode=False)
 
 
 def add_test_options(sub: argparse.ArgumentParser, action: object) -> None:
@@ -86,21 +87,39 @@ def add_test_options(sub: argparse.ArgumentParser, action: object) -> None:
     sub.add_argument("--no-ema", action="store_true", help="use the last weights, not their moving average")
 
 
-def load_config(arguments: argparse.Namespace, mode: str) -> Config:
-    """Read config.yml of the run's folder, putting the example there first where there is none."""
+def load_config(arguments: argparse.Namespace, model: str = "") -> Config:
+    """Read config.yml of the run's folder, putting the example there first where there is none.
+
+    `model` replaces MODEL of the file, but not what the command line says.
+    """
     path: Path = arguments.checkpoints / CONFIG_FILE
-    if mode != "train" and not arguments.checkpoints.is_dir():
-        raise UserError(f"--checkpoints: the folder {arguments.checkpoints} does not exist")
     if not path.is_file() and not arguments.dry_run:
-        write_whole(path, configuration.example().encode())
-        log.info("%s was not there: copied from the example; edit it, or use --set KEY=VALUE", path)
-    overrides = [(f"--set {text}", text) for text in arguments.set]
-    if arguments.model or mode == "test":
-        overrides.append((f"--model {arguments.model}", f"MODEL={arguments.model or 'edge_inpaint'}"))
-    loaded = configuration.load(path if path.is_file() else None, overrides)
+        copy_example(path)
+    default = [("default", f"MODEL={model}")] if model else []
+    chosen = [(f"--set {text}", text) for text in arguments.set]
+    named = [(f"--model {arguments.model}", f"MODEL={arguments.model}")] if arguments.model else []
+    loaded = configuration.load(path if path.is_file() else None, [*default, *chosen, *named])
     for note in loaded.notes:
         log.warning("%s", note)
     return loaded.config
+
+
+def copy_example(path: Path) -> None:
+    """Put the example configuration into a run's folder; one that cannot be written to goes by the defaults."""
+    try:
+        write_whole(path, configuration.example().encode())
+        log.info("%s was not there: copied from the example; edit it, or use --set KEY=VALUE", path)
+    except UserError as error:
+        if not path.parent.is_dir():
+            raise
+        log.warning("no configuration: defaults (%s)", error)
+
+
+def require_folder(folder: Path) -> None:
+    """Raise UserError where --checkpoints names no folder."""
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"--checkpoints: {folder} {problem}; name the folder that holds the checkpoints")
 
 
 def shown(arguments: argparse.Namespace, config: Config) -> bool:
@@ -114,7 +133,9 @@ def train(arguments: argparse.Namespace) -> None:
     """Train."""
     from edgeconnect import run
 
-    config = load_config(arguments, "train")
+    if arguments.checkpoints.is_file():
+        require_folder(arguments.checkpoints)
+    config = load_config(arguments)
     if not shown(arguments, config):
         run.train(config, arguments.checkpoints)
 
@@ -124,7 +145,8 @@ def test(arguments: argparse.Namespace) -> None:
     from edgeconnect import run
     from edgeconnect.predict import plan
 
-    config = load_config(arguments, "test")
+    require_folder(arguments.checkpoints)
+    config = load_config(arguments, model="" if arguments.by_mode else "edge_inpaint")
     if shown(arguments, config):
         return
     external = config.data.test_edge_flist if config.data.edge == "external" else ""
@@ -143,14 +165,18 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Measure a stage."""
     from edgeconnect import run
 
-    config = load_config(arguments, "eval")
+    require_folder(arguments.checkpoints)
+    config = load_config(arguments)
     if not shown(arguments, config):
         print(json.dumps(run.measure(config, arguments.checkpoints), indent=1))
 
 
 def by_mode(arguments: argparse.Namespace) -> None:
     """Do what MODE says."""
-    mode = load_config(arguments, "train").run.mode
+    path = arguments.checkpoints / CONFIG_FILE
+    chosen = [(f"--set {text}", text) for text in arguments.set]
+    mode = configuration.load(path if path.is_file() else None, chosen).config.run.mode
+    arguments.by_mode = True
     {"train": train, "test": test, "eval": evaluate}[mode](arguments)
 
 

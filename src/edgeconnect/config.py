@@ -9,28 +9,23 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.constructor import SafeConstructor
 
 from edgeconnect import parse
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
 from edgeconnect.parse import Parser
 from edgeconnect.storage import expanded
 
-MODES = {1: "train", 2: "test", 3: "eval"}
-STAGES = {1: "edge", 2: "inpaint", 3: "edge_inpaint", 4: "joint"}
-MASKS = {
-    1: "block",
-    2: "half",
-    3: "external",
-    4: "external_block",
-    5: "external_block_half",
-    6: "paired",
-    7: "strokes",
-}
+MODES = dict(enumerate(("train", "test", "eval"), start=1))
+STAGES = dict(enumerate(("edge", "inpaint", "edge_inpaint", "joint"), start=1))
+MASKS = dict(
+    enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", "strokes"), start=1)
+)
 ALL = "all"
+CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 
 
@@ -47,7 +42,7 @@ class RunConfig:
     model: str = key(
         "edge", parse.numbered(STAGES, ALL), "1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; or all = 1, 2, 3"
     )
-    seed: int = key(10, parse.whole(0), "of weights, shuffling, masks and flips")
+    seed: int = key(10, parse.whole(0, 2**53), "of weights, shuffling, masks and flips")
     device: str = key("auto", parse.device, "auto, cpu, cuda, cuda:N")
     gpu: tuple[int, ...] = key((0,), parse.gpus, "GPUs by number; DEVICE auto takes the first")
     precision: str = key(
@@ -56,6 +51,14 @@ class RunConfig:
     num_workers: int = key(2, parse.whole(0), "processes that read data; 0 reads in the training process")
     debug: bool = key(False, parse.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")
     verbose: bool = key(False, parse.switch, "1: every loss in the progress bar")
+
+
+class Lists(NamedTuple):
+    """The *_FLIST values of one split."""
+
+    pictures: str
+    masks: str
+    edges: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,14 @@ class DataConfig:
     edge: str = key("canny", parse.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, parse.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, parse.sigma, "of Canny; 0: random 1 to 4; -1: no edges")
+
+    def lists(self, split: str) -> Lists:
+        """Return the lists of TRAIN, VAL or TEST."""
+        return {
+            "TRAIN": Lists(self.train_flist, self.train_mask_flist, self.train_edge_flist),
+            "VAL": Lists(self.val_flist, self.val_mask_flist, self.val_edge_flist),
+            "TEST": Lists(self.test_flist, self.test_mask_flist, self.test_edge_flist),
+        }[split]
 
 
 @dataclass(frozen=True)
@@ -111,12 +122,12 @@ class OptimizerConfig:
 
     lr: float = key(1e-4, parse.real(0), "Adam, generators")
     d2g_lr: float = key(0.1, parse.real(0), "discriminators learn at LR * D2G_LR")
-    beta1: float = key(0.0, parse.real(0, 1), "Adam, first moment")
-    beta2: float = key(0.9, parse.real(0, 1), "Adam, second moment")
+    beta1: float = key(0.0, parse.decay, "Adam, first moment")
+    beta2: float = key(0.9, parse.decay, "Adam, second moment")
     batch_size: int = key(8, parse.whole(1), "pictures a step")
     max_iters: int = key(2_000_000, parse.whole(0), "the iteration at which a stage ends")
     grad_clip: float = key(0.0, parse.real(0), "largest gradient norm of an optimiser; 0: off")
-    ema_decay: float = key(0.0, parse.real(0, 1), "moving average of the generators; 0: off")
+    ema_decay: float = key(0.0, parse.decay, "moving average of the generators; 0: off")
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,6 @@ class Config:
 
 
 FIELDS = {k.name.upper(): k for s in dataclasses.fields(Config) for k in dataclasses.fields(s.type)}  # type: ignore[arg-type]
-PATHS = tuple(name for name in FIELDS if name.endswith("_FLIST"))
 LEGACY = {"GAN_POOL_SIZE": "GAN_POOL_SIZE is accepted and ignored: it never did anything"}
 
 
@@ -167,21 +177,23 @@ class Loaded:
 def load(path: Path | None, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
     """Read a YAML file of flat keys and apply overrides: (where it was written, `KEY=VALUE`).
 
-    Relative paths are looked for in the file's folder, then in the working directory.
+    Relative paths are looked for in the file's folder, then in the working directory; those of overrides the other
+    way round.
     Raises UserError naming file, line, key, allowed values and the nearest key.
     """
-    entries = [*(_entries(path) if path else ()), *_overrides(overrides)]
     values: dict[str, Any] = {}
     notes: list[str] = []
-    for where, name, value in entries:
-        if name in LEGACY:
-            notes.append(f"{where}: {LEGACY[name]}")
-        else:
-            values[name] = _checked(where, name, value)
     folder = path.parent if path else Path()
-    for name in (*PATHS, "VGG_WEIGHTS"):
-        if values.get(name, "") not in ("", IMAGENET, RANDOM):
-            values[name] = _resolved(values[name], folder)
+    for entries, places in (
+        (_entries(path) if path else (), (folder, Path())),
+        (_overrides(overrides), (Path(), folder)),
+    ):
+        for where, name, value in entries:
+            if name in LEGACY:
+                notes.append(f"{where}: {LEGACY[name]}")
+            else:
+                checked = _checked(where, name, value)
+                values[name] = _resolved(checked, places) if is_text(name) else checked
     return Loaded(build(values), tuple(notes))
 
 
@@ -203,7 +215,7 @@ def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give a configuration file") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: is not valid YAML: {reason(error)}") from error
     if root is None:
         return
     if not isinstance(root, yaml.MappingNode):
@@ -215,9 +227,9 @@ def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
             raise UserError(f"{where}: {name} stands here a second time (first: {seen[name]}); remove one")
         seen[name] = f"line {name_node.start_mark.line + 1}"
         try:
-            yield where, name, SafeConstructor().construct_document(value_node)
-        except yaml.YAMLError as error:
-            raise UserError(f"{where}: {name}: {' '.join(str(error).split())}") from error
+            yield where, name, _value(name, value_node)
+        except (yaml.YAMLError, ValueError) as error:
+            raise UserError(f"{where}: {name}: {reason(error)}") from error
 
 
 def _overrides(overrides: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str, Any]]:
@@ -226,9 +238,21 @@ def _overrides(overrides: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str,
         if not sign:
             raise UserError(f"{where}: has no value; write --set KEY=VALUE")
         try:
-            yield where, name.strip(), yaml.safe_load(value)
-        except yaml.YAMLError:
+            yield where, name.strip(), _value(name.strip(), yaml.compose(value, Loader=yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError):
             yield where, name.strip(), value
+
+
+def _value(name: str, node: yaml.Node | None) -> Any:
+    """Construct what YAML says, but take a path or name as it is written: it may look like a date or a number."""
+    if is_text(name) and isinstance(node, yaml.ScalarNode):
+        return "" if node.tag.endswith(":null") else node.value
+    return None if node is None else SafeConstructor().construct_document(node)
+
+
+def is_text(name: str) -> bool:
+    """Tell the keys whose value is a path or name."""
+    return name in FIELDS and FIELDS[name].metadata["parser"] is parse.text
 
 
 def _checked(where: str, name: str, value: Any) -> Any:
@@ -242,18 +266,17 @@ def _checked(where: str, name: str, value: Any) -> Any:
         raise UserError(f"{where}: {name}: {value!r} {error}") from None
 
 
-def _resolved(value: str, folder: Path) -> str:
-    """Make a relative path that exists absolute; leave words and what does not exist as they are."""
-    for candidate in (folder / expanded(value), expanded(value)):
-        if candidate.exists():
-            return str(candidate.absolute())
-    return value
+def _resolved(value: str, places: Iterable[Path]) -> str:
+    """Make a relative path that exists in one of the places absolute; leave everything else as it is."""
+    if value in ("", IMAGENET, RANDOM):
+        return value
+    found = (place / expanded(value) for place in places if (place / expanded(value)).exists())
+    return next((str(path.absolute()) for path in found), value)
 
 
 def dump(config: Config) -> str:
     """Write every key and value as YAML that `load` reads back to the same configuration."""
-    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in config.flat().items()}
-    return "".join(f"{name}: {_scalar(value)}\n" for name, value in plain.items())
+    return "".join(f"{name}: {_scalar(value)}\n" for name, value in config.flat().items())
 
 
 def _scalar(value: Any) -> str:
@@ -261,19 +284,17 @@ def _scalar(value: Any) -> str:
         return str(int(value))
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
 
 
 def example() -> str:
     """Write config.yml.example: every key, its default, one comment."""
     lines = ["# EdgeConnect: every key, its default, what it means. Old integers and names are both accepted."]
-    config = Config()
-    for section in dataclasses.fields(config):
-        title = str(section.type.__doc__).splitlines()[0]
-        lines += ["", f"# {title}"]
-        for k in dataclasses.fields(section.type):  # type: ignore[arg-type]
-            value = getattr(getattr(config, section.name), k.name)
-            entry = f"{k.name.upper()}: {_scalar(list(value) if isinstance(value, tuple) else value)}"
-            comment = k.metadata["comment"]
-            lines.append(f"{entry:<36}# {comment}")
+    values = Config().flat()
+    for section in dataclasses.fields(Config):
+        lines += ["", f"# {str(section.type.__doc__).splitlines()[0]}"]
+        for name in (k.name.upper() for k in dataclasses.fields(section.type)):  # type: ignore[arg-type]
+            entry = f"{name}: {_scalar(values[name])}"
+            lines.append(f"{entry:<36}# {FIELDS[name].metadata['comment']}")
     return "\n".join(lines) + "\n"

@@ -19,8 +19,9 @@ def choose_device(name: str, gpus: tuple[int, ...]) -> torch.device:
     """Resolve DEVICE; `auto` is the first of GPU where CUDA works, else the processor."""
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        wanted = gpus[0] if gpus else None
-        return torch.device("cuda", wanted) if wanted is not None and wanted < available else torch.device("cpu")
+        if not gpus or not available:
+            return torch.device("cpu")
+        name = f"cuda:{gpus[0]}"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= available:
         raise UserError(f"DEVICE: {name} is not there: this machine shows {available} CUDA devices; set DEVICE: auto")
@@ -44,8 +45,6 @@ class Engine:
     def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32, grad_clip: float = 0.0) -> None:
         self.device, self.dtype, self.grad_clip = device, dtype, grad_clip
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
 
     def prepare(self, network: nn.Module) -> nn.Module:
         """Move a network to the device.

@@ -3,12 +3,38 @@
 Layer positions give the published state-dict names (`encoder.1`, `middle.0.conv_block.1`, ...).
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 STRIDE = 4  # the generators halve the picture twice
 SMALLEST = 12  # a dilated 3x3 kernel needs 3 features a side at quarter size
+
+
+class Conv(nn.Conv2d):
+    """A convolution whose weight is normalised in float32, whatever the precision that it runs in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve; autocast would compute the spectral norm in half precision."""
+        return F.conv2d(
+            x, full_precision_weight(self, x.device.type), self.bias, self.stride, self.padding, self.dilation
+        )
+
+
+class ConvTranspose(nn.ConvTranspose2d):
+    """A transposed convolution of the same kind."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve; `output_size` is not used."""
+        weight, (padding, _) = full_precision_weight(self, x.device.type), self.padding
+        return F.conv_transpose2d(x, weight, self.bias, self.stride, int(padding))
+
+
+def full_precision_weight(layer: nn.Conv2d | nn.ConvTranspose2d, device: str) -> Tensor:
+    """Return the weight; under spectral norm, this runs its power iteration and division, here outside autocast."""
+    with torch.autocast(device, enabled=False):
+        return layer.weight
 
 
 def _plain(layer: nn.Module) -> nn.Module:
@@ -23,11 +49,11 @@ class ResidualBlock(nn.Module):
         norm = spectral_norm if spectral else _plain
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(dilation),
-            norm(nn.Conv2d(channels, channels, 3, dilation=dilation, bias=not spectral)),
+            norm(Conv(channels, channels, 3, dilation=dilation, bias=not spectral)),
             nn.InstanceNorm2d(channels),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            norm(nn.Conv2d(channels, channels, 3, bias=not spectral)),
+            norm(Conv(channels, channels, 3, bias=not spectral)),
             nn.InstanceNorm2d(channels),
         )
 
@@ -51,22 +77,22 @@ class Generator(nn.Module):
         norm = spectral_norm if spectral else _plain
         self.encoder = nn.Sequential(
             nn.ReflectionPad2d(3),
-            norm(nn.Conv2d(in_channels, base, 7)),
+            norm(Conv(in_channels, base, 7)),
             nn.InstanceNorm2d(base),
             nn.ReLU(inplace=True),
-            norm(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1)),
+            norm(Conv(base, 2 * base, 4, stride=2, padding=1)),
             nn.InstanceNorm2d(2 * base),
             nn.ReLU(inplace=True),
-            norm(nn.Conv2d(2 * base, 4 * base, 4, stride=2, padding=1)),
+            norm(Conv(2 * base, 4 * base, 4, stride=2, padding=1)),
             nn.InstanceNorm2d(4 * base),
             nn.ReLU(inplace=True),
         )
         self.middle = nn.Sequential(*(ResidualBlock(4 * base, 2, spectral) for _ in range(blocks)))
         self.decoder = nn.Sequential(
-            norm(nn.ConvTranspose2d(4 * base, 2 * base, 4, stride=2, padding=1)),
+            norm(ConvTranspose(4 * base, 2 * base, 4, stride=2, padding=1)),
             nn.InstanceNorm2d(2 * base),
             nn.ReLU(inplace=True),
-            norm(nn.ConvTranspose2d(2 * base, base, 4, stride=2, padding=1)),
+            norm(ConvTranspose(2 * base, base, 4, stride=2, padding=1)),
             nn.InstanceNorm2d(base),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(3),
@@ -95,7 +121,7 @@ class Discriminator(nn.Module):
         super().__init__()
 
         def conv(channels: int, filters: int, stride: int) -> nn.Module:
-            return spectral_norm(nn.Conv2d(channels, filters, 4, stride, padding=1, bias=False))
+            return spectral_norm(Conv(channels, filters, 4, stride, padding=1, bias=False))
 
         self.conv1 = nn.Sequential(conv(in_channels, base, 2), nn.LeakyReLU(0.2, inplace=True))
         self.conv2 = nn.Sequential(conv(base, 2 * base, 2), nn.LeakyReLU(0.2, inplace=True))

@@ -102,6 +102,14 @@ def sigma(value: Any) -> float:
     return number
 
 
+def decay(value: Any) -> float:
+    """Accept a number from 0 to below 1."""
+    number: float = real(0)(value)
+    if number >= 1:
+        raise ValueError("is no number from 0 to below 1")
+    return number
+
+
 def span(value: Any) -> tuple[float, float]:
     """Accept a range of hole ratios: `[0.2, 0.4]`, `0.2-0.4` or `0.2 0.4`."""
     parts = value if isinstance(value, list | tuple) else re.split(r"[\s,;-]+", str(value).strip("[]() "))

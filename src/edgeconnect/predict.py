@@ -48,7 +48,7 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
     paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
-    drawn = files.pair(images, edge_files, "edge map", shared=not Path(edge).is_dir()) if edge else [None] * len(images)
+    drawn = files.pair(images, edge_files, "edge map", shared=len(images) == 1) if edge else [None] * len(images)
     outputs = [_output(path, Path(image), Path(output), len(images)) for path in images]
     doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
     if doubles:
@@ -67,6 +67,8 @@ def _output(image: Path, source: Path, target: Path, count: int) -> Path:
         if count > 1:
             raise UserError(f"--output: {target} is one file for {count} pictures; give a folder")
         return target
+    if target.is_file():
+        raise UserError(f"--output: {target} is a file; give a folder")
     folder = target / image.parent.relative_to(source) if source.is_dir() else target
     return folder / f"{image.stem}.png"
 
@@ -81,7 +83,7 @@ class Predictor:
         self.seed, self.resize_mask = seed, resize_mask
 
     def run(self, jobs: list[Job], debug: bool = False) -> Iterator[Job]:
-        """Complete and write each job's picture, then yield it; with `debug`, its edges and input beside it."""
+        """Complete and write each job's picture, then yield it; with `debug`, its edges and input in `debug/`."""
         refuse_inverted([job.mask for job in jobs], self.config, "--mask")
         for index, job in enumerate(jobs):
             image, mask, edge = self.read(job)
@@ -89,8 +91,9 @@ class Predictor:
             write_whole(job.output, png_bytes(done.merged))
             if debug:
                 holed = np.where(mask[..., None], np.uint8(255), image)
-                write_whole(job.output.with_name(f"{job.output.stem}_edge.png"), png_bytes(done.edge))
-                write_whole(job.output.with_name(f"{job.output.stem}_masked.png"), png_bytes(holed))
+                debug_folder = job.output.parent / "debug"
+                write_whole(debug_folder / f"{job.output.stem}_edge.png", png_bytes(done.edge))
+                write_whole(debug_folder / f"{job.output.stem}_masked.png", png_bytes(holed))
             yield job
 
     def complete(
@@ -131,13 +134,20 @@ class Predictor:
         image = files.read_image(job.image)
         height, width = image.shape[:2]
         gray = files.read_mask(job.mask, self.config.mask_threshold)
+        gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
+        mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
+        if job.edge is None:
+            return image, mask, None
+        return image, mask, self.fitted(files.read_gray(job.edge), job.edge, "edge map", job.image, height, width)
+
+    def fitted(
+        self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int
+    ) -> NDArray[np.uint8]:
+        """Resize a mask or edge map of the picture's shape; stretch one of another shape only where that is asked."""
         stretch = gray.shape[1] * height / (gray.shape[0] * width)
         if abs(stretch - 1) > ASPECT_TOLERANCE and not self.resize_mask:
             raise UserError(
-                f"{job.mask}: the mask is {gray.shape[1]}x{gray.shape[0]}, {job.image} is {width}x{height}; "
-                "give a mask of its shape, or --resize-mask to stretch it as the published program does"
+                f"{path}: the {what} is {gray.shape[1]}x{gray.shape[0]}, {image} is {width}x{height}; "
+                f"give one of its shape, or --resize-mask to stretch it as the published program does"
             )
-        gray = files.resize(gray, height, width)
-        mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
-        external = files.resize(files.read_gray(job.edge), height, width) if job.edge else None
-        return image, mask, external
+        return files.resize(gray, height, width)

@@ -66,20 +66,33 @@ def _right_vector(weight: Tensor, u: Tensor) -> Tensor:
 
 def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     """Raise UserError naming the first key that does not fit, and the settings that would."""
-    names = [*wanted, *(name for name in given if name not in wanted)]
-    for name in names:
-        shapes = [tuple(s[name].shape) if name in s else None for s in (given, wanted)]
-        if shapes[0] != shapes[1]:
+    for name in [*wanted, *(name for name in given if name not in wanted)]:
+        held, built = (tuple(state[name].shape) if name in state else None for state in (given, wanted))
+        if held != built:
             shown = next(iter(to_published({name: torch.empty(0)})))
-            held, built = (f"shape {shape}" if shape else "nothing" for shape in shapes)
-            raise UserError(f"{path}: holds {held} for {shown}, the configuration builds {built}{_remedy(given)}")
+            raise UserError(f"{path}: {_difference(shown, held, built)}; {_remedy(given, wanted)}")
 
 
-def _remedy(state: Mapping[str, Tensor]) -> str:
-    """Read the settings off a generator's state."""
+def _difference(name: str, held: tuple[int, ...] | None, built: tuple[int, ...] | None) -> str:
+    if held is None or built is None:
+        return f"has {'no' if held is None else 'a'} {name}, the configured network has {'none' if held else 'one'}"
+    return f"{name} has shape {held}, the configured network {built}"
+
+
+def _remedy(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Read the settings off a state."""
+    settings = _settings(given)
+    if settings is None or settings == _settings(wanted):
+        return "it is another kind of network: give the file of this name"
+    base, blocks = settings
+    more = f", RESIDUAL_BLOCKS: {blocks}" if blocks is not None else ""
+    return f"set BASE_CHANNELS: {base}{more}, or use another folder"
+
+
+def _settings(state: Mapping[str, Tensor]) -> tuple[int, int | None] | None:
+    """Return base channels and, for a generator, residual blocks."""
     first = next((state[name] for name in state if FIRST.match(name)), None)
     if first is None:
-        return "; it is no network of EdgeConnect"
+        return None
     blocks = {name.split(".")[1] for name in state if name.startswith("middle.")}
-    more = f", RESIDUAL_BLOCKS: {len(blocks)}" if any(name.startswith("decoder.") for name in state) else ""
-    return f"; set BASE_CHANNELS: {first.shape[0]}{more}, or use another folder"
+    return first.shape[0], len(blocks) if any(name.startswith("decoder.") for name in state) else None

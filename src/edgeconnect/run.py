@@ -9,7 +9,7 @@ import torch
 
 from edgeconnect import config as configuration
 from edgeconnect.checkpoint import Checkpoints, load_generators
-from edgeconnect.config import ALL, Config
+from edgeconnect.config import ALL, RANDOM, Config
 from edgeconnect.data.dataset import VAL, InpaintingDataset
 from edgeconnect.data.loader import Feed, ordered_batches
 from edgeconnect.engine import Engine, choose_device, choose_precision
@@ -20,16 +20,19 @@ from edgeconnect.predict import Job, Predictor
 from edgeconnect.storage import write_whole
 from edgeconnect.trainer import Trainer, evaluate
 from edgeconnect.types import Method
+from edgeconnect.vgg import load_vgg
 
 ONE_AFTER_THE_OTHER = ("edge", "inpaint", "edge_inpaint")
 
 log = logging.getLogger(__name__)
 
 
-def make_engine(config: Config) -> Engine:
-    """Choose device and precision and say which."""
+def make_engine(config: Config, training: bool = False) -> Engine:
+    """Choose device and precision and say which; PRECISION auto completes pictures in float32, as published."""
     device = choose_device(config.run.device, config.run.gpu)
-    dtype = choose_precision(config.run.precision, device)
+    auto_completes = config.run.precision == "auto" and not training
+    dtype = torch.float32 if auto_completes else choose_precision(config.run.precision, device)
+    torch.backends.cudnn.benchmark = training  # pictures to complete come in many sizes, each would be tuned for
     if len(config.run.gpu) > 1 and device.type == "cuda":
         log.warning("GPU: %s names several; one process trains on one GPU, here %s", list(config.run.gpu), device)
     log.info("device %s, precision %s", device, str(dtype).removeprefix("torch."))
@@ -38,8 +41,11 @@ def make_engine(config: Config) -> Engine:
 
 def train(config: Config, folder: Path) -> None:
     """Train MODEL, or one stage after the other for `all`, each to its own MAX_ITERS."""
-    stages = ONE_AFTER_THE_OTHER if config.run.model == ALL else (config.run.model,)
-    for stage in stages:
+    if config.run.model != ALL:
+        return train_stage(config, folder)
+    if config.losses.vgg_weights != RANDOM and (config.losses.content_loss_weight or config.losses.style_loss_weight):
+        load_vgg(config.losses.vgg_weights)  # fail before the first stage, not after it
+    for stage in ONE_AFTER_THE_OTHER:
         train_stage(dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage)), folder)
 
 
@@ -47,14 +53,14 @@ def train_stage(config: Config, folder: Path) -> None:
     """Train one stage from where its folder stands; a stage that has ended is left alone and said so."""
     stage, max_iters = config.run.model, config.optim.max_iters
     torch.manual_seed(config.run.seed)
-    engine = make_engine(config)
+    engine = make_engine(config, training=True)
     method = build(stage, config, engine.prepare)
     checkpoints = Checkpoints(folder, stage)
-    start = checkpoints.begin(method, max_iters)
-    log.info("%s", start.message)
+    start = checkpoints.begin(method)
     if start.step >= max_iters:
-        log.info("stage %s: iteration %d of MAX_ITERS %d, nothing to do", stage, start.step, max_iters)
+        log.info("stage %s: at iteration %d, nothing to do; raise MAX_ITERS to go on", stage, start.step)
         return
+    log.info("stage %s: %s", stage, start.message)
     feed = Feed(config, pin_memory=engine.device.type == "cuda")
     log.info("%s", feed.describe())
     write_whole(folder / f"resolved_{stage}.yml", configuration.dump(config).encode())
@@ -62,7 +68,11 @@ def train_stage(config: Config, folder: Path) -> None:
         trainer = Trainer(method, engine, checkpoints, run_log, config)
         trainer.restore(start)
         with torch.autograd.set_detect_anomaly(config.run.debug):
-            trainer.train(feed)
+            try:
+                trainer.train(feed)
+            except KeyboardInterrupt:
+                log.warning("stage %s: stopped at iteration %d, saved at %d", stage, trainer.step, trainer.saved)
+                raise
     log.info("stage %s: iteration %d, saved in %s", stage, trainer.step, folder)
 
 

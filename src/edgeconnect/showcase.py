@@ -20,7 +20,35 @@ from edgeconnect.predict import Predictor
 from edgeconnect.sheets import png_bytes, sheet
 from edgeconnect.storage import write_whole
 
-PRESET = Path(__file__).resolve().parents[2] / "examples" / "demo.yml"
+PRESET = {
+    "MODEL": "edge_inpaint",
+    "TRAIN_FLIST": "scenes:3000",
+    "VAL_FLIST": "scenes:3000-3064",  # held out
+    "INPUT_SIZE": 64,
+    "MASK": "strokes",
+    "MASK_RATIO": "0.2-0.4",
+    "SIGMA": 1,
+    "BASE_CHANNELS": 24,
+    "RESIDUAL_BLOCKS": 6,
+    "NUM_WORKERS": 0,  # scenes this small are remembered, and two cores are busy enough
+    "PRECISION": "bf16",
+    "BATCH_SIZE": 8,
+    "LR": 1e-3,
+    "BETA1": 0.5,
+    "BETA2": 0.99,
+    "EMA_DECAY": 0.99,
+    "CONTENT_LOSS_WEIGHT": 0,  # both need a pretrained VGG, and the demo needs no network
+    "STYLE_LOSS_WEIGHT": 0,
+    "INPAINT_ADV_LOSS_WEIGHT": 0.01,
+    "SAVE_INTERVAL": 0,
+    "SAMPLE_INTERVAL": 0,
+}
+COURSE = (  # stage, the iteration at which it ends, learning rate: as in the paper, the last part is a slower one
+    ("edge", 700, 1e-3),
+    ("inpaint", 700, 1e-3),
+    ("edge_inpaint", 2400, 1e-3),
+    ("edge_inpaint", 3200, 2e-4),
+)
 OURS = "edgeconnect"
 SHOWN = 8  # rows of the sheet
 
@@ -48,13 +76,24 @@ class Summary(NamedTuple):
 
 def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     """Run the preset in a folder, and leave `summary.json` and `sheet.png` there."""
-    loaded = configuration.load(PRESET, [(f"--set {text}", text) for text in overrides])
-    run.train(loaded.config, folder)
-    trials = list(complete(loaded.config, folder))
+    config = prepare(folder, overrides)
+    for stage, max_iters, lr in COURSE:
+        part = {"MODEL": stage, "MAX_ITERS": min(max_iters, config.optim.max_iters), "LR": lr}
+        run.train_stage(configuration.build(config.flat() | part), folder)
+    trials = list(complete(config, folder))
     summary = summarize(trials)
     write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())
     write_whole(folder / "sheet.png", png_bytes(sheet([row(trial) for trial in trials[:SHOWN]])))
     log.info("%s\nsee also %s and %s", table(summary), folder / "summary.json", folder / "sheet.png")
+
+
+def prepare(folder: Path, overrides: Iterable[str]) -> Config:
+    """Put the preset into the run's folder, so that test.py and train.py go by it, too."""
+    preset = [(f"{key}={value}", f"{key}={value}") for key, value in PRESET.items()]
+    chosen = [(f"--set {text}", text) for text in overrides]
+    config = configuration.load(None, [*preset, *chosen]).config
+    write_whole(folder / configuration.CONFIG_FILE, configuration.dump(config).encode())
+    return config
 
 
 def complete(config: Config, folder: Path) -> Iterable[Trial]:

@@ -43,3 +43,8 @@ def digest(path: Path) -> str:
     """Hash a file with SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(data: bytes) -> str:
+    """Hash what is about to become a file."""
+    return hashlib.sha256(data).hexdigest()

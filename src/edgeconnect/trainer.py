@@ -19,11 +19,11 @@ class Feed(Protocol):
 
     evaluates: bool
 
-    def epoch(self, step: int) -> int:
-        """Return the epoch of a step."""
+    def epoch(self, pictures: int) -> int:
+        """Return the epoch, from 1, that the last of so many pictures belongs to."""
 
-    def batches(self, step: int) -> Iterator[Batch]:
-        """Yield training batches without end, from a step on."""
+    def batches(self, pictures: int) -> Iterator[Batch]:
+        """Yield training batches without end, as if so many pictures had been drawn already."""
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
         """Yield validation batches, the same ones every time."""
@@ -36,12 +36,13 @@ class Trainer:
         self.method, self.engine, self.checkpoints, self.log = method, engine, checkpoints, log
         self.config, self.intervals, self.max_iters = config, config.log, config.optim.max_iters
         self.ema = EMA(method.networks, config.optim.ema_decay)
-        self.step = self.saved = 0
+        self.step = self.saved = self.pictures = 0
 
     def restore(self, start: Start) -> None:
         """Go on from a checkpoint."""
         self.step = self.saved = start.step
         state = start.state or {}
+        self.pictures = state.get("pictures", start.step * self.config.optim.batch_size)
         self.ema.load_state_dict(state.get("ema", {}))
         self.engine.scaler.load_state_dict(state.get("scaler") or self.engine.scaler.state_dict())
 
@@ -49,20 +50,24 @@ class Trainer:
         """Run steps until the stage ends; save then, whatever SAVE_INTERVAL says."""
         for network in self.method.networks.values():
             network.train(is_trained(network))
-        batches = itertools.islice(feed.batches(self.step), max(0, self.max_iters - self.step))
+        batches = itertools.islice(feed.batches(self.pictures), max(0, self.max_iters - self.step))
         with progress(self.max_iters, self.step, self.checkpoints.stage, "it") as bar:
             for batch in batches:
                 scalars = self.advance(batch)
                 if self.due(self.intervals.log_interval):
-                    bar.set_postfix(self.record(feed.epoch(self.step), scalars), refresh=False)
-                if self.due(self.intervals.sample_interval):
-                    self.sample(feed.validation(self.intervals.sample_size))
-                if feed.evaluates and self.due(self.intervals.eval_interval):
-                    self.validate(feed)
-                if self.due(self.intervals.save_interval):
-                    self.save()
+                    bar.set_postfix(self.record(feed.epoch(self.pictures), scalars), refresh=False)
+                self.write_what_is_due(feed)
                 bar.update()
         if self.step > self.saved:
+            self.save()
+
+    def write_what_is_due(self, feed: Feed) -> None:
+        """Sample, evaluate, save at their intervals."""
+        if self.due(self.intervals.sample_interval):
+            self.sample(feed.validation(self.intervals.sample_size))
+        if feed.evaluates and self.due(self.intervals.eval_interval):
+            self.validate(feed)
+        if self.due(self.intervals.save_interval):
             self.save()
 
     def advance(self, batch: Batch) -> Scalars:
@@ -70,6 +75,7 @@ class Trainer:
         scalars = self.engine.step(self.method, self.engine.place(batch))
         self.ema.update()
         self.step += 1
+        self.pictures += len(batch.name)
         return scalars
 
     def due(self, interval: int) -> bool:
@@ -87,7 +93,7 @@ class Trainer:
         """Log the measures over the validation set, of the averaged weights where EMA is on."""
         with self.ema.applied():
             measured = evaluate(self.method, self.engine, feed.validation())
-        self.log.validate(feed.epoch(self.step), self.step, measured)
+        self.log.validate(feed.epoch(self.pictures), self.step, measured)
 
     def sample(self, batches: Iterable[Batch]) -> None:
         """Write a sheet of completions."""
@@ -100,7 +106,7 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint of this step."""
         extra = {"ema": self.ema.state_dict(), "scaler": self.engine.scaler.state_dict()}
-        self.checkpoints.save(self.method, self.step, self.config.flat(), extra)
+        self.checkpoints.save(self.method, self.step, self.pictures, self.config.flat(), extra)
         self.saved = self.step
 
 

@@ -29,7 +29,7 @@ def feed(train: str = "scenes:5", val: str = "scenes:5-12", workers: int = 0, ba
 
 
 def first(source: Feed, count: int, step: int = 0) -> list[Batch]:
-    return list(itertools.islice(source.batches(step), count))
+    return list(itertools.islice(source.batches(step * source.batch_size), count))
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -79,13 +79,13 @@ def test_a_picture_has_another_mask_in_every_epoch():
 
 @pytest.mark.parametrize(("step", "epoch"), [(0, 1), (1, 1), (2, 1), (3, 2), (5, 2), (6, 3), (500, 200)])
 def test_epoch_is_that_of_the_last_picture_of_a_step(step, epoch):
-    assert feed().epoch(step) == epoch
+    assert feed().epoch(2 * step) == epoch
 
 
 def test_epoch_agrees_with_the_sampler():
     source, sampler = feed("scenes:7", batch_size=3), iter(EpochSampler(7, 0))
     for step in range(1, 30):
-        assert source.epoch(step) == [next(sampler) for _ in range(3)][-1][0]
+        assert source.epoch(3 * step) == [next(sampler) for _ in range(3)][-1][0]
 
 
 # The sampler

@@ -21,6 +21,7 @@ from edgeconnect.types import Batch
 TRAIN, VAL, TEST = "TRAIN", "VAL", "TEST"
 SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
 FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
+SMALLEST_TRAINED = 32
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
 
 
@@ -100,7 +101,8 @@ class InpaintingDataset(Dataset[Batch]):
 
     def __init__(self, config: DataConfig, split: str, seed: int) -> None:
         self.config, self.split, self.seed = config, split, seed
-        self.source = open_source(self._setting("FLIST"), f"{split}_FLIST", config.input_size)
+        self.lists = config.lists(split)
+        self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size)
         self.masks = self._mask_files()
         self.edges = self._edge_files() if config.edge == "external" else []
 
@@ -113,6 +115,11 @@ class InpaintingDataset(Dataset[Batch]):
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
         image = files.fit(self.source.read(index), self.config.input_size)
+        if self.split == TRAIN and min(image.shape[:2]) < SMALLEST_TRAINED:
+            raise UserError(
+                f"{self.source.name(index)}: {image.shape[1]}x{image.shape[0]} is too small to train on; the "
+                f"discriminator sees {SMALLEST_TRAINED} pixels or more: set INPUT_SIZE, or take it off the list"
+            )
         mask = self._mask(index, image.shape[0], image.shape[1], rng)
         gray = edges.to_gray(image)
         edge = self._edge(index, gray, rng)
@@ -120,30 +127,26 @@ class InpaintingDataset(Dataset[Batch]):
             image, gray, edge, mask = image[:, ::-1], gray[:, ::-1], edge[:, ::-1], mask[:, ::-1]
         return to_batch(image, gray, edge, mask, self.source.name(index))
 
-    def _setting(self, suffix: str) -> str:
-        return str(getattr(self.config, f"{self.split}_{suffix}".lower()))
-
     def _mask_files(self) -> list[Path]:
         """List the mask files that MASK asks for, and refuse what looks inverted."""
         if self.config.mask in ("block", "half", "strokes"):
             return []
-        key = f"{self.split}_MASK_FLIST"
-        if not self._setting("MASK_FLIST") and self.split == VAL:
-            key = f"{TRAIN}_MASK_FLIST"
-        value = str(getattr(self.config, key.lower()))
+        split = TRAIN if self.split == VAL and not self.lists.masks else self.split
+        key, value = f"{split}_MASK_FLIST", self.config.lists(split).masks
         if not value:
             raise UserError(f"{key} is empty and MASK is {self.config.mask}; name masks there, or set MASK: strokes")
         found = files.list_images(value, key)
         refuse_inverted(found, self.config, key)
-        return self._paired(found, "mask", value) if self.config.mask == "paired" else found
+        if self.config.mask != "paired":
+            return found
+        return files.pair(self._names(), found, "mask", shared=not Path(value).is_dir())
 
     def _edge_files(self) -> list[Path]:
-        value = self._setting("EDGE_FLIST")
-        return self._paired(files.list_images(value, f"{self.split}_EDGE_FLIST"), "edge map", value)
+        found = files.list_images(self.lists.edges, f"{self.split}_EDGE_FLIST")
+        return files.pair(self._names(), found, "edge map", shared=len(self) == 1)
 
-    def _paired(self, others: list[Path], what: str, source: str) -> list[Path]:
-        names = [Path(self.source.name(i)) for i in range(len(self.source))]
-        return files.pair(names, others, what, shared=not Path(source).is_dir())
+    def _names(self) -> list[Path]:
+        return [Path(self.source.name(index)) for index in range(len(self))]
 
     def _mask(self, index: int, height: int, width: int, rng: np.random.Generator) -> masks.Mask:
         kind = self.config.mask

@@ -37,7 +37,7 @@ def list_images(source: str, key: str) -> list[Path]:
             raise UserError(f"{key}: {source} holds no picture (suffixes: {' '.join(SUFFIXES)})")
         return found
     if not path.is_file():
-        raise UserError(f"{key}: {source} does not exist, neither beside the configuration nor from {Path.cwd()}")
+        raise UserError(f"{key}: {source} does not exist (seen from {Path.cwd()})")
     return [path] if is_image(path) else read_list(path, key)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeconnect.data.files import SUFFIXES, walk_images
+from edgeconnect.data.files import SUFFIXES, is_image, walk_images
 from edgeconnect.errors import UserError
 from edgeconnect.storage import write_whole
 
@@ -22,25 +22,30 @@ def write_lists(folder: Path, output: Path, shares: Sequence[float] | None, seed
     Returns the lists written. Raises UserError where there is no picture or the shares make no sense.
     """
     if not folder.is_dir():
-        raise UserError(f"--path: the folder {folder} does not exist")
+        raise UserError(f"--path: {folder} is no folder")
+    if is_image(output) or output.is_dir():
+        raise UserError(f"--output: {output} is no name for a list; give one such as train.flist")
     paths = sorted(path.absolute() for path in walk_images(folder))
     if not paths:
         raise UserError(f"--path: {folder} holds no picture (suffixes: {' '.join(SUFFIXES)})")
     log.info("%d pictures in %s", len(paths), folder)
     if not shares:
         return [_write(output, paths, relative)]
+    if seed < 0:
+        raise UserError(f"--seed: {seed} is negative; give 0 or more")
     if len(shares) not in (2, 3) or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise UserError(f"--split: {' '.join(map(str, shares))} are no two or three shares that sum to 1")
     order = np.random.default_rng(seed).permutation(len(paths))
     ends = np.round(np.cumsum(shares) * len(paths)).astype(int)
     parts = np.split(order, ends[:-1])
-    lists = []
-    for name, part in zip(SPLITS, parts, strict=False):
-        if not len(part):
-            raise UserError(f"--split: no picture is left for {name} of {len(paths)}; give it a larger share")
-        target = output.with_name(f"{output.stem}_{name}{output.suffix}")
-        lists.append(_write(target, [paths[i] for i in sorted(part)], relative))
-    return lists
+    named = dict(zip(SPLITS, parts, strict=False))
+    empty = [name for name, part in named.items() if not len(part)]
+    if empty:
+        raise UserError(f"--split: no picture is left for {empty[0]} of {len(paths)}; give it a larger share")
+    return [
+        _write(output.with_name(f"{output.stem}_{name}{output.suffix}"), [paths[i] for i in sorted(part)], relative)
+        for name, part in named.items()
+    ]
 
 
 def _write(output: Path, paths: Sequence[Path], relative: bool) -> Path:

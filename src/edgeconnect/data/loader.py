@@ -28,16 +28,16 @@ class Feed:
         held_out = f"{len(self.shown)} for validation" if self.evaluates else "no VAL_FLIST: samples show these, too"
         return f"{len(self.training)} pictures to train on; {held_out}"
 
-    def epoch(self, step: int) -> int:
-        """Return the epoch, from 1, that the last picture of a step belongs to."""
-        return max(0, step * self.batch_size - 1) // len(self.training) + 1
+    def epoch(self, pictures: int) -> int:
+        """Return the epoch, from 1, that the last of so many pictures belongs to."""
+        return max(0, pictures - 1) // len(self.training) + 1
 
-    def batches(self, step: int) -> Iterator[Batch]:
-        """Yield shuffled batches without end, those of `step` steps left out."""
+    def batches(self, pictures: int) -> Iterator[Batch]:
+        """Yield shuffled batches without end, as if so many pictures had been drawn already."""
         loader = DataLoader(
             _Guarded(self.training),
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(self.training), self.seed, step * self.batch_size),
+            sampler=EpochSampler(len(self.training), self.seed, pictures),
             num_workers=self.workers,
             collate_fn=_Guarded.collate,
             pin_memory=self.pin_memory,

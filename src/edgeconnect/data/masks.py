@@ -10,6 +10,7 @@ from edgeconnect.errors import UserError
 
 Mask = NDArray[np.bool_]
 LARGE_HOLES = 0.6
+WIDEST_STROKE = 0.16  # of the shorter side: 40 pixels of 256
 
 
 def binarize(gray: NDArray[np.uint8], threshold: int, polarity: str) -> Mask:
@@ -46,25 +47,25 @@ def strokes(height: int, width: int, rng: np.random.Generator, ratio: tuple[floa
         low = high = round(bounds[0])
     aim = int(rng.integers(low, high + 1))
     canvas = np.zeros((height, width), dtype=np.uint8)
-    width_limit = max(1.0, 0.12 * min(height, width))
+    brush = max(1.0, WIDEST_STROKE * min(height, width))
     while np.count_nonzero(canvas) < aim:
-        drawn = _stroke(canvas, rng, width_limit, aim, high)
+        drawn = _stroke(canvas, rng, brush, aim, high)
         if np.array_equal(drawn, canvas):
-            width_limit /= 2  # the last gap wants a finer brush
-        if width_limit < 0.5:
+            brush /= 2  # the last gap wants a finer one
+        if brush < 0.5:
             drawn = _topped_up(canvas, rng, aim)
         canvas = drawn
     return canvas > 0
 
 
 def _stroke(
-    canvas: NDArray[np.uint8], rng: np.random.Generator, width_limit: float, aim: int, high: int
+    canvas: NDArray[np.uint8], rng: np.random.Generator, brush: float, aim: int, high: int
 ) -> NDArray[np.uint8]:
     """Draw one winding line; stop at the aim, and before a segment that would pass the upper bound."""
     height, width = canvas.shape
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.8, 0.8)
-    thickness = max(1, int(rng.uniform(0.4, 1.0) * width_limit))
+    thickness = max(1, int(rng.uniform(0.3, 1.0) * brush))
     for _ in range(int(rng.integers(3, 12))):
         length = rng.uniform(0.05, 0.2) * min(height, width) + thickness / 2
         angle += bend + rng.normal(0, 0.35)

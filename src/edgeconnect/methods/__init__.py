@@ -13,10 +13,11 @@ METHODS: dict[str, Callable[[Config, Prepare], Method]] = {
     "joint": Joint,
 }
 
+TWO_STEP: dict[str, type[EdgeInpaint] | type[Joint]] = {"edge_inpaint": EdgeInpaint, "joint": Joint}
+
 
 def build(stage: str, config: Config, prepare: Prepare, raw_edges: bool = False) -> Method:
     """Build a method; `raw_edges` makes two-step ones paint along G1's output without the known edges."""
-    method = METHODS[stage](config, prepare)
-    if isinstance(method, EdgeInpaint | Joint):
-        method.raw_edges = raw_edges
-    return method
+    if raw_edges and stage in TWO_STEP:
+        return TWO_STEP[stage](config, prepare, raw_edges=True)
+    return METHODS[stage](config, prepare)

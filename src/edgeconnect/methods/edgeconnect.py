@@ -169,9 +169,9 @@ class Inpaint:
 class EdgeInpaint:
     """Stage 3: `Inpaint` along the edges of a frozen G1."""
 
-    def __init__(self, config: Config, prepare: Prepare) -> None:
+    def __init__(self, config: Config, prepare: Prepare, raw_edges: bool = False) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = False
+        self.raw_edges = raw_edges
         self.edge.generator.requires_grad_(False)
         self.networks = {"edge_generator": self.edge.generator} | self.inpaint.networks
         self.optimizers = self.inpaint.optimizers
@@ -194,9 +194,9 @@ class EdgeInpaint:
 class Joint:
     """Stage 4: `Edge` and `Inpaint` at once, without detaching; per role, their losses are summed."""
 
-    def __init__(self, config: Config, prepare: Prepare) -> None:
+    def __init__(self, config: Config, prepare: Prepare, raw_edges: bool = False) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = False
+        self.raw_edges = raw_edges
         self.networks = self.edge.networks | self.inpaint.networks
         self.optimizers = adam_pair(
             [self.edge.generator, self.inpaint.generator],

@@ -7,8 +7,7 @@ from torch import Tensor
 def psnr_8bit(image: Tensor, completed: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB of 8-bit truncated pictures, one mean squared error for the whole batch.
 
-    Takes floats in [0, 1]. Identical pictures count as an error of one grey level in the batch's last pixel,
-    where the published code returns infinity.
+    Takes floats in [0, 1]. Identical pictures count as an error of one grey level in one value of the batch.
     """
     a, b = ((x.float() * 255).clamp(0, 255).trunc() for x in (image, completed))
     mse = (a - b).square().mean().clamp(min=1 / a.numel())
