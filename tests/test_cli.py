@@ -81,12 +81,16 @@ def test_every_model_completes_pictures_at_their_own_size(model, mode, trained, 
 
 def test_flags_of_test_reach_the_method(trained, pictures, tmp_path, command):
     base = ("test", "--checkpoints", trained, "--input", pictures / "images", "--mask", pictures / "masks")
-    for name, extra in (("plain", ()), ("raw", ("--raw-edges",)), ("edges", ("--edge", pictures / "masks"))):
+    for name, extra in (
+        ("plain", ()),
+        ("raw", ("--raw-edges",)),
+        ("edges", ("--edge", pictures / "masks")),
+        ("mirror", ("--mirror",)),
+    ):
         code, said = command(*base, "--output", tmp_path / name, *extra)
         assert code == 0, said
-    plain, raw, edges = (pixels(tmp_path / name / "scene_000000.png") for name in ("plain", "raw", "edges"))
-    assert (plain != raw).any()
-    assert (plain != edges).any()
+    plain, *others = (pixels(tmp_path / n / "scene_000000.png") for n in ("plain", "raw", "edges", "mirror"))
+    assert all((plain != other).any() for other in others)
 
 
 def test_main_follows_mode_and_eval_prints_measures(trained, pictures, tmp_path, capsys):
@@ -245,3 +249,27 @@ def test_stage_checkpoint_records_configuration_and_versions(trained):
     assert (state["stage"], state["step"]) == ("edge", 2)
     assert state["config"]["BASE_CHANNELS"] == 4
     assert state["versions"]["torch"] == str(torch.__version__)
+
+
+def test_real_photographs_train_and_are_completed(shared, run_folder, tmp_path, command):
+    data = shared / "data"
+    folder = run_folder(
+        TRAIN_FLIST=data / "facades" / "val",
+        VAL_FLIST=data / "natural" / "val",
+        TRAIN_MASK_FLIST=data / "masks",
+        MASK=3,
+        INPUT_SIZE=64,
+        MAX_ITERS=1,
+        SAMPLE_INTERVAL=1,
+    )
+    code, said = command("train", "--model", "all", "--checkpoints", folder)
+    assert code == 0, said
+    pairs = data / "examples" / "psv"
+    code, said = command(
+        *("test", "--checkpoints", folder, "--input", pairs / "images", "--mask", pairs / "masks"),
+        *("--output", tmp_path / "out"),
+    )
+    assert code == 0, said
+    for path in (pairs / "images").iterdir():
+        truth, mask, done = (pixels(f / path.name) for f in (path.parent, pairs / "masks", tmp_path / "out"))
+        assert (done[mask <= 127] == truth[mask <= 127]).all()

@@ -372,3 +372,22 @@ def test_unreadable_picture_is_named_and_those_before_it_are_written(tmp_path):
     with pytest.raises(UserError, match=r"b\.png: cannot be read as a picture"):
         list(predictor().run(jobs))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+class Ramp(Constant):
+    """Fill every hole with a ramp from left to right."""
+
+    def complete(self, batch: Batch) -> Completion:
+        known = batch.image if self.channels == 3 else batch.edge
+        raw = torch.linspace(0, 1, known.shape[-1]).expand_as(known)
+        return Completion(composite(known, raw, batch.mask), raw, composite(batch.edge, raw[:, :1], batch.mask))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mirror_averages_both_directions_and_keeps_known_pixels(channels):
+    image, mask = render(0, 32, 40), hole(32, 40)
+    averaging = Predictor(Ramp(channels), Engine(torch.device("cpu")), DataConfig(sigma=1.0), mirror=True)
+    done, plain = averaging.complete(image, mask).merged, predictor(Ramp(channels)).complete(image, mask).merged
+    assert (np.abs(done[mask].astype(int) - 127.5) <= 1).all()
+    np.testing.assert_array_equal(done[~mask], plain[~mask])
+    assert (plain[mask] != done[mask]).any()

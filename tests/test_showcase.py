@@ -29,7 +29,7 @@ def test_demo_leaves_summary_sheet_and_a_folder_that_test_py_takes(demo, tmp_pat
     for measures in summary["methods"].values():
         assert list(measures) == ["psnr_rgb", "ssim_gauss11", "l1_hole"]
     assert "navier_stokes" in said
-    assert read_image(folder / "sheet.png").shape == (3 * 64 + 2 * 4, 6 * 64 + 5 * 4, 3)
+    assert read_image(folder / "sheet.png").shape == (2 * (3 * 64 + 2 * 4), 2 * (6 * 64 + 5 * 4), 3)
     command("scenes", "--output", tmp_path, "--count", 1, "--size", 40, "--masks", "0.2-0.3")
     code, said = command(
         *("test", "--checkpoints", folder, "--input", tmp_path / "images", "--mask", tmp_path / "masks"),

@@ -84,6 +84,7 @@ def add_test_options(sub: argparse.ArgumentParser, action: object) -> None:
     sub.add_argument("--output", help="folder, or a .png for one picture; default <checkpoints>/results")
     sub.add_argument("--raw-edges", action="store_true", help="paint along G1's output alone, as published")
     sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as published")
+    sub.add_argument("--mirror", action="store_true", help="average with the completion of the mirror image")
     sub.add_argument("--no-ema", action="store_true", help="use the last weights, not their moving average")
 
 
@@ -157,7 +158,15 @@ def test(arguments: argparse.Namespace) -> None:
         arguments.edge or external,
         output,
     )
-    run.complete(config, arguments.checkpoints, jobs, arguments.raw_edges, arguments.resize_mask, not arguments.no_ema)
+    run.complete(
+        config,
+        arguments.checkpoints,
+        jobs,
+        raw_edges=arguments.raw_edges,
+        resize_mask=arguments.resize_mask,
+        use_ema=not arguments.no_ema,
+        mirror=arguments.mirror,
+    )
     log.info("%d written to %s", len(jobs), output)
 
 

@@ -74,13 +74,23 @@ def _output(image: Path, source: Path, target: Path, count: int) -> Path:
 
 
 class Predictor:
-    """Complete one picture after the other with a method whose generators are loaded."""
+    """Complete one picture after the other with a method whose generators are loaded.
+
+    `resize_mask` stretches masks and edge maps of another shape; `mirror` averages the completions of the picture and
+    of its mirror image, which costs twice the time and smooths the generators' indecision.
+    """
 
     def __init__(
-        self, method: Method, engine: Engine, config: DataConfig, seed: int = 0, resize_mask: bool = False
+        self,
+        method: Method,
+        engine: Engine,
+        config: DataConfig,
+        seed: int = 0,
+        resize_mask: bool = False,
+        mirror: bool = False,
     ) -> None:
         self.method, self.engine, self.config = method, engine, config
-        self.seed, self.resize_mask = seed, resize_mask
+        self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
 
     def run(self, jobs: list[Job], debug: bool = False) -> Iterator[Job]:
         """Complete and write each job's picture, then yield it; with `debug`, its edges and input in `debug/`."""
@@ -110,11 +120,15 @@ class Predictor:
         """
         batch = self.batch(image, mask, external, index, name)
         with inference(self.method), self.engine.autocast():
-            completion = self.method.complete(self.engine.place(batch))
-        merged, edge = to_uint8(completion.merged)[0], to_uint8(completion.edge)[0, ..., 0]
-        if merged.shape[2] == 1:
-            return Completed(merged[..., 0], edge)
-        return Completed(np.where(mask[..., None], merged, image), edge)
+            placed = self.engine.place(batch)
+            completion = self.method.complete(placed)
+            merged = completion.merged
+            if self.mirror:
+                merged = (merged + self.method.complete(mirrored(placed)).merged.flip(-1)) / 2
+        filled, edge = to_uint8(merged)[0], to_uint8(completion.edge)[0, ..., 0]
+        if filled.shape[2] == 1:
+            return Completed(np.where(mask, filled[..., 0], edge), edge)
+        return Completed(np.where(mask[..., None], filled, image), edge)
 
     def batch(
         self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
@@ -151,3 +165,8 @@ class Predictor:
                 f"give one of its shape, or --resize-mask to stretch it as the published program does"
             )
         return files.resize(gray, height, width)
+
+
+def mirrored(batch: Batch) -> Batch:
+    """Flip a batch left to right."""
+    return Batch(batch.image.flip(-1), batch.gray.flip(-1), batch.edge.flip(-1), batch.mask.flip(-1), batch.name)

@@ -103,11 +103,12 @@ def complete(
     raw_edges: bool = False,
     resize_mask: bool = False,
     use_ema: bool = True,
+    mirror: bool = False,
 ) -> None:
     """Complete pictures with the generators in a run's folder."""
     engine = make_engine(config)
     method = load_method(config, folder, engine, raw_edges, use_ema)
-    predictor = Predictor(method, engine, config.data, config.run.seed, resize_mask)
+    predictor = Predictor(method, engine, config.data, config.run.seed, resize_mask, mirror)
     with progress(len(jobs), 0, "completing", "picture") as bar:
         for _ in predictor.run(jobs, config.run.debug):
             bar.update()

@@ -44,13 +44,13 @@ PRESET = {
     "SAMPLE_INTERVAL": 0,
 }
 COURSE = (  # stage, the iteration at which it ends, learning rate: as in the paper, the last part is a slower one
-    ("edge", 700, 1e-3),
-    ("inpaint", 700, 1e-3),
-    ("edge_inpaint", 2400, 1e-3),
-    ("edge_inpaint", 3200, 2e-4),
+    ("edge", 300, 1e-3),
+    ("inpaint", 300, 1e-3),
+    ("edge_inpaint", 3300, 1e-3),
+    ("edge_inpaint", 4100, 2e-4),
 )
 OURS = "edgeconnect"
-SHOWN = 8  # rows of the sheet
+SHOWN, ENLARGED = 8, 2  # rows of the sheet, and how many times its pixels are larger
 
 Picture = NDArray[np.uint8]
 
@@ -83,7 +83,8 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     trials = list(complete(config, folder))
     summary = summarize(trials)
     write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())
-    write_whole(folder / "sheet.png", png_bytes(sheet([row(trial) for trial in trials[:SHOWN]])))
+    rows = sheet([row(trial) for trial in trials[:SHOWN]])
+    write_whole(folder / "sheet.png", png_bytes(rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)))
     log.info("%s\nsee also %s and %s", table(summary), folder / "summary.json", folder / "sheet.png")
 
 
@@ -97,10 +98,13 @@ def prepare(folder: Path, overrides: Iterable[str]) -> Config:
 
 
 def complete(config: Config, folder: Path) -> Iterable[Trial]:
-    """Complete VAL_FLIST with the trained networks, edges taken from the known pixels only, and without learning."""
+    """Complete VAL_FLIST without learning, and with the trained networks.
+
+    Their edges come from the known pixels only; each completion is the mean of the picture's and its mirror image's.
+    """
     engine = run.make_engine(config)
     method = run.load_method(config, folder, engine)
-    predictor = Predictor(method, engine, config.data, config.run.seed)
+    predictor = Predictor(method, engine, config.data, config.run.seed, mirror=True)
     source = open_source(config.data.val_flist, "VAL_FLIST", config.data.input_size)
     for index in range(len(source)):
         truth = source.read(index)

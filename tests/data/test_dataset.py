@@ -11,7 +11,7 @@ from skimage.feature import canny
 
 from edgeconnect.config import DataConfig
 from edgeconnect.data import files
-from edgeconnect.data.dataset import FIXED_EPOCH, TEST, TRAIN, VAL, InpaintingDataset, collate, open_source
+from edgeconnect.data.dataset import FIXED_EPOCH, TEST, TRAIN, VAL, InpaintingDataset, collate, draw_scene, open_source
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
@@ -77,7 +77,7 @@ def test_item_has_the_shapes_types_and_ranges_of_a_batch(mask, split):
 
 def test_picture_gray_and_edges_belong_together():
     item = scenes(VAL, sigma=1.0)[1, 0]
-    image = render(8, 32, 32)
+    image = draw_scene(8, 32)
     np.testing.assert_array_equal(item.image[0].permute(1, 2, 0).numpy(), image.astype(np.float32) / 255)
     np.testing.assert_array_equal(item.gray[0, 0].numpy(), to_gray(image).astype(np.float32))
     np.testing.assert_array_equal(item.edge[0, 0].numpy() > 0, canny(to_gray(image), sigma=1.0))
@@ -128,8 +128,8 @@ def test_the_global_generators_are_neither_read_nor_moved():
 
 def test_half_of_the_training_items_are_flipped_as_a_whole():
     dataset = scenes(edge="canny", sigma=1.0)
-    upright = [torch.from_numpy(render(n, 32, 32)).permute(2, 0, 1)[None].float() / 255 for n in range(8)]
-    grays = [to_gray(render(n, 32, 32)) for n in range(8)]
+    upright = [torch.from_numpy(draw_scene(n, 32)).permute(2, 0, 1)[None].float() / 255 for n in range(8)]
+    grays = [to_gray(draw_scene(n, 32)) for n in range(8)]
     flips = 0
     for epoch in range(1, 14):
         for index in range(8):
@@ -147,7 +147,7 @@ def test_half_of_the_training_items_are_flipped_as_a_whole():
 def test_nothing_else_is_ever_flipped(split):
     dataset = scenes(split, test_flist="scenes:8-12")
     for index in range(2):
-        image = torch.from_numpy(render(8 + index, 32, 32)).permute(2, 0, 1)[None].float() / 255
+        image = torch.from_numpy(draw_scene(8 + index, 32)).permute(2, 0, 1)[None].float() / 255
         assert all(torch.equal(dataset[epoch, index].image, image) for epoch in range(12))
 
 
@@ -326,7 +326,7 @@ def test_scenes_are_numbered_from_0_or_from_the_first(value, first, count):
     source = open_source(value, "KEY", 32)
     assert len(source) == count
     assert [source.name(n) for n in range(count)] == [f"scene_{first + n:06d}" for n in range(count)]
-    np.testing.assert_array_equal(source.read(count - 1), render(first + count - 1, 32, 32))
+    np.testing.assert_array_equal(source.read(count - 1), draw_scene(first + count - 1, 32))
 
 
 def test_scenes_are_256_wide_where_input_size_is_0():
@@ -366,3 +366,8 @@ def test_pictures_of_several_sizes_in_a_batch_are_a_user_error_with_its_remedy(t
     dataset = InpaintingDataset(settings, VAL, 0)
     with pytest.raises(UserError, match=r"several sizes \(61x40 and 30x50\); set INPUT_SIZE, or BATCH_SIZE: 1"):
         collate([dataset[FIXED_EPOCH, 0], dataset[FIXED_EPOCH, 1]])
+
+
+def test_small_scenes_are_the_middle_of_larger_ones():
+    np.testing.assert_array_equal(draw_scene(3, 64), render(3, 128, 128)[32:96, 32:96])
+    np.testing.assert_array_equal(draw_scene(3, 256), render(3, 256, 256))

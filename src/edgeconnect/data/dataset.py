@@ -25,8 +25,18 @@ SMALLEST_TRAINED = 32
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
 
 
-REMEMBERED_SIDE = 128
-_remembered = lru_cache(maxsize=4096)(render)  # at most 200 MB a process
+SMALL_SCENE = 128
+
+
+def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
+    """Draw a square scene; a small one is the middle of one twice its size, so that a window has some pixels."""
+    if side > SMALL_SCENE:
+        return render(index, side, side)
+    start = side // 2
+    return np.ascontiguousarray(render(index, 2 * side, 2 * side)[start : start + side, start : start + side])
+
+
+_remembered = lru_cache(maxsize=4096)(draw_scene)  # at most 200 MB a process
 
 
 class Source(Protocol):
@@ -78,9 +88,9 @@ class SceneSource:
         return f"scene_{self.first + index:06d}"
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the scene, or remember it: small ones take longer to draw than a step needs them."""
-        draw = _remembered if self.side <= REMEMBERED_SIDE else render
-        return draw(self.first + index, self.side, self.side)
+        """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
+        draw = _remembered if self.side <= SMALL_SCENE else draw_scene
+        return draw(self.first + index, self.side)
 
 
 def open_source(value: str, key: str, side: int) -> Source:
