@@ -27,8 +27,8 @@ class ConvTranspose(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Convolve; `output_size` is not used."""
-        weight, (padding, _) = full_precision_weight(self, x.device.type), self.padding
-        return F.conv_transpose2d(x, weight, self.bias, self.stride, int(padding))
+        weight, padding = full_precision_weight(self, x.device.type), [int(side) for side in self.padding]
+        return F.conv_transpose2d(x, weight, self.bias, self.stride, padding)
 
 
 def full_precision_weight(layer: nn.Conv2d | nn.ConvTranspose2d, device: str) -> Tensor:
