@@ -41,11 +41,15 @@ def make_engine(config: Config, training: bool = False) -> Engine:
 
 def train(config: Config, folder: Path) -> None:
     """Train MODEL, or one stage after the other for `all`, each to its own MAX_ITERS."""
-    if config.run.model != ALL:
-        return train_stage(config, folder)
-    if config.losses.vgg_weights != RANDOM and (config.losses.content_loss_weight or config.losses.style_loss_weight):
-        load_vgg(config.losses.vgg_weights)  # fail before the first stage, not after it
-    for stage in ONE_AFTER_THE_OTHER:
+    stages = ONE_AFTER_THE_OTHER if config.run.model == ALL else (config.run.model,)
+    weights = config.losses
+    if (
+        stages != ("edge",)
+        and weights.vgg_weights != RANDOM
+        and (weights.content_loss_weight or weights.style_loss_weight)
+    ):
+        load_vgg(weights.vgg_weights)  # fail before the first stage, not after it
+    for stage in stages:
         train_stage(dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage)), folder)
 
 
