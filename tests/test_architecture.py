@@ -13,7 +13,7 @@ SPINE = {
     "storage": {"errors"},
     "published": {"errors"},
     "config": {"errors", "parse", "storage"},
-    "sheets": {"types"},
+    "sheets": {"types", "storage"},
     "networks": {"errors", "types", "config"},
     "losses": {"errors", "types", "config"},
     "vgg": {"errors", "types", "config"},

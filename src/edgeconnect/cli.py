@@ -80,7 +80,9 @@ def add_test_options(sub: argparse.ArgumentParser, action: object) -> None:
     add_run_options(sub, action)
     sub.add_argument("--input", help="picture, folder or list; default TEST_FLIST")
     sub.add_argument("--mask", help="mask (white = missing), folder or list; one for all, or one of each stem")
-    sub.add_argument("--edge", help="edge maps to go by, likewise; default Canny's, or TEST_EDGE_FLIST with EDGE 2")
+    sub.add_argument(
+        "--edge", help="edge maps to go by, one of each stem; default Canny's, or TEST_EDGE_FLIST with EDGE 2"
+    )
     sub.add_argument("--output", help="folder, or a .png for one picture; default <checkpoints>/results")
     sub.add_argument("--raw-edges", action="store_true", help="paint along G1's output alone, as published")
     sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as published")

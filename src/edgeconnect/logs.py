@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from edgeconnect.errors import UserError
-from edgeconnect.sheets import png_bytes
+from edgeconnect.sheets import write_png
 from edgeconnect.storage import write_whole
 
 QUIET_REFRESH = 30.0  # seconds between lines of progress where nobody watches a terminal
@@ -101,7 +101,7 @@ class RunLog:
     def sample(self, step: int, sheet: NDArray[np.uint8]) -> Path:
         """Write a sheet of completions, (H, W, 3), as PNG and to TensorBoard."""
         path = self.folder / "samples" / self.stage / f"{step:07d}.png"
-        write_whole(path, png_bytes(sheet))
+        write_png(path, sheet)
         self.board.add_image("samples", sheet, step, dataformats="HWC")
         return path
 

@@ -7,6 +7,8 @@ from typing import Any
 
 Parser = Callable[[Any], Any]
 
+SMALLEST_TRAINED = 32  # pixels a side that the discriminator's five convolutions can see
+
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -89,8 +91,8 @@ def text(value: Any) -> str:
 def size(value: Any) -> int:
     """Accept 0 (as it is) or a side that the discriminator's five convolutions can see."""
     number: int = whole(0)(value)
-    if 0 < number < 32:
-        raise ValueError("is neither 0 nor 32 or more: the discriminator sees nothing smaller")
+    if 0 < number < SMALLEST_TRAINED:
+        raise ValueError(f"is neither 0 nor {SMALLEST_TRAINED} or more: the discriminator sees nothing smaller")
     return number
 
 

@@ -13,8 +13,8 @@ from edgeconnect.data import edges, files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import UserError
-from edgeconnect.sheets import png_bytes, to_uint8
-from edgeconnect.storage import expanded, write_whole
+from edgeconnect.sheets import to_uint8, write_png
+from edgeconnect.storage import expanded
 from edgeconnect.types import Batch, Method
 
 ASPECT_TOLERANCE = 0.02
@@ -98,12 +98,12 @@ class Predictor:
         for index, job in enumerate(jobs):
             image, mask, edge = self.read(job)
             done = self.complete(image, mask, edge, index, str(job.image))
-            write_whole(job.output, png_bytes(done.merged))
+            write_png(job.output, done.merged)
             if debug:
                 holed = np.where(mask[..., None], np.uint8(255), image)
                 debug_folder = job.output.parent / "debug"
-                write_whole(debug_folder / f"{job.output.stem}_edge.png", png_bytes(done.edge))
-                write_whole(debug_folder / f"{job.output.stem}_masked.png", png_bytes(holed))
+                write_png(debug_folder / f"{job.output.stem}_edge.png", done.edge)
+                write_png(debug_folder / f"{job.output.stem}_masked.png", holed)
             yield job
 
     def complete(

@@ -43,11 +43,7 @@ def train(config: Config, folder: Path) -> None:
     """Train MODEL, or one stage after the other for `all`, each to its own MAX_ITERS."""
     stages = ONE_AFTER_THE_OTHER if config.run.model == ALL else (config.run.model,)
     weights = config.losses
-    if (
-        stages != ("edge",)
-        and weights.vgg_weights != RANDOM
-        and (weights.content_loss_weight or weights.style_loss_weight)
-    ):
+    if len(stages) > 1 and weights.vgg_weights != RANDOM and (weights.content_loss_weight or weights.style_loss_weight):
         load_vgg(weights.vgg_weights)  # fail before the first stage, not after it
     for stage in stages:
         train_stage(dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage)), folder)

@@ -1,12 +1,14 @@
 """Sheets: rows of pictures side by side, for eyes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgeconnect.storage import write_whole
 from edgeconnect.types import Batch, Completion
 
 GAP = 4  # pixels between pictures
@@ -48,3 +50,8 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     if not ok:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded as PNG")
     return bytes(data.tobytes())
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture as PNG, whole or not at all."""
+    write_whole(path, png_bytes(image))

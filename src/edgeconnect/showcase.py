@@ -17,7 +17,7 @@ from edgeconnect.data.dataset import open_source
 from edgeconnect.methods.classical import CLASSICAL
 from edgeconnect.metrics.images import means, measure
 from edgeconnect.predict import Predictor
-from edgeconnect.sheets import png_bytes, sheet
+from edgeconnect.sheets import sheet, write_png
 from edgeconnect.storage import write_whole
 
 PRESET = {
@@ -84,7 +84,7 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     summary = summarize(trials)
     write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())
     rows = sheet([row(trial) for trial in trials[:SHOWN]])
-    write_whole(folder / "sheet.png", png_bytes(rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)))
+    write_png(folder / "sheet.png", rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1))
     log.info("%s\nsee also %s and %s", table(summary), folder / "summary.json", folder / "sheet.png")
 
 

@@ -16,12 +16,12 @@ from edgeconnect.config import DataConfig
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
+from edgeconnect.parse import SMALLEST_TRAINED
 from edgeconnect.types import Batch
 
 TRAIN, VAL, TEST = "TRAIN", "VAL", "TEST"
 SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
 FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
-SMALLEST_TRAINED = 32
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
 
 

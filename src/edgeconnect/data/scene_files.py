@@ -10,8 +10,7 @@ from edgeconnect import parse
 from edgeconnect.data.masks import strokes
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
-from edgeconnect.sheets import png_bytes
-from edgeconnect.storage import write_whole
+from edgeconnect.sheets import write_png
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +26,8 @@ def write_scenes(folder: Path, first: int, count: int, size: Sequence[int], rati
         raise UserError(f"--masks: {ratio!r} {error}") from None
     for index in range(first, first + count):
         name = f"scene_{index:06d}.png"
-        write_whole(folder / "images" / name, png_bytes(render(index, height, width, seed)))
+        write_png(folder / "images" / name, render(index, height, width, seed))
         if span:
             mask = strokes(height, width, np.random.default_rng((seed, index)), span)
-            write_whole(folder / "masks" / name, png_bytes(mask.astype(np.uint8) * 255))
+            write_png(folder / "masks" / name, mask.astype(np.uint8) * 255)
     log.info("%d scenes written to %s", count, folder)
