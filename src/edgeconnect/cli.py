@@ -6,37 +6,45 @@ What needs PyTorch is imported by the command that uses it: `--help` and `flist`
 import argparse
 import json
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgeconnect import __version__
 from edgeconnect import config as configuration
-from edgeconnect.config import CONFIG_FILE, Config
 from edgeconnect.data import flist
-from edgeconnect.errors import UserError, reason
+from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
+from edgeconnect.settings import CONFIG_FILE, Config
 from edgeconnect.storage import write_whole
 
 USER_ERROR, INTERRUPTED = 2, 130
-OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
 COMMANDS = ("train", "test", "eval", "run", "flist", "scenes", "demo")
 
 log = logging.getLogger("edgeconnect")
 
 
+class Printable(logging.Formatter):
+    """Show messages without what a file's name could do to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Escape control characters."""
+        return printable(super().format(record))
+
+
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     """Act on the arguments and return the exit code; a door such as train.py names its command."""
     arguments = [*([command] if command else []), *(sys.argv[1:] if argv is None else argv)]
-    log.handlers, log.level = [logging.StreamHandler(sys.stderr)], logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable())
+    log.handlers, log.level = [handler], logging.INFO
     parsed = parser(door=command).parse_args(arguments)
     try:
         parsed.action(parsed)
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return USER_ERROR
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         print(f"error: {reason(error)}; lower BATCH_SIZE or INPUT_SIZE, or give smaller pictures", file=sys.stderr)
         return USER_ERROR

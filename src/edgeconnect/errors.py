@@ -1,4 +1,9 @@
-"""The one kind of error that users see."""
+"""The kinds of error that users see."""
+
+import re
+from pathlib import Path
+
+OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
 
 
 def reason(error: BaseException) -> str:
@@ -6,5 +11,28 @@ def reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """Escape control characters and undecodable bytes: a file's name cannot move the cursor of a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell PyTorch's and Python's ways to say that memory is used up."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
+    )
+
+
 class UserError(Exception):
     """A mistake that its author can mend: shown as one line, never as a traceback."""
+
+
+class BadImageError(UserError):
+    """One picture, mask or edge map that cannot be used, while the others can."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = str(path), problem
+
+    def __reduce__(self) -> tuple[type["BadImageError"], tuple[str, str]]:
+        return BadImageError, (self.path, self.problem)

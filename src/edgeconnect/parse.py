@@ -8,6 +8,7 @@ from typing import Any
 Parser = Callable[[Any], Any]
 
 SMALLEST_TRAINED = 32  # pixels a side that the discriminator's five convolutions can see
+MAX_PIXELS = 200_000_000  # a picture of that many takes 0.6 GB as RGB
 
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -93,6 +94,14 @@ def size(value: Any) -> int:
     number: int = whole(0)(value)
     if 0 < number < SMALLEST_TRAINED:
         raise ValueError(f"is neither 0 nor {SMALLEST_TRAINED} or more: the discriminator sees nothing smaller")
+    return number
+
+
+def keep(value: Any) -> int:
+    """Accept how many saves stay: 0 for all, or 2 or more, so that a damaged one has a predecessor."""
+    number: int = whole(0)(value)
+    if number == 1:
+        raise ValueError("is neither 0 (all) nor 2 or more: the save before the newest stands in for a damaged one")
     return number
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeconnect.config import DataConfig
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import UserError
+from edgeconnect.settings import DataConfig
 from edgeconnect.sheets import to_uint8, write_png
 from edgeconnect.storage import expanded
 from edgeconnect.types import Batch, Method
@@ -145,14 +145,20 @@ class Predictor:
 
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
-        image = files.read_image(job.image)
+        image = files.read_image(job.image, self.config.max_pixels)
         height, width = image.shape[:2]
-        gray = files.read_mask(job.mask, self.config.mask_threshold)
+        gray = files.read_mask(job.mask, self.config.mask_threshold, self.config.max_pixels)
         gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
         mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
         if job.edge is None:
             return image, mask, None
-        return image, mask, self.fitted(files.read_gray(job.edge), job.edge, "edge map", job.image, height, width)
+        return (
+            image,
+            mask,
+            self.fitted(
+                files.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
+            ),
+        )
 
     def fitted(
         self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int

@@ -9,7 +9,6 @@ import torch
 
 from edgeconnect import config as configuration
 from edgeconnect.checkpoint import Checkpoints, load_generators
-from edgeconnect.config import ALL, RANDOM, Config
 from edgeconnect.data.dataset import VAL, InpaintingDataset
 from edgeconnect.data.loader import Feed, ordered_batches
 from edgeconnect.engine import Engine, choose_device, choose_precision
@@ -17,6 +16,7 @@ from edgeconnect.errors import UserError
 from edgeconnect.logs import RunLog, progress
 from edgeconnect.methods import build
 from edgeconnect.predict import Job, Predictor
+from edgeconnect.settings import ALL, RANDOM, Config
 from edgeconnect.storage import write_whole
 from edgeconnect.trainer import Trainer, evaluate
 from edgeconnect.types import Method

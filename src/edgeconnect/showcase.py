@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from edgeconnect import config as configuration
 from edgeconnect import run
-from edgeconnect.config import Config
 from edgeconnect.data import masks
-from edgeconnect.data.dataset import open_source
+from edgeconnect.data.sources import open_source
 from edgeconnect.methods.classical import CLASSICAL
 from edgeconnect.metrics.images import means, measure
 from edgeconnect.predict import Predictor
+from edgeconnect.settings import CONFIG_FILE, Config
 from edgeconnect.sheets import sheet, write_png
 from edgeconnect.storage import write_whole
 
@@ -93,7 +93,7 @@ def prepare(folder: Path, overrides: Iterable[str]) -> Config:
     preset = [(f"{key}={value}", f"{key}={value}") for key, value in PRESET.items()]
     chosen = [(f"--set {text}", text) for text in overrides]
     config = configuration.load(None, [*preset, *chosen]).config
-    write_whole(folder / configuration.CONFIG_FILE, configuration.dump(config).encode())
+    write_whole(folder / CONFIG_FILE, configuration.dump(config).encode())
     return config
 
 

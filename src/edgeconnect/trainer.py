@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from edgeconnect.checkpoint import Checkpoints, Start
-from edgeconnect.config import Config
 from edgeconnect.ema import EMA
 from edgeconnect.engine import Engine, inference
 from edgeconnect.logs import RunLog, progress, read_scalars
+from edgeconnect.settings import Config
 from edgeconnect.sheets import sample_rows, sheet
 from edgeconnect.types import Batch, Method, Scalars, is_trained
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.config import IMAGENET, RANDOM
 from edgeconnect.errors import UserError, reason
+from edgeconnect.settings import IMAGENET, RANDOM
 
 CONTENT = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu5_1": 29}
 STYLE = {"relu2_2": 8, "relu3_4": 17, "relu4_4": 26, "relu5_2": 31}

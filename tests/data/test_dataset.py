@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from skimage.feature import canny
 
-from edgeconnect.config import DataConfig
 from edgeconnect.data import files
-from edgeconnect.data.dataset import FIXED_EPOCH, TEST, TRAIN, VAL, InpaintingDataset, collate, draw_scene, open_source
+from edgeconnect.data.dataset import FIXED_EPOCH, TEST, TRAIN, VAL, InpaintingDataset, collate
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.scenes import render
+from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
+from edgeconnect.settings import DataConfig
 from edgeconnect.types import Batch
 
 

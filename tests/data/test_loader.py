@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgeconnect.config import Config, DataConfig, OptimizerConfig, RunConfig
 from edgeconnect.data.loader import EpochSampler, Feed
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
+from edgeconnect.settings import Config, DataConfig, OptimizerConfig, RunConfig
 from edgeconnect.types import Batch
 
 

@@ -1,109 +1,33 @@
 """Pictures with holes and edges as batches: the same whatever the workers or the point of resumption."""
 
-import re
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from edgeconnect.config import DataConfig
 from edgeconnect.data import edges, files, masks
-from edgeconnect.data.scenes import render
-from edgeconnect.errors import UserError
+from edgeconnect.data.sources import open_source
+from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.parse import SMALLEST_TRAINED
+from edgeconnect.settings import DataConfig
 from edgeconnect.types import Batch
 
 TRAIN, VAL, TEST = "TRAIN", "VAL", "TEST"
-SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
 FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
+STAND_INS = 20  # pictures tried in place of a bad one
 
 
-SMALL_SCENE = 128
+class Drawn(NamedTuple):
+    """A batch of one, and the files that were passed over on the way to it."""
 
-
-def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
-    """Draw a square scene; a small one is the middle of one twice its size, so that a window has some pixels."""
-    if side > SMALL_SCENE:
-        return render(index, side, side)
-    start = side // 2
-    return np.ascontiguousarray(render(index, 2 * side, 2 * side)[start : start + side, start : start + side])
-
-
-_remembered = lru_cache(maxsize=4096)(draw_scene)  # at most 200 MB a process
-
-
-class Source(Protocol):
-    """Pictures by number."""
-
-    def __len__(self) -> int:
-        """Count the pictures."""
-
-    def name(self, index: int) -> str:
-        """Name a picture."""
-
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Return (H, W, 3) RGB."""
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """Pictures in files."""
-
-    paths: Sequence[Path]
-
-    def __len__(self) -> int:
-        """Count the files."""
-        return len(self.paths)
-
-    def name(self, index: int) -> str:
-        """Return the path."""
-        return str(self.paths[index])
-
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Decode the file."""
-        return files.read_image(self.paths[index])
-
-
-@dataclass(frozen=True)
-class SceneSource:
-    """Built-in scenes first ... last - 1, drawn at the size that is asked for."""
-
-    first: int
-    last: int
-    side: int
-
-    def __len__(self) -> int:
-        """Count the scenes."""
-        return self.last - self.first
-
-    def name(self, index: int) -> str:
-        """Return `scene_000123`."""
-        return f"scene_{self.first + index:06d}"
-
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
-        draw = _remembered if self.side <= SMALL_SCENE else draw_scene
-        return draw(self.first + index, self.side)
-
-
-def open_source(value: str, key: str, side: int) -> Source:
-    """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
-    match = SCENES.fullmatch(value.strip())
-    if not match:
-        if value.startswith("scenes:"):
-            raise UserError(f"{key}: {value} is no range of scenes; write scenes:2000 or scenes:2000-2064")
-        return FileSource(files.list_images(value, key))
-    first, last = (0, int(match[1])) if match[2] is None else (int(match[1]), int(match[2]))
-    if first >= last:
-        raise UserError(f"{key}: {value} holds no scene; write scenes:2000 or scenes:2000-2064")
-    return SceneSource(first, last, side or 256)
+    batch: Batch
+    skipped: list[BadImageError]
 
 
 class InpaintingDataset(Dataset[Batch]):
@@ -112,7 +36,7 @@ class InpaintingDataset(Dataset[Batch]):
     def __init__(self, config: DataConfig, split: str, seed: int) -> None:
         self.config, self.split, self.seed = config, split, seed
         self.lists = config.lists(split)
-        self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size)
+        self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
         self.masks = self._mask_files()
         self.edges = self._edge_files() if config.edge == "external" else []
 
@@ -120,15 +44,32 @@ class InpaintingDataset(Dataset[Batch]):
         """Count the pictures."""
         return len(self.source)
 
+    def draw(self, epoch: int, index: int) -> Drawn:
+        """Return an item, or with ON_BAD_IMAGE `skip` and a bad one, an item drawn at random in its place.
+
+        What stands in depends on (seed, epoch, index) and the files alone. Raises BadImageError otherwise.
+        """
+        skipped: list[BadImageError] = []
+        chosen = index
+        while True:
+            try:
+                return Drawn(self[epoch, chosen], skipped)
+            except BadImageError as error:
+                skipped.append(error)
+                if self.config.on_bad_image == "stop" or len(skipped) > STAND_INS:
+                    raise
+            chosen = int(np.random.default_rng((self.seed, epoch, index, len(skipped))).integers(len(self)))
+
     def __getitem__(self, item: tuple[int, int]) -> Batch:
-        """Return a batch of one."""
+        """Return a batch of one. Raises BadImageError where a file of it cannot be used."""
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
         image = files.fit(self.source.read(index), self.config.input_size)
         if self.split == TRAIN and min(image.shape[:2]) < SMALLEST_TRAINED:
-            raise UserError(
-                f"{self.source.name(index)}: {image.shape[1]}x{image.shape[0]} is too small to train on; the "
-                f"discriminator sees {SMALLEST_TRAINED} pixels or more: set INPUT_SIZE, or take it off the list"
+            raise BadImageError(
+                self.source.name(index),
+                f"{image.shape[1]}x{image.shape[0]} is too small to train on; the discriminator sees "
+                f"{SMALLEST_TRAINED} pixels or more: set INPUT_SIZE, or take it off the list",
             )
         mask = self._mask(index, image.shape[0], image.shape[1], rng)
         gray = edges.to_gray(image)
@@ -175,13 +116,14 @@ class InpaintingDataset(Dataset[Batch]):
 
     def _external(self, path: Path, height: int, width: int) -> masks.Mask:
         """Read a mask, centre-crop and resize it like the pictures, binarize it."""
-        gray = files.fit(files.read_mask(path, self.config.mask_threshold), self.config.input_size)
+        gray = files.read_mask(path, self.config.mask_threshold, self.config.max_pixels)
+        gray = files.fit(gray, self.config.input_size)
         return masks.binarize(files.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
 
     def _edge(self, index: int, gray: edges.Gray, rng: np.random.Generator) -> NDArray[np.float32]:
         if self.config.edge == "canny":
             return edges.canny_edges(gray, self.config.sigma, rng)
-        drawn = files.fit(files.read_gray(self.edges[index]), self.config.input_size)
+        drawn = files.fit(files.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
         drawn = files.resize(drawn, gray.shape[0], gray.shape[1])
         if not self.config.nms:
             return edges.as_edges(drawn)
@@ -189,12 +131,19 @@ class InpaintingDataset(Dataset[Batch]):
 
 
 def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None:
-    """Look at a few mask files and raise UserError where their polarity is probably wrong."""
-    if not config.allow_large_holes:
-        some = paths[:: -(-len(paths) // POLARITY_SAMPLE)]
-        holes = (files.read_mask(path, config.mask_threshold) for path in some)
-        ratios = [masks.binarize(h, config.mask_threshold, config.mask_polarity).mean() for h in holes]
-        masks.refuse_large_holes([float(ratio) for ratio in ratios], key)
+    """Look at a few mask files and raise UserError where their polarity is probably wrong.
+
+    Masks that cannot be read say nothing here; whoever uses them says so.
+    """
+    if config.allow_large_holes:
+        return
+    ratios = []
+    for path in paths[:: -(-len(paths) // POLARITY_SAMPLE)]:
+        with contextlib.suppress(BadImageError):
+            gray = files.read_mask(path, config.mask_threshold, config.max_pixels)
+            ratios.append(float(masks.binarize(gray, config.mask_threshold, config.mask_polarity).mean()))
+    if ratios:
+        masks.refuse_large_holes(ratios, key)
 
 
 def to_batch(

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edgeconnect.errors import UserError, reason
+from edgeconnect.errors import BadImageError, UserError, reason
+from edgeconnect.parse import MAX_PIXELS
 from edgeconnect.storage import expanded
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 NAMED = 5  # names that an error lists before it counts the rest
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
 
 
 def is_image(path: Path) -> bool:
@@ -42,9 +44,16 @@ def list_images(source: str, key: str) -> list[Path]:
 
 
 def walk_images(folder: Path) -> Iterable[Path]:
-    """Yield the pictures below a folder, hidden folders left out."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    """Yield the pictures below a folder, hidden folders left out; links are followed, each folder is seen once."""
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        visible = sorted(name for name in folders if not name.startswith("."))
+        folders.clear()
+        for name in visible:
+            real = os.path.realpath(Path(place, name))
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
         yield from (path for path in map(Path(place).joinpath, names) if is_image(path))
 
 
@@ -68,40 +77,45 @@ def read_list(path: Path, key: str) -> list[Path]:
     return [base / entry for entry in entries]
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a picture to (H, W, 3) RGB, upright as its EXIF orientation says.
 
-    Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises UserError naming the file.
+    Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises BadImageError naming the file.
     """
-    picture = _opened(path)
+    picture = _opened(path, max_pixels)
     if "transparency" in picture.info:
         picture = picture.convert("RGBA")  # straight to RGB, Pillow warns of graded palettes
     return np.ascontiguousarray(np.array(picture.convert("RGB"), dtype=np.uint8))
 
 
-def read_gray(path: Path) -> NDArray[np.uint8]:
+def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
-    picture = _opened(path)
+    picture = _opened(path, max_pixels)
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
     return np.ascontiguousarray(np.array(picture.convert("L"), dtype=np.uint8))
 
 
-def _opened(path: Path) -> Image.Image:
-    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits."""
+def _opened(path: Path, max_pixels: int) -> Image.Image:
+    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits; the header is judged first."""
     try:
         with Image.open(path) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise BadImageError(
+                    path, f"is {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
+                )
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
     except FileNotFoundError as error:
-        raise UserError(f"{path}: does not exist; correct the list that names it") from error
-    except MemoryError:
+        raise BadImageError(path, "does not exist; correct the list that names it") from error
+    except (MemoryError, BadImageError):
         raise
     except Exception as error:  # damaged files make the codecs raise whatever they meet
         why = reason(error)
-        raise UserError(f"{path}: cannot be read as a picture ({why}); repair it or take it off the list") from error
+        raise BadImageError(path, f"cannot be read as a picture ({why}); repair it or take it off the list") from error
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
@@ -116,16 +130,17 @@ def _reduced(picture: Image.Image) -> Image.Image:
     return Image.fromarray((samples * scale).round().clip(0, 255).astype(np.uint8))
 
 
-def read_mask(path: Path, threshold: int) -> NDArray[np.uint8]:
+def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask to (H, W) gray, still to be resized and binarized.
 
-    Raises UserError for a mask that has marks, all of them too dark to count.
+    Raises BadImageError for a mask that has marks, all of them too dark to count.
     """
-    gray = read_gray(path)
+    gray = read_gray(path, max_pixels)
     if 0 < gray.max() <= threshold:
-        raise UserError(
-            f"{path}: no pixel of this mask exceeds MASK_THRESHOLD {threshold}, the brightest is {gray.max()}; "
-            "mark holes with 255, or set MASK_THRESHOLD to less"
+        raise BadImageError(
+            path,
+            f"no pixel of this mask exceeds MASK_THRESHOLD {threshold}, the brightest is {gray.max()}; "
+            "mark holes with 255, or set MASK_THRESHOLD to less",
         )
     return gray
 

@@ -1,5 +1,7 @@
 """From a data set to batches: shuffled without end for training, in order for validation."""
 
+import logging
+import signal
 from collections.abc import Iterator
 
 import cv2
@@ -7,10 +9,31 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edgeconnect.config import Config
-from edgeconnect.data.dataset import FIXED_EPOCH, TRAIN, VAL, InpaintingDataset, collate
-from edgeconnect.errors import UserError
+from edgeconnect.data.dataset import FIXED_EPOCH, TRAIN, VAL, Drawn, InpaintingDataset, collate
+from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.settings import Config
 from edgeconnect.types import Batch
+
+log = logging.getLogger(__name__)
+
+
+class BadImages:
+    """Name every file that was passed over, once, and raise UserError when they are more than BAD_IMAGE_LIMIT."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.names = limit, set[str]()
+
+    def note(self, error: BadImageError) -> None:
+        """Count a file."""
+        if error.path in self.names:
+            return
+        self.names.add(error.path)
+        log.warning("skipped (%d of at most %d): %s", len(self.names), self.limit, error)
+        if len(self.names) > self.limit:
+            raise UserError(
+                f"{len(self.names)} files cannot be used, BAD_IMAGE_LIMIT allows {self.limit}; the last: {error} "
+                "(scripts/check_data.py names them all)"
+            )
 
 
 class Feed:
@@ -19,6 +42,7 @@ class Feed:
     def __init__(self, config: Config, pin_memory: bool = False) -> None:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
+        self.bad = BadImages(config.data.bad_image_limit)
         self.training = InpaintingDataset(config.data, TRAIN, self.seed)
         self.evaluates = bool(config.data.val_flist)
         self.shown = InpaintingDataset(config.data, VAL, self.seed) if self.evaluates else self.training
@@ -41,24 +65,39 @@ class Feed:
             num_workers=self.workers,
             collate_fn=_Guarded.collate,
             pin_memory=self.pin_memory,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_settle,
         )
         for batch in loader:
             if isinstance(batch, UserError):
                 raise batch
-            yield batch
+            for error in batch.skipped:
+                self.bad.note(error)
+            yield batch.batch
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
         """Yield the first `limit` pictures, or all."""
-        return ordered_batches(self.shown, self.batch_size, limit)
+        return ordered_batches(self.shown, self.batch_size, limit, self.bad)
 
 
-def ordered_batches(dataset: InpaintingDataset, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
-    """Yield the first `limit` pictures in order, the last batch as small as it comes, the same masks every time."""
+def ordered_batches(
+    dataset: InpaintingDataset, batch_size: int, limit: int | None = None, bad: BadImages | None = None
+) -> Iterator[Batch]:
+    """Yield the first `limit` pictures in order, the last batch as small as it comes, the same masks every time.
+
+    With ON_BAD_IMAGE `skip`, bad pictures are noted in `bad` and left out: nothing stands in where it is measured.
+    """
     count = len(dataset) if limit is None else min(limit, len(dataset))
     for first in range(0, count, batch_size):
-        indices = range(first, min(first + batch_size, count))
-        yield collate([dataset[FIXED_EPOCH, index] for index in indices])
+        items = []
+        for index in range(first, min(first + batch_size, count)):
+            try:
+                items.append(dataset[FIXED_EPOCH, index])
+            except BadImageError as error:
+                if bad is None or dataset.config.on_bad_image == "stop":
+                    raise
+                bad.note(error)
+        if items:
+            yield collate(items)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -77,30 +116,33 @@ class EpochSampler(Sampler[tuple[int, int]]):
             skip = 0
 
 
-class _Guarded(Dataset[Batch | UserError]):
+class _Guarded(Dataset[Drawn | UserError]):
     """Hand a user's mistake over as a value: a worker's exception would arrive as a traceback in a string."""
 
     def __init__(self, dataset: InpaintingDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, item: tuple[int, int]) -> Batch | UserError:
+    def __getitem__(self, item: tuple[int, int]) -> Drawn | UserError:
         try:
-            return self.dataset[item]
+            return self.dataset.draw(*item)
         except UserError as error:
             return error
 
     @staticmethod
-    def collate(items: list[Batch | UserError]) -> Batch | UserError:
+    def collate(items: list[Drawn | UserError]) -> Drawn | UserError:
         """Return the first mistake, or the items as one batch."""
+        drawn = [item for item in items if isinstance(item, Drawn)]
+        if len(drawn) < len(items):
+            return next(item for item in items if isinstance(item, UserError))
         try:
-            return next((item for item in items if isinstance(item, UserError)), None) or collate(
-                [item for item in items if isinstance(item, Batch)]
-            )
+            return Drawn(collate([item.batch for item in drawn]), [error for item in drawn for error in item.skipped])
         except UserError as error:
             return error
 
 
-def _one_thread(_: int) -> None:
-    """Keep a worker to its own core."""
+def _settle(_: int) -> None:
+    """Keep a worker to its own core, and leave it to its parent to heed signals: both get a terminal's Ctrl-C."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

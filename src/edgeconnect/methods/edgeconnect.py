@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect import losses
-from edgeconnect.config import Config, OptimizerConfig
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
 from edgeconnect.networks import Discriminator, Generator
+from edgeconnect.settings import Config, OptimizerConfig
 from edgeconnect.types import Batch, Completion, Prepare, Scalars, Update, composite
 from edgeconnect.vgg import CONTENT, STYLE, load_vgg
 

@@ -1,0 +1,98 @@
+"""Pictures by number, from files or drawn."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeconnect.data import files
+from edgeconnect.data.scenes import render
+from edgeconnect.errors import UserError
+from edgeconnect.parse import MAX_PIXELS
+
+SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
+SMALL_SCENE = 128
+
+
+def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
+    """Draw a square scene; a small one is the middle of one twice its size, so that a window has some pixels."""
+    if side > SMALL_SCENE:
+        return render(index, side, side)
+    start = side // 2
+    return np.ascontiguousarray(render(index, 2 * side, 2 * side)[start : start + side, start : start + side])
+
+
+_remembered = lru_cache(maxsize=4096)(draw_scene)  # at most 200 MB a process
+
+
+class Source(Protocol):
+    """Pictures by number."""
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+
+    def name(self, index: int) -> str:
+        """Name a picture."""
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Return (H, W, 3) RGB."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Pictures in files."""
+
+    paths: Sequence[Path]
+    max_pixels: int
+
+    def __len__(self) -> int:
+        """Count the files."""
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        """Return the path."""
+        return str(self.paths[index])
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Decode the file."""
+        return files.read_image(self.paths[index], self.max_pixels)
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Built-in scenes first ... last - 1, drawn at the size that is asked for."""
+
+    first: int
+    last: int
+    side: int
+
+    def __len__(self) -> int:
+        """Count the scenes."""
+        return self.last - self.first
+
+    def name(self, index: int) -> str:
+        """Return `scene_000123`."""
+        return f"scene_{self.first + index:06d}"
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
+        draw = _remembered if self.side <= SMALL_SCENE else draw_scene
+        return draw(self.first + index, self.side)
+
+
+def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> Source:
+    """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
+    match = SCENES.fullmatch(value.strip())
+    if not match:
+        if value.startswith("scenes:"):
+            raise UserError(f"{key}: {value} is no range of scenes; write scenes:2000 or scenes:2000-2064")
+        return FileSource(files.list_images(value, key), max_pixels)
+    first, last = (0, int(match[1])) if match[2] is None else (int(match[1]), int(match[2]))
+    if first >= last:
+        raise UserError(f"{key}: {value} holds no scene; write scenes:2000 or scenes:2000-2064")
+    return SceneSource(first, last, side or 256)
