@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,14 +120,14 @@ def test_main_goes_by_model_and_test_by_its_default(trained, capsys):
 
 
 def test_read_only_checkpoints_complete_pictures(trained, pictures, tmp_path, command, monkeypatch):
-    from edgeconnect import cli
+    from edgeconnect.commands import runs
     from edgeconnect.errors import UserError
 
     def refuse(path, data):
         raise UserError(f"{path}: cannot be written")
 
     (trained / "config.yml").unlink()
-    monkeypatch.setattr(cli, "write_whole", refuse)
+    monkeypatch.setattr(runs, "write_whole", refuse)
     code, said = command(
         *("test", "--checkpoints", trained, "--input", pictures / "images", "--mask", pictures / "masks"),
         *("--output", tmp_path / "out", "--set", "BASE_CHANNELS=4", "--set", "RESIDUAL_BLOCKS=1"),
@@ -185,7 +186,6 @@ def mistakes(folder, data, tmp_path):
             "bad.png: cannot be read as a picture",
         ),
         "unpaired": ([*test[:6], lone], "no mask of the same name for"),
-        "mask size": ([*test[:6], flat, "--set", "ALLOW_LARGE_HOLES=1"], "the mask is 200x20"),
         "polarity": ([*test[:6], inverted], "MASK_POLARITY: known"),
         "lossy output": ([*test, "--output", tmp_path / "a.jpg"], "not lossless"),
         "architecture": ([*test, "--set", "BASE_CHANNELS=8"], "set BASE_CHANNELS: 4"),
@@ -198,12 +198,12 @@ def mistakes(folder, data, tmp_path):
             [*train, "--model", "4", "--set", "STYLE_LOSS_WEIGHT=1", "--set", "VGG_WEIGHTS=gone.pth"],
             "VGG_WEIGHTS: gone.pth does not exist",
         ),
-        "trained otherwise": ([*train, "--model", "1", "--set", "RESIDUAL_BLOCKS=2"], "RESIDUAL_BLOCKS: 1"),
+        "trained otherwise": ([*train, "--model", "1", "--set", "RESIDUAL_BLOCKS=2"], "RESIDUAL_BLOCKS 1 -> 2"),
         "no cuda": ([*train, "--set", "DEVICE=cuda:99"], "cuda:99 is not there"),
         "beta": ([*train, "--set", "BETA1=1"], "BETA1: 1 is no number from 0 to below 1"),
         "date": ([*train, "--set", "TRAIN_FLIST=2024-13-45"], "TRAIN_FLIST: 2024-13-45 does not exist"),
         "seed": ([*train, "--set", "SEED=99999999999999999999"], "SEED: "),
-        "small": ([*train, "--set", "INPUT_SIZE=0", "--set", f"TRAIN_FLIST={lone}"], "is too small to train on"),
+        "small": ([*train, "--set", "INPUT_SIZE=0", "--set", f"TRAIN_FLIST={lone}"], "a side below the 32 pixels"),
         "file": (["train", "--checkpoints", bad], "bad.png is a file, not a folder"),
         "output file": ([*test, "--output", tmp_path / "empty.flist"], "empty.flist is a file; give a folder"),
         "list over photo": (["flist", "--path", data, "--output", flat], "is no name for a list"),
@@ -239,14 +239,63 @@ def test_unreadable_picture_in_training_names_itself(run_folder, tmp_path, comma
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8 truncated")
     folder = run_folder(TRAIN_FLIST=bad, VAL_FLIST="", NUM_WORKERS=1, MAX_ITERS=1)
-    code, said = command("train", "--model", 1, "--checkpoints", folder)
+    code, said = command("train", "--model", 1, "--checkpoints", folder, "--no-check")
     assert code == 2
     assert f"error: {bad}: cannot be read as a picture" in said
+    code, said = command("train", "--model", 1, "--checkpoints", folder)
+    assert code == 2
+    assert "error: TRAIN_FLIST: 1 of 1 pictures: in no known format; replace it, or take it off the list" in said
+    assert str(bad) in said
+
+
+def test_check_data_tells_all_and_its_exit_code_how_bad_it_is(run_folder, pictures, tmp_path, capsys):
+    folder = run_folder(TRAIN_FLIST=pictures / "images", VAL_FLIST="", INPUT_SIZE=32)
+    assert main(["check-data", "--checkpoints", str(folder)]) == 0
+    assert "TRAIN" in capsys.readouterr().out
+    same = ["check-data", "--checkpoints", str(folder), "--json", "--set", f"VAL_FLIST={pictures / 'images'}"]
+    assert main(same) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["severity"], report["throughput"]["num_workers"]) == (1, 0)
+    assert [finding["code"] for finding in report["findings"] if finding["severity"] == "warning"] == ["overlap"]
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(next((pictures / "images").iterdir()).read_bytes()[:300])
+    assert main(["check-data", "--checkpoints", str(folder), "--quick", "--set", f"TRAIN_FLIST={cut}"]) == 2
+    assert "truncated-file" in capsys.readouterr().out
+
+
+def test_bad_pictures_of_a_folder_are_reported_at_the_end_and_stop_no_other(trained, pictures, tmp_path, command):
+    images, output = tmp_path / "some", tmp_path / "out"
+    shutil.copytree(pictures / "images", images)
+    good = sorted(path.stem for path in images.iterdir())
+    (images / "0 cut.png").write_bytes(next(images.iterdir()).read_bytes()[:200])
+    options = ["--checkpoints", trained, "--model", 2, "--input", images, "--output", output]
+    mask = ["--mask", next((pictures / "masks").iterdir())]
+    code, said = command("test", *options, *mask)
+    assert code == 1
+    assert "0 cut.png: cannot be read as a picture" in said
+    assert f"error: 1 of {len(good) + 1} pictures could not be completed: {images / '0 cut.png'}; the others" in said
+    assert sorted(path.stem for path in output.iterdir()) == good
+    before = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    shutil.copy(images / f"{good[0]}.png", images / "0 cut.png")
+    code, said = command("test", *options, *mask, "--skip-existing")
+    assert (code, f"{len(good)} of {len(good) + 1} pictures are there already" in said) == (0, True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (output / "0 cut.png").is_file()
+    code, said = command("test", *options, *mask, "--skip-existing")
+    assert (code, "pictures are there already" in said) == (0, True)
+
+
+def test_mask_of_another_shape_fails_every_picture(trained, pictures, tmp_path, command):
+    flat = tmp_path / "flat.png"
+    Image.new("L", (200, 20), 255).save(flat)
+    options = ["--checkpoints", trained, "--input", pictures / "images", "--output", tmp_path / "out", "--mask", flat]
+    code, said = command("test", "--model", 2, *options, "--set", "ALLOW_LARGE_HOLES=1")
+    assert (code, "the mask is 200x20" in said) == (1, True)
 
 
 def test_stage_checkpoint_records_configuration_and_versions(trained):
-    state = torch.load(trained / "edge_state.pth", weights_only=True)
-    assert (state["stage"], state["step"]) == ("edge", 2)
+    state = torch.load(trained / "saves/edge/0000002/state.pth", weights_only=True)
+    assert state["step"] == 2
     assert state["config"]["BASE_CHANNELS"] == 4
     assert state["versions"]["torch"] == str(torch.__version__)
 

@@ -136,7 +136,7 @@ def test_12_optimisers_are_saved_and_missing_or_finished_checkpoints_said(run_fo
     code, said = command("train", "--model", 3, "--checkpoints", folder)
     assert (code, "EdgeModel_gen.pth does not exist" in said) == (2, True)
     command("train", "--model", 1, "--checkpoints", folder)
-    assert torch.load(folder / "edge_state.pth", weights_only=True)["optimizers"]["generator"]["state"]
+    assert torch.load(folder / "saves/edge/0000001/state.pth", weights_only=True)["optimizers"]["generator"]["state"]
     code, said = command("train", "--model", 1, "--checkpoints", folder)
     assert (code, "at iteration 1, nothing to do; raise MAX_ITERS" in said) == (0, True)
 

@@ -1,5 +1,7 @@
 """Completing pictures: what is paired with what, where it is written, and that known pixels come back bit for bit."""
 
+import weakref
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from skimage.feature import canny
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine
-from edgeconnect.errors import UserError
-from edgeconnect.predict import Job, Predictor, plan
+from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.predict import Job, Outcome, Predictor, incomplete, plan, unfinished
 from edgeconnect.settings import DataConfig
 from edgeconnect.types import Batch, Completion, composite
 
@@ -274,7 +276,7 @@ def test_known_pixels_of_every_kind_of_file_are_written_as_they_are_read(tmp_pat
     picture.save(tmp_path / "a.tif")
     save(tmp_path / "m.png", white(mask))
     plain = np.asarray(picture.convert("RGB")) if mode != "I;16" else np.dstack([np.asarray(picture) // 257] * 3)
-    assert list(predictor().run([job(tmp_path, "a.tif")])) == [job(tmp_path, "a.tif")]
+    assert list(predictor().run([job(tmp_path, "a.tif")])) == [Outcome(job(tmp_path, "a.tif"))]
     written = read(tmp_path / "out/a.png")
     assert written.dtype == np.uint8
     np.testing.assert_array_equal(written, np.where(mask[..., None], 153, plain))
@@ -364,14 +366,134 @@ def test_external_edge_file_is_resized_to_the_picture(tmp_path):
     np.testing.assert_array_equal(method.seen[0].edge[0, 0].numpy(), resized.astype(np.float32) / np.float32(255))
 
 
-def test_unreadable_picture_is_named_and_those_before_it_are_written(tmp_path):
-    save(tmp_path / "a.png", render(3, 40, 60))
-    save(tmp_path / "m.png", white(hole(40, 60)))
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    jobs = [job(tmp_path), Job(tmp_path / "b.png", tmp_path / "m.png", None, tmp_path / "out/b.png")]
-    with pytest.raises(UserError, match=r"b\.png: cannot be read as a picture"):
+# Many pictures, some of them bad
+
+
+def folder_of(folder: Path, names: str = "abcd", **broken: bytes) -> list[Job]:
+    """Make pictures with a mask each, of which some are replaced by other bytes, and plan their completion."""
+    for index, name in enumerate(names):
+        save(folder / f"i/{name}.png", render(index, 40, 60))
+        save(folder / f"m/{name}.png", white(hole(40, 60)))
+    for name, data in broken.items():
+        kind, _, stem = name.partition("_")
+        (folder / f"{kind}/{stem}.png").write_bytes(data)
+    return plan(str(folder / "i"), str(folder / "m"), "", str(folder / "out"))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*"))
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_completed(tmp_path):
+    jobs = folder_of(tmp_path, "abcdef", i_a=b"no picture", m_c=b"", i_f=b"")
+    save(tmp_path / "m/d.png", white(hole(40, 40)))
+    (tmp_path / "m/e.png").unlink()
+    outcomes = list(predictor().run(jobs))
+    assert [outcome.job for outcome in outcomes] == jobs
+    parts = ["i/a.png: cannot", "", "m/c.png: cannot", "m/d.png: the mask is 40x40", "m/e.png: does not", "i/f.png: "]
+    for outcome, part in zip(outcomes, parts, strict=True):
+        assert outcome.failure.startswith(f"{tmp_path}/{part}" if part else "")
+        assert bool(outcome.failure) == bool(part)
+        assert "\n" not in outcome.failure
+    assert names_in(tmp_path / "out") == ["b"]
+
+
+def test_edge_map_that_cannot_be_read_costs_its_own_picture_alone(tmp_path):
+    folder_of(tmp_path, "ab")
+    touch(tmp_path / "e", "a.png")
+    save(tmp_path / "e/b.png", white(hole(40, 60)))
+    jobs = plan(*(str(tmp_path / name) for name in ("i", "m", "e", "out")))
+    failures = [outcome.failure for outcome in predictor().run(jobs)]
+    assert failures[0].startswith(f"{tmp_path / 'e/a.png'}: cannot be read as a picture")
+    assert failures[1] == ""
+    assert names_in(tmp_path / "out") == ["b"]
+
+
+@pytest.mark.parametrize("error", [MemoryError, partial(torch.OutOfMemoryError, "CUDA out of memory. Tried ...")])
+def test_picture_that_takes_too_much_memory_costs_no_other_and_is_let_go(tmp_path, error):
+    class Greedy(Constant):
+        def complete(self, batch: Batch) -> Completion:
+            if batch.name[0].endswith("b.png"):
+                self.image = weakref.ref(batch.image)
+                raise error()
+            if batch.name[0].endswith("c.png"):
+                assert self.image() is None
+            return super().complete(batch)
+
+    failures = [outcome.failure for outcome in predictor(Greedy()).run(folder_of(tmp_path))]
+    assert failures[1].startswith(f"{tmp_path / 'i/b.png'}: takes more memory than there is (")
+    assert failures[:1] + failures[2:] == [""] * 3
+    assert names_in(tmp_path / "out") == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), KeyError("x"), OSError(28, "No space left")])
+def test_what_is_no_fault_of_the_picture_stops_at_once(tmp_path, error):
+    class Wrong(Constant):
+        def complete(self, batch: Batch) -> Completion:
+            raise error
+
+    with pytest.raises(type(error)):
+        list(predictor(Wrong()).run(folder_of(tmp_path)))
+
+
+def test_output_that_cannot_be_written_stops_at_once(tmp_path):
+    jobs = folder_of(tmp_path)
+    (tmp_path / "out").touch()
+    with pytest.raises(UserError, match=r"out/a\.png: cannot be written") as caught:
         list(predictor().run(jobs))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert not isinstance(caught.value, BadImageError)
+
+
+def test_single_picture_and_mask_raise_what_is_wrong_with_them(tmp_path):
+    for broken in ("i_a", "m_a"):
+        (one,) = folder_of(tmp_path / broken, "a", **{broken: b"no picture"})
+        with pytest.raises(BadImageError, match=f"{broken[0]}/a.png: cannot be read"):
+            list(predictor().run([one]))
+
+
+def test_mask_of_all_that_cannot_be_read_stops_at_once(tmp_path):
+    folder_of(tmp_path)
+    touch(tmp_path, "mask.png")
+    jobs = plan(str(tmp_path / "i"), str(tmp_path / "mask.png"), "", str(tmp_path / "out"))
+    with pytest.raises(BadImageError, match=r"mask\.png: cannot be read"):
+        next(predictor().run(jobs))
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_folder_goes_on_with_what_is_missing_and_its_own_edges(tmp_path):
+    method, again = Constant(), Constant()
+    jobs = folder_of(tmp_path)
+    list(predictor(method, sigma=0.0).run(jobs))
+    (tmp_path / "out/c.png").unlink()
+    before = {path: path.stat() for path in (tmp_path / "out").iterdir()}
+    assert unfinished(jobs) == [jobs[2]]
+    assert [outcome.job for outcome in predictor(again, sigma=0.0).run(unfinished(jobs))] == [jobs[2]]
+    assert torch.equal(again.seen[0].edge, method.seen[2].edge)
+    image, mask, _ = predictor().read(jobs[2])
+    predictor(again, sigma=0.0).complete(image, mask, index=2)
+    assert torch.equal(again.seen[0].edge, again.seen[1].edge)
+    assert before == {path: path.stat() for path in before}
+    assert unfinished(jobs) == []
+    assert list(predictor().run([])) == []
+
+
+def test_an_output_is_there_only_once_all_that_belongs_to_it_is(tmp_path, monkeypatch):
+    from edgeconnect import predict
+
+    order: list[str] = []
+    monkeypatch.setattr(predict, "write_png", lambda path, image: order.append(path.name))
+    list(predictor().run(folder_of(tmp_path, "a"), debug=True))
+    assert order == ["a_edge.png", "a_masked.png", "a.png"]
+
+
+def test_end_of_the_report_counts_names_and_says_where_the_others_are(tmp_path):
+    jobs = folder_of(tmp_path, "abcdefgh")
+    error = incomplete(jobs[1:3], jobs)
+    named = f"{jobs[1].image}, {jobs[2].image}; the others are in {tmp_path / 'out'}; "
+    assert str(error).startswith(f"2 of 8 pictures could not be completed: {named}")
+    assert error.exit_code == 1
+    assert "and 2 more; the others are in" in str(incomplete(jobs[:7], jobs))
+    assert "others" not in str(incomplete(jobs, jobs))
 
 
 class Ramp(Constant):

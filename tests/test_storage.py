@@ -3,12 +3,13 @@
 import errno
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from edgeconnect.errors import UserError
-from edgeconnect.storage import digest, discard, write_whole
+from edgeconnect.storage import damage, discard, fingerprint, free_name, link, sweep, whole_folder, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -93,6 +94,73 @@ def test_discard_removes_what_is_there_and_forgives_what_is_not(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_digest_is_sha_256(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc" * 100_000)
-    assert digest(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+def archive(path: Path, **parts: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, text in parts.items():
+            file.writestr(f"{path.stem}/{name}", text)
+    return path
+
+
+def test_fingerprint_tells_contents_not_names(tmp_path):
+    one, same = archive(tmp_path / "a.pth", x="1", y="2"), archive(tmp_path / "b.pth", x="1", y="2")
+    assert fingerprint(one) == fingerprint(same)
+    assert fingerprint(one) != fingerprint(archive(tmp_path / "c.pth", x="1", y="3"))
+    (tmp_path / "plain").write_bytes(b"abc" * 100_000)
+    assert fingerprint(tmp_path / "plain") == "sha256:" + hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_damage_is_noticed_wherever_it_is(tmp_path):
+    path = archive(tmp_path / "a.pth", x="1" * 1000, y="2" * 1000)
+    mark, data = fingerprint(path), path.read_bytes()
+    assert damage(path, mark) == ""
+    for place in range(0, len(data), 97):
+        path.write_bytes(data[:place])
+        assert "cut off or changed" in damage(path, mark)
+    path.write_bytes(data[:500] + b"x" + data[501:])
+    assert damage(path, mark) == "a.pth is damaged at a/x"
+    path.unlink()
+    assert damage(path, mark).startswith("a.pth cannot be read (")
+
+
+def test_folder_appears_whole_and_replaces_what_was_there(tmp_path):
+    for text in ("old", "new"):
+        with whole_folder(tmp_path / "deep/here") as part:
+            (part / "file").write_text(text)
+            assert not (tmp_path / "deep/here/file").exists() or text == "new"
+        assert (tmp_path / "deep/here/file").read_text() == text
+    assert names(tmp_path / "deep") == ["here"]
+
+
+def test_folder_that_cannot_be_finished_leaves_what_was_there(tmp_path, monkeypatch):
+    with whole_folder(tmp_path / "here") as part:
+        (part / "file").write_text("old")
+    monkeypatch.setattr(os, "fsync", refuse(errno.ENOSPC))
+    with pytest.raises(UserError, match="No space left"), whole_folder(tmp_path / "here") as part:
+        (part / "file").write_text("new")
+    assert (tmp_path / "here/file").read_text() == "old"
+    assert names(tmp_path) == ["here"]
+
+
+def test_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    link(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").samefile(tmp_path / "b")
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    link(tmp_path / "a", tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "1"
+    assert not (tmp_path / "a").samefile(tmp_path / "c")
+
+
+def test_leftovers_of_a_dead_run_are_swept(tmp_path):
+    (tmp_path / ".a.123.part").mkdir()
+    (tmp_path / ".a.123.part/b").touch()
+    (tmp_path / ".c.9.part").touch()
+    (tmp_path / "d.part").touch()
+    sweep(tmp_path)
+    assert names(tmp_path) == ["d.part"]
+
+
+def test_free_name_counts_up(tmp_path):
+    (tmp_path / "log.old-1.csv").touch()
+    assert free_name(tmp_path / "log.csv") == tmp_path / "log.old-2.csv"

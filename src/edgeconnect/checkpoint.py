@@ -1,28 +1,28 @@
-"""Saving and loading a run: the published files, and one file of training state per stage beside them.
+"""How a stage begins, and what it leaves: its networks in the published files, its state beside them."""
 
-`<stage>_state.pth` holds all that a stage goes on from: its networks, optimisers, EMA, step, configuration, versions,
-and the digests of the published files written with it, so that weights which the user has put there since are noticed.
-"""
-
-import io
 import logging
 import platform
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from edgeconnect import __version__
+from edgeconnect import __version__, randomness
+from edgeconnect.config import dump, refuse_fixed
 from edgeconnect.errors import UserError, reason
-from edgeconnect.published import FILES, from_published, refuse_misfit, to_published
-from edgeconnect.storage import digest, digest_of, write_whole
+from edgeconnect.published import FILES
+from edgeconnect.saves import STATE, Save, StageSaves, newest_with, owner
+from edgeconnect.settings import CONFIG_FILE, Config
+from edgeconnect.storage import fingerprint, free_name, link, sweep
 from edgeconnect.types import Method, is_trained
+from edgeconnect.weights import Contents, Source, load_generator, load_network, published, read, sources
 
-Contents = dict[str, Any]
+RESUME = ("auto", "never", "must")
+NEEDED = {"step", "pictures", "optimizers", "config", "random"}
 
 log = logging.getLogger(__name__)
 
@@ -36,175 +36,186 @@ class Start:
     message: str
 
 
-def read(path: Path, mmap: bool = False) -> Contents:
-    """Read one checkpoint file; nothing in it is executed. Raises UserError naming the file."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist")
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except Exception as error:  # torch.load raises whatever the damage makes it
-        raise UserError(f"{path} is no readable checkpoint ({reason(error)}); restore it from a copy") from error
-    if not isinstance(data, dict):
-        raise UserError(f"{path} is no checkpoint: it holds a {type(data).__name__}")
-    return data
-
-
-def read_state(path: Path, mmap: bool = False) -> Contents:
-    """Read a `<stage>_state.pth`."""
-    state = read(path, mmap)
-    lacking = {"stage", "step", "pictures", "digests", "networks", "optimizers"} - state.keys()
-    if lacking:
-        raise UserError(f"{path} is no training state: it lacks {', '.join(sorted(lacking))}; restore or remove it")
-    return state
-
-
-def load_network(folder: Path, name: str, network: nn.Module) -> int:
-    """Fill one network from its published file; return the iteration stored there, 0 where none is.
-
-    Raises UserError where the file is missing, damaged or of another architecture.
-    """
-    file, entry = FILES[name]
-    data = read(folder / file)
-    if not isinstance(data.get(entry), dict):
-        raise UserError(f"{folder / file} has no entry `{entry}`: it is no {entry} of EdgeConnect")
-    fill(network, from_published(data[entry]), folder / file)
-    return int(data.get("iteration", 0))
-
-
-def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load a state, refusing one of another architecture in the name of its file."""
-    refuse_misfit(path, network.state_dict(), state)
-    network.load_state_dict(state)
-
-
-def load_generator(folder: Path, name: str, network: nn.Module, use_ema: bool = True) -> bool:
-    """Fill a generator that completes pictures: from the moving average saved with its file, where there is one.
-
-    Returns whether it was the average.
-    """
-    file = folder / FILES[name][0]
-    load_network(folder, name, network)
-    state = owner(folder, file) if use_ema else None
-    average = (state or {}).get("ema", {}).get("shadow", {}).get(name)
-    if average:
-        fill(network, average, file)
-    return bool(average)
-
-
-def load_generators(folder: Path, method: Method, use_ema: bool = True) -> list[str]:
-    """Fill the generators of a method for completing pictures; return the files whose EMA weights were taken."""
-    generators = {name: network for name, network in method.networks.items() if name.endswith("generator")}
-    for name in generators:
-        if not (folder / FILES[name][0]).is_file():
-            file = FILES[name][0]
-            raise UserError(f"{folder / file} does not exist; train it, or copy a published {file} there")
-    return [FILES[name][0] for name, network in generators.items() if load_generator(folder, name, network, use_ema)]
-
-
-def owner(folder: Path, file: Path) -> Contents | None:
-    """Return the training state that a file was saved with, if there is one; unreadable states are skipped."""
-    mark = digest(file)
-    for path in sorted(folder.glob("*_state.pth")):
-        try:
-            state = read_state(path, mmap=True)
-        except UserError as error:
-            log.warning("skipped: %s", error)
-            continue
-        if mark in state["digests"].get(file.name, ()):
-            return state
-    return None
-
-
 class Checkpoints:
-    """The checkpoint files of one stage in a run's folder."""
+    """The saves of one stage in a run's folder, and the published files at its top that are linked to the newest."""
 
-    def __init__(self, folder: Path, stage: str) -> None:
-        self.folder, self.stage, self.path = folder, stage, folder / f"{stage}_state.pth"
+    def __init__(self, folder: Path, stage: str, keep: int = 2) -> None:
+        self.folder, self.stage, self.keep = folder, stage, keep
+        self.saves = StageSaves(folder, stage)
+        self.last: Path | None = None
+        self.frozen: dict[str, int] = {}  # iterations of the networks that are not trained
+        self.origins: dict[str, str] = {}  # fingerprints of the files that they came from
 
-    def begin(self, method: Method) -> Start:
+    def begin(self, method: Method, config: Config, resume: str = "auto", init_from: Path | None = None) -> Start:
         """Load what the folder holds for this stage and tell where it goes on.
 
-        A stage goes on from its own state, whatever later stages wrote. Without one it starts from the weights that
-        are there: at 0 where another stage made them, at the iteration they carry where they are published ones.
-        Raises UserError where a frozen network is missing, or weights that no stage here wrote lie beside the state.
+        A stage goes on from its own newest intact save, whatever later stages wrote. Without one, or with `resume`
+        never, it starts from the weights of `init_from` at 0, or from those that are there: at 0 where another stage
+        made them, at the iteration they carry where they are published ones.
+        Raises UserError where `resume` is must and there is no save, where the configuration does not fit the save,
+        where a frozen network is missing, or where weights that no stage here wrote lie at the top.
         """
-        self._load_frozen(method)
+        sweep(self.folder)
+        if resume == "never":
+            self.saves.put_aside()
+        save = self.saves.newest()
+        if save:
+            return self._resume(method, config, save, init_from)
+        if resume == "must":
+            raise UserError(f"--resume must: {self.folder} holds no save of stage {self.stage}; name the run's folder")
+        self._load_frozen(method, init_from)
+        return self._initialize(method, init_from, counts_on=resume == "auto")
+
+    def _resume(self, method: Method, config: Config, save: Save, init_from: Path | None) -> Start:
+        state = read(save.path / STATE)
+        lacking = NEEDED - state.keys()
+        if lacking:
+            raise UserError(f"{save.path / STATE} is no training state: it lacks {', '.join(sorted(lacking))}")
+        changes = refuse_fixed(state["config"], config.flat(), f"stage {self.stage}, saved at iteration {save.step},")
+        for name, network in method.networks.items():
+            iteration = load_network(save.path / FILES[name][0], name, network)
+            self._agree(name, save, is_trained(network))
+            if not is_trained(network):
+                self.frozen[name] = iteration
+        for role, optimizer in method.optimizers.items():
+            restore_optimizer(optimizer, state["optimizers"][role])
+        self.last, self.origins = save.path, dict(save.origins)
+        passed_over = ["--init-from is passed over: it begins a stage"] if init_from else []
+        notes = "; ".join(["", *changes, *passed_over])
+        return Start(int(state["step"]), state, f"goes on at iteration {state['step']}{notes}")
+
+    def _agree(self, name: str, save: Save, trained: bool) -> None:
+        """Compare the file at the top with the save that is gone on from; renew it where it is the save's."""
+        file = FILES[name][0]
+        top = self.folder / file
+        known = owner(self.folder, top) if top.is_file() else save
+        if not trained:
+            if top.is_file() and save.origins.get(file) not in (None, fingerprint(top)):
+                log.warning("%s is another one than stage %s began with; it goes on with its own", top, self.stage)
+        elif known and known.path.parent == save.path.parent:
+            link(save.path / file, top)
+        elif known is None:
+            try:
+                read(top)
+            except UserError as error:
+                log.warning("%s; replaced by that of the save", error)
+                link(save.path / file, top)
+                return
+            raise UserError(
+                f"{top} was replaced since iteration {save.step} was saved; to train from it, add --resume never; to "
+                "go on from the save, move it away"
+            )
+
+    def _load_frozen(self, method: Method, init_from: Path | None) -> None:
+        frozen = {name: network for name, network in method.networks.items() if not is_trained(network)}
+        found = (sources(init_from, frozen) if init_from else {}) | sources(self.folder, frozen)
+        for name, network in frozen.items():
+            file = FILES[name][0]
+            if name not in found:
+                raise UserError(
+                    f"{self.folder / file} does not exist; stage {self.stage} needs it: train it first (--model 1), "
+                    "or copy a published one there"
+                )
+            load_generator(found[name], name, network)
+            self.frozen[name] = int(read(found[name].path, mmap=True).get("iteration", 0))
+            self.origins[file] = fingerprint(found[name].path)
+
+    def _initialize(self, method: Method, init_from: Path | None, counts_on: bool) -> Start:
         trained = [name for name, network in method.networks.items() if is_trained(network)]
-        if self.path.is_file():
-            return self._resume(method, trained)
-        present = [name for name in trained if (self.folder / FILES[name][0]).is_file()]
-        if not present:
-            return Start(0, None, "starts afresh")
-        iterations = {name: load_network(self.folder, name, method.networks[name]) for name in present}
-        leader = next((name for name in reversed(trained) if name in present and name.endswith("generator")), None)
+        found = sources(init_from, trained) if init_from else self._left_by_others(trained)
+        leader = next((name for name in reversed(trained) if name in found and name.endswith("generator")), None)
+        if leader is None and (found or init_from):
+            where = f"{init_from or self.folder}: holds {'discriminators without' if found else 'no'} generators"
+            raise UserError(f"{where} of stage {self.stage}; give a folder with {FILES[trained[0]][0]}")
         if leader is None:
-            raise UserError(f"{self.folder}: holds discriminators without generators; move them, or restore the rest")
-        file = FILES[leader][0]
-        former = owner(self.folder, self.folder / file)
-        step = 0 if former else iterations[leader]
-        origin = f"of stage {former['stage']}" if former else f"in {file}, iteration {step}"
-        fresh = [FILES[name][0] for name in trained if name not in present]
+            return Start(0, None, "starts afresh")
+        steps = {name: load_network(source.path, name, method.networks[name]) for name, source in found.items()}
+        former = found[leader].save
+        step = steps[leader] if counts_on and not (former or init_from) else 0
+        origin = f"of stage {former.stage}" if former else f"in {found[leader].path.name}, iteration {steps[leader]}"
+        origin += f" of {init_from}" if init_from else ""
+        fresh = [FILES[name][0] for name in trained if name not in found]
         lacking = f"; not there and started afresh: {', '.join(fresh)}" if fresh else ""
         return Start(step, None, f"starts from the weights {origin}{lacking}")
 
-    def _load_frozen(self, method: Method) -> None:
-        for name, network in method.networks.items():
-            if not is_trained(network):
-                file = self.folder / FILES[name][0]
-                if not file.is_file():
-                    raise UserError(
-                        f"{file} does not exist; stage {self.stage} needs it: train it first (--model 1), "
-                        "or copy a published one there"
-                    )
-                load_generator(self.folder, name, network)
+    def _left_by_others(self, names: list[str]) -> dict[str, Source]:
+        """Find the weights that other stages or the user left, not those of this stage that were put aside."""
+        found = sources(self.folder, names)
+        for name, (path, intact) in list(found.items()):
+            save = intact or owner(self.folder, path)
+            if save and save.stage.split(".")[0] == self.stage:
+                other = newest_with(self.folder, path.name, besides=self.stage)
+                found |= {name: Source(other.path / path.name, other)} if other else {}
+                if other is None:
+                    del found[name]
+        return found
 
-    def _resume(self, method: Method, trained: list[str]) -> Start:
-        state = read_state(self.path)
-        for name in trained:
-            file = self.folder / FILES[name][0]
-            if file.is_file() and owner(self.folder, file) is None:
-                raise UserError(
-                    f"{file} was replaced since {self.path.name} was saved at iteration {state['step']}; "
-                    f"remove {self.path} to train from the former, or move the former away to go on"
-                )
-            fill(method.networks[name], state["networks"][name], self.path)
-        for role, optimizer in method.optimizers.items():
-            restore_optimizer(optimizer, state["optimizers"][role])
-        return Start(int(state["step"]), state, f"goes on at iteration {state['step']}")
+    def save(
+        self, method: Method, step: int, pictures: int, config: Config, extra: Contents, best: bool = False
+    ) -> None:
+        """Write a save, link the published files at the top to it, remove saves that are too many.
 
-    def save(self, method: Method, step: int, pictures: int, config: Mapping[str, Any], extra: Contents) -> None:
-        """Write the state, then the trained networks in the published format.
-
-        The state knows the files that it is about to replace, too, so that a run which dies in between goes on.
         `extra` (EMA, loss scale, ...) is stored beside what is the same for every run. Raises UserError where the
-        disk is full or the folder read-only.
+        disk is full or the folder read-only; the saves before stay as they are.
         """
-        trained = {name: network for name, network in method.networks.items() if is_trained(network)}
-        contents = {FILES[name][0]: published_bytes(name, network, step) for name, network in trained.items()}
-        present = {file: self.folder / file for file in contents if (self.folder / file).is_file()}
         state = {
-            "stage": self.stage,
             "step": step,
             "pictures": pictures,
-            "digests": {
-                file: [digest_of(data), *([digest(present[file])] if file in present else [])]
-                for file, data in contents.items()
-            },
-            "networks": {name: network.state_dict() for name, network in trained.items()},
             "optimizers": {role: optimizer.state_dict() for role, optimizer in method.optimizers.items()},
-            "config": dict(config),
+            "config": config.flat(),
             "versions": versions(),
+            "random": randomness.states(),
         }
-        write_whole(self.path, _bytes(state | extra))
-        for file, data in contents.items():
-            write_whole(self.folder / file, data)
+        trained = {name: network for name, network in method.networks.items() if is_trained(network)}
+        with self.saves.write(step, self.origins) as part:
+            contents = {FILES[name][0]: published(name, network, step) for name, network in trained.items()}
+            write_files(part, contents | {STATE: state | extra})
+            for name, iteration in self.frozen.items():
+                self._keep_frozen(part, name, method.networks[name], iteration)
+            (part / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
+        save = self.saves.place / f"{step:07d}"
+        for file in contents:
+            self._publish(save / file)
+        for file in (FILES[name][0] for name in self.frozen):
+            if not (self.folder / file).exists():  # it came from --init-from
+                link(save / file, self.folder / file)
+        self.last = save
+        if best:
+            self.saves.mark_best(step)
+        self.saves.prune(self.keep)
+
+    def _keep_frozen(self, part: Path, name: str, network: nn.Module, iteration: int) -> None:
+        """Add a frozen network: linked to the last save's, as it never changes."""
+        file = FILES[name][0]
+        if self.last and (self.last / file).is_file():
+            link(self.last / file, part / file)
+        else:
+            write_files(part, {file: published(name, network, iteration)})
+
+    def _publish(self, source: Path) -> None:
+        """Link a file to the top; what lies there and no save holds is kept under another name."""
+        top = self.folder / source.name
+        twin = self.last / source.name if self.last else None
+        ours = twin is not None and twin.exists() and top.exists() and top.samefile(twin)
+        if top.is_file() and not ours and owner(self.folder, top) is None:
+            aside = free_name(top)
+            log.info("%s was there before: kept as %s", top, aside.name)
+            link(top, aside)
+        link(source, top)
 
 
-def published_bytes(name: str, network: nn.Module, step: int) -> bytes:
-    """Serialise a network as the published program reads it."""
-    _, entry = FILES[name]
-    iteration = {"iteration": step} if entry == "generator" else {}
-    return _bytes(iteration | {entry: to_published(network.state_dict())})
+def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
+    """Serialise files side by side. Raises OSError where the disk does not take them."""
+
+    def write(item: tuple[str, Contents]) -> None:
+        with (folder / item[0]).open("wb") as file:
+            torch.save(item[1], file)
+
+    with ThreadPoolExecutor(len(contents)) as pool:
+        try:
+            list(pool.map(write, contents.items()))
+        except RuntimeError as error:  # PyTorch's writer reports a full disk in its own words
+            raise OSError(reason(error)) from error
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Contents) -> None:
@@ -224,9 +235,3 @@ def versions() -> dict[str, str]:
         "torchvision": version("torchvision"),
         "numpy": version("numpy"),
     }
-
-
-def _bytes(contents: Contents) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    return buffer.getvalue()

@@ -5,7 +5,8 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from edgeconnect.errors import UserError, reason
 from edgeconnect.settings import FIELDS, IMAGENET, RANDOM, Config
 from edgeconnect.storage import expanded
 
+NOT_COMPARED = ("MODE", "MODEL")
+LONGEST = 100  # characters of a value, entries of a list
 LEGACY = {"GAN_POOL_SIZE": "GAN_POOL_SIZE is accepted and ignored: it never did anything"}
 
 
@@ -69,7 +72,7 @@ def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
         root = yaml.compose(path.read_text("utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give a configuration file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UserError(f"{path}: is not valid YAML: {reason(error)}") from error
     if root is None:
         return
@@ -77,7 +80,10 @@ def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
         raise UserError(f"{path}: is no list of `KEY: value` lines; compare it with config.yml.example")
     seen: dict[str, str] = {}
     for name_node, value_node in root.value:
-        where, name = f"{path}, line {name_node.start_mark.line + 1}", str(name_node.value)
+        where = f"{path}, line {name_node.start_mark.line + 1}"
+        if not isinstance(name_node, yaml.ScalarNode):
+            raise UserError(f"{where}: is no `KEY: value` line; compare it with config.yml.example")
+        name = name_node.value
         if name in seen:
             raise UserError(f"{where}: {name} stands here a second time (first: {seen[name]}); remove one")
         seen[name] = f"line {name_node.start_mark.line + 1}"
@@ -94,7 +100,7 @@ def _overrides(overrides: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str,
             raise UserError(f"{where}: has no value; write --set KEY=VALUE")
         try:
             yield where, name.strip(), _value(name.strip(), yaml.compose(value, Loader=yaml.SafeLoader))
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             yield where, name.strip(), value
 
 
@@ -102,7 +108,15 @@ def _value(name: str, node: yaml.Node | None) -> Any:
     """Construct what YAML says, but take a path or name as it is written: it may look like a date or a number."""
     if is_text(name) and isinstance(node, yaml.ScalarNode):
         return "" if node.tag.endswith(":null") else node.value
-    return None if node is None else SafeConstructor().construct_document(node)
+    if node is None or name not in FIELDS:
+        return None
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    if len(items) > LONGEST or any(not isinstance(n, yaml.ScalarNode) or len(n.value) > LONGEST for n in items):
+        raise ValueError("holds neither a short value nor a short list of them")
+    try:
+        return SafeConstructor().construct_document(node)
+    except (ArithmeticError, AttributeError, LookupError) as error:  # what it does not catch, such as of `!!int ""`
+        raise ValueError(f"{node.value!r} is not what its tag says") from error
 
 
 def is_text(name: str) -> bool:
@@ -125,22 +139,40 @@ def _resolved(value: str, places: Iterable[Path]) -> str:
     """Make a relative path that exists in one of the places absolute; leave everything else as it is."""
     if value in ("", IMAGENET, RANDOM):
         return value
-    found = (place / expanded(value) for place in places if (place / expanded(value)).exists())
+    found = (place / expanded(value) for place in places if os.path.lexists(place / expanded(value)))
     return next((str(path.absolute()) for path in found), value)
 
 
 def dump(config: Config) -> str:
     """Write every key and value as YAML that `load` reads back to the same configuration."""
-    return "".join(f"{name}: {_scalar(value)}\n" for name, value in config.flat().items())
+    return "".join(f"{name}: {scalar(value)}\n" for name, value in config.flat().items())
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """Write a value as it stands behind its key."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     plain = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
+
+
+def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> list[str]:
+    """Return what changed between two flat configurations, as lines `LR 0.0001 -> 1e-05`.
+
+    Keys that only one of them knows belong to another version and are left out. Raises UserError naming those that
+    cannot change while a stage trains.
+    """
+    changed = [name for name in before if name in after and name not in NOT_COMPARED and before[name] != after[name]]
+    lines = {name: f"{name} {scalar(before[name])} -> {scalar(after[name])}" for name in changed}
+    refused = [line for name, line in lines.items() if FIELDS[name].metadata["fixed"]]
+    if refused:
+        raise UserError(
+            f"{what} cannot go on with {', '.join(refused)}; set what it had, or train in another folder with "
+            "--init-from for weights that fit"
+        )
+    return list(lines.values())
 
 
 def example() -> str:
@@ -150,6 +182,6 @@ def example() -> str:
     for section in dataclasses.fields(Config):
         lines += ["", f"# {str(section.type.__doc__).splitlines()[0]}"]
         for name in (k.name.upper() for k in dataclasses.fields(section.type)):  # type: ignore[arg-type]
-            entry = f"{name}: {_scalar(values[name])}"
+            entry = f"{name}: {scalar(values[name])}"
             lines.append(f"{entry:<36}# {FIELDS[name].metadata['comment']}")
     return "\n".join(lines) + "\n"

@@ -39,11 +39,20 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 class Engine:
     """The one place that knows devices, mixed precision, loss scaling and clipping.
 
-    `grad_clip` bounds the gradient norm of each optimiser's parameters; 0 leaves gradients alone.
+    `grad_clip` bounds the gradient norm of each optimiser's parameters; 0 leaves gradients alone. `careful` looks at
+    every loss before weights move: free on a processor, a wait for the device on a GPU.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32, grad_clip: float = 0.0) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        grad_clip: float = 0.0,
+        careful: bool | None = None,
+    ) -> None:
         self.device, self.dtype, self.grad_clip = device, dtype, grad_clip
+        self.careful = device.type == "cpu" if careful is None else careful
+        self.refused: list[str] = []
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
     def prepare(self, network: nn.Module) -> nn.Module:
@@ -64,7 +73,8 @@ class Engine:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def step(self, method: Method, batch: Batch) -> Scalars:
-        """Train a method on one batch."""
+        """Train a method on one batch; `refused` then names the roles whose loss was not finite: nothing moved."""
+        self.refused = []
 
         def update(losses: Mapping[str, Tensor]) -> None:
             self.update(method.optimizers, losses)
@@ -78,6 +88,10 @@ class Engine:
         Published loops that step one network before the other's backward pass fail on PyTorch >= 1.5; those that
         share a backward pass leak the generator's loss into the discriminator.
         """
+        if self.careful:
+            self.refused += [role for role, loss in losses.items() if not loss.isfinite()]
+            if self.refused:
+                return
         with torch.autocast(self.device.type, enabled=False):
             for role, loss in losses.items():
                 optimizers[role].zero_grad(set_to_none=True)
@@ -92,6 +106,12 @@ class Engine:
             self.scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(parameters(optimizer), self.grad_clip)
         self.scaler.step(optimizer)
+
+
+def all_finite(network: nn.Module) -> bool:
+    """Tell whether every weight is a number, with one wait for the device."""
+    weights = [parameter.detach() for parameter in network.parameters()]
+    return bool(torch.stack(torch._foreach_norm(weights)).isfinite().all())
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
+OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED")
 
 
 def reason(error: BaseException) -> str:
@@ -11,9 +11,9 @@ def reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def printable(text: str) -> str:
+def printable(text: str, kept: str = "\n") -> str:
     """Escape control characters and undecodable bytes: a file's name cannot move the cursor of a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -24,7 +24,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class UserError(Exception):
-    """A mistake that its author can mend: shown as one line, never as a traceback."""
+    """A mistake that its author can mend: shown as one line, whatever it quotes, never as a traceback."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, kept=""))
+
+
+class IncompleteError(UserError):
+    """Some pictures of many are not there, the others are."""
+
+    exit_code = 1
 
 
 class BadImageError(UserError):

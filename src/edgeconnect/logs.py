@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from edgeconnect.errors import UserError
 from edgeconnect.sheets import write_png
-from edgeconnect.storage import write_whole
+from edgeconnect.storage import explained, free_name, write_whole
 
 QUIET_REFRESH = 30.0  # seconds between lines of progress where nobody watches a terminal
 
@@ -33,11 +32,11 @@ class CsvLog:
         if not self.path.is_file():
             return []
         if step == 0:
-            self.path.rename(free_name(self.path))
+            self._put_aside()
             return []
         rows = list(csv.reader(self.path.read_text("utf-8").splitlines()))
         if not rows or "iteration" not in rows[0]:
-            self.path.rename(free_name(self.path))
+            self._put_aside()
             return []
         header, column = rows[0], rows[0].index("iteration")
         kept = [
@@ -46,16 +45,17 @@ class CsvLog:
         write_whole(self.path, _csv([header, *kept]).encode())
         return header
 
+    def _put_aside(self) -> None:
+        with explained(self.path):
+            self.path.rename(free_name(self.path))
+
     def write(self, row: Mapping[str, float]) -> None:
         """Append one row, the header first where the file is new."""
-        try:
-            with self.path.open("a", encoding="utf-8", newline="") as file:
-                if not self.columns:
-                    self.columns = list(row)
-                    file.write(_csv([self.columns]))
-                file.write(_csv([[_plain(row.get(name, "")) for name in self.columns]]))
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+        with explained(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
+            if not self.columns:
+                self.columns = list(row)
+                file.write(_csv([self.columns]))
+            file.write(_csv([[_plain(row.get(name, "")) for name in self.columns]]))
 
 
 def _csv(rows: list[list[str]]) -> str:
@@ -68,22 +68,19 @@ def _plain(value: float | str) -> str:
     return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
-def free_name(path: Path) -> Path:
-    """Return `name.old-1.csv`, or the first number not taken."""
-    number = 1
-    while (free := path.with_suffix(f".old-{number}{path.suffix}")).exists():
-        number += 1
-    return free
-
-
 class RunLog:
-    """The logs of one stage: `log_<stage>.csv`, `tensorboard/<stage>`, `samples/<stage>/`."""
+    """The logs of one stage: `log_<stage>.csv`, `tensorboard/<stage>`, `samples/<stage>/`.
 
-    def __init__(self, folder: Path, stage: str, step: int) -> None:
+    They go on after `step`, those of the validation after `validated`.
+    """
+
+    def __init__(self, folder: Path, stage: str, step: int, validated: int | None = None) -> None:
         self.folder, self.stage = folder, stage
         self.training = CsvLog(folder / f"log_{stage}.csv", step)
-        self.validation = CsvLog(folder / f"log_{stage}_val.csv", step)
-        self.board = SummaryWriter(str(folder / "tensorboard" / stage), purge_step=step + 1)
+        self.validation = CsvLog(folder / f"log_{stage}_val.csv", step if validated is None else validated)
+        self.events = folder / "tensorboard" / stage
+        with explained(self.events):
+            self.board = SummaryWriter(str(self.events), purge_step=step + 1)
 
     def train(self, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
         """Record the scalars of a training step."""
@@ -95,19 +92,22 @@ class RunLog:
 
     def _record(self, log: CsvLog, group: str, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
         log.write({"epoch": epoch, "iteration": step, **scalars})
-        for name, value in scalars.items():
-            self.board.add_scalar(f"{group}/{name}", value, step)
+        with explained(self.events):
+            for name, value in scalars.items():
+                self.board.add_scalar(f"{group}/{name}", value, step)
 
     def sample(self, step: int, sheet: NDArray[np.uint8]) -> Path:
         """Write a sheet of completions, (H, W, 3), as PNG and to TensorBoard."""
         path = self.folder / "samples" / self.stage / f"{step:07d}.png"
         write_png(path, sheet)
-        self.board.add_image("samples", sheet, step, dataformats="HWC")
+        with explained(self.events):
+            self.board.add_image("samples", sheet, step, dataformats="HWC")
         return path
 
     def close(self) -> None:
         """Flush what is buffered."""
-        self.board.close()
+        with explained(self.events):
+            self.board.close()
 
 
 def read_scalars(scalars: Mapping[str, Tensor]) -> dict[str, float]:

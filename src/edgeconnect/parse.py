@@ -20,17 +20,17 @@ def one_of(*names: str) -> Parser:
 
 def numbered(names: Mapping[int, str], *more: str) -> Parser:
     """Accept a published integer or its readable name, in any case, with `-` for `_`."""
+    numbers = {str(number): name for number, name in names.items()}
 
     def parse(value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool) and value in names:
             return names[value]
         name = str(value).strip().lower().replace("-", "_")
-        if name.isdecimal() and int(name) in names:
-            return names[int(name)]
+        if name in numbers:
+            return numbers[name]
         if name in (*names.values(), *more):
             return name
-        numbers = [f"{number} {name}" for number, name in names.items()]
-        raise ValueError(f"is none of: {', '.join([*numbers, *more])}")
+        raise ValueError(f"is none of: {', '.join([*map(' '.join, numbers.items()), *more])}")
 
     return parse
 

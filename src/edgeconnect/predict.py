@@ -1,7 +1,9 @@
 """Complete pictures of any size with trained generators."""
 
+import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,23 +13,33 @@ from numpy.typing import NDArray
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
-from edgeconnect.errors import UserError
+from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, reason
 from edgeconnect.settings import DataConfig
 from edgeconnect.sheets import to_uint8, write_png
 from edgeconnect.storage import expanded
 from edgeconnect.types import Batch, Method
 
 ASPECT_TOLERANCE = 0.02
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to complete and where its parts lie."""
+    """One picture to complete and where its parts lie; `index`, its place in the whole list, seeds SIGMA 0."""
 
     image: Path
     mask: Path
     edge: Path | None
     output: Path
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job that is done: its picture is written, or `failure` says in one line why not."""
+
+    job: Job
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,8 @@ class Completed:
 def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     """Pair pictures, masks and edges by file stem and name the outputs `<stem>.png`; nothing is read yet.
 
-    `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file.
+    `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file. No name
+    in a list leads out of it.
     Raises UserError naming what has no partner or would overwrite another.
     """
     image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
@@ -53,11 +66,27 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
     if doubles:
         raise UserError(f"--input: several pictures would be written to {files.named(doubles)}; rename one of each")
-    inputs = {path.resolve() for path in (*images, *mask_files, *edge_files)}
-    lost = [str(path) for path in outputs if path.resolve() in inputs]
+    inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}  # unlike resolve(), ends in loops
+    lost = [str(path) for path in outputs if os.path.realpath(path) in inputs]
     if lost:
         raise UserError(f"--output: would overwrite {files.named(lost)}; choose another folder")
-    return [Job(*parts) for parts in zip(images, paired, drawn, outputs, strict=True)]
+    return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
+
+
+def unfinished(jobs: Sequence[Job]) -> list[Job]:
+    """Leave out the jobs whose output is there; an output is written last, so it is whole."""
+    return [job for job in jobs if not job.output.is_file()]
+
+
+def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
+    """Name the pictures that could not be completed, and where the others are."""
+    names = files.named([str(job.image) for job in failed])
+    place = os.path.commonpath([job.output.parent for job in jobs])
+    others = f"; the others are in {place}" if len(failed) < len(jobs) else ""
+    return IncompleteError(
+        f"{len(failed)} of {len(jobs)} pictures could not be completed: {names}{others}; "
+        "mend what is said above and run again with --skip-existing"
+    )
 
 
 def _output(image: Path, source: Path, target: Path, count: int) -> Path:
@@ -69,8 +98,8 @@ def _output(image: Path, source: Path, target: Path, count: int) -> Path:
         return target
     if target.is_file():
         raise UserError(f"--output: {target} is a file; give a folder")
-    folder = target / image.parent.relative_to(source) if source.is_dir() else target
-    return folder / f"{image.stem}.png"
+    folder = image.parent.relative_to(source) if source.is_dir() else Path()
+    return target / CONTROL.sub("_", str(folder / f"{image.stem}.png"))
 
 
 class Predictor:
@@ -92,19 +121,49 @@ class Predictor:
         self.method, self.engine, self.config = method, engine, config
         self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
 
-    def run(self, jobs: list[Job], debug: bool = False) -> Iterator[Job]:
-        """Complete and write each job's picture, then yield it; with `debug`, its edges and input in `debug/`."""
-        refuse_inverted([job.mask for job in jobs], self.config, "--mask")
-        for index, job in enumerate(jobs):
+    def run(self, jobs: Sequence[Job], debug: bool = False) -> Iterator[Outcome]:
+        """Complete and write each job's picture and yield what came of it; one that cannot be used stops no other.
+
+        Raises BadImageError for a single picture and for a mask that all share, and UserError where nothing can be
+        written.
+        """
+        self.judge_masks([job.mask for job in jobs])
+        for job in jobs:
+            failure = ""
+            try:
+                self.write(job, debug)
+            except BadImageError as error:
+                if len(jobs) == 1:
+                    raise
+                failure = str(error)  # the error would keep the memory of the picture
+            yield Outcome(job, failure)
+
+    def judge_masks(self, paths: Sequence[Path]) -> None:
+        """Raise UserError for masks that look inverted, and for a single one that cannot be read."""
+        different = list(dict.fromkeys(paths))
+        if len(different) == 1:
+            files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
+        if different:
+            refuse_inverted(different, self.config, "--mask")
+
+    def write(self, job: Job, debug: bool = False) -> None:
+        """Complete a job's picture and write it; with `debug`, first its edges and input in `debug/`.
+
+        Raises BadImageError where its files cannot be used or it takes more memory than there is.
+        """
+        try:
             image, mask, edge = self.read(job)
-            done = self.complete(image, mask, edge, index, str(job.image))
-            write_png(job.output, done.merged)
-            if debug:
-                holed = np.where(mask[..., None], np.uint8(255), image)
-                debug_folder = job.output.parent / "debug"
-                write_png(debug_folder / f"{job.output.stem}_edge.png", done.edge)
-                write_png(debug_folder / f"{job.output.stem}_masked.png", holed)
-            yield job
+            done = self.complete(image, mask, edge, job.index, str(job.image))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise BadImageError(job.image, f"takes more memory than there is ({reason(error)}); shrink it") from error
+        if debug:
+            holed = np.where(mask[..., None], np.uint8(255), image)
+            debug_folder = job.output.parent / "debug"
+            write_png(debug_folder / f"{job.output.stem}_edge.png", done.edge)
+            write_png(debug_folder / f"{job.output.stem}_masked.png", holed)
+        write_png(job.output, done.merged)
 
     def complete(
         self,
@@ -166,9 +225,10 @@ class Predictor:
         """Resize a mask or edge map of the picture's shape; stretch one of another shape only where that is asked."""
         stretch = gray.shape[1] * height / (gray.shape[0] * width)
         if abs(stretch - 1) > ASPECT_TOLERANCE and not self.resize_mask:
-            raise UserError(
-                f"{path}: the {what} is {gray.shape[1]}x{gray.shape[0]}, {image} is {width}x{height}; "
-                f"give one of its shape, or --resize-mask to stretch it as the published program does"
+            raise BadImageError(
+                path,
+                f"the {what} is {gray.shape[1]}x{gray.shape[0]}, {image} is {width}x{height}; "
+                "give one of its shape, or --resize-mask to stretch it as the published program does",
             )
         return files.resize(gray, height, width)
 

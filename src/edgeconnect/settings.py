@@ -16,9 +16,12 @@ CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 
 
-def key(default: Any, parser: Parser, comment: str) -> Any:
-    """Declare one key: its default, the function that checks a value, its comment in the example."""
-    return field(default=default, metadata={"parser": parser, "comment": comment})
+def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
+    """Declare one key: its default, the function that checks a value, its comment in the example.
+
+    `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
+    """
+    return field(default=default, metadata={"parser": parser, "comment": comment, "fixed": fixed})
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,15 @@ class DataConfig:
 class NetworkConfig:
     """The generators' size; 64 and 8 are the published networks."""
 
-    base_channels: int = key(64, parse.whole(1), "channels of the first layer")
-    residual_blocks: int = key(8, parse.whole(0), "dilated residual blocks")
+    base_channels: int = key(64, parse.whole(1), "channels of the first layer", fixed=True)
+    residual_blocks: int = key(8, parse.whole(0), "dilated residual blocks", fixed=True)
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8)."""
 
-    gan_loss: str = key("nsgan", parse.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge")
+    gan_loss: str = key("nsgan", parse.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
     l1_loss_weight: float = key(1.0, parse.real(0), "divided by the batch's hole ratio")
     fm_loss_weight: float = key(10.0, parse.real(0), "feature matching, edge stage")
     style_loss_weight: float = key(250.0, parse.real(0), "Gram matrices of the hole")
@@ -128,7 +131,7 @@ class LogConfig:
     """What is written when, in iterations; 0 = never."""
 
     save_interval: int = key(1000, parse.whole(0), "checkpoints (the end of a stage always saves)")
-    keep_checkpoints: int = key(2, parse.keep, "newest saves kept in saves/<stage>/, 2 or more; 0: all")
+    keep_checkpoints: int = key(3, parse.keep, "newest saves kept in saves/<stage>/, 2 or more; 0: all")
     best_metric: str = key(
         "auto",
         parse.one_of("auto", "psnr", "mae", "f1", "none"),

@@ -79,7 +79,7 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     config = prepare(folder, overrides)
     for stage, max_iters, lr in COURSE:
         part = {"MODEL": stage, "MAX_ITERS": min(max_iters, config.optim.max_iters), "LR": lr}
-        run.train_stage(configuration.build(config.flat() | part), folder)
+        run.train(configuration.build(config.flat() | part), folder)
     trials = list(complete(config, folder))
     summary = summarize(trials)
     write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())

@@ -1,16 +1,21 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import contextlib
 import hashlib
 import os
+import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
 
 
 def expanded(source: str) -> Path:
     """Resolve a leading `~/`; any other tilde is part of a name."""
-    return Path(source).expanduser() if source == "~" or source.startswith("~/") else Path(source)
+    if source == "~" or source.startswith("~/"):
+        return Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises where there is no home
+    return Path(source)
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -18,19 +23,87 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Raises UserError naming the file and the reason.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = _beside(path)
+    with explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(data)
+            flush(beside)
+            beside.replace(path)
+        finally:
+            discard(beside)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to fill; flush it and its files, then rename it to `path`, in place of what is there.
+
+    Raises UserError naming the folder and the reason; what was there stays until the new one is complete.
+    """
+    beside = _beside(path)
+    replaced = beside.with_suffix(".replaced.part")
+    with explained(path):
+        try:
+            beside.mkdir(parents=True)
+            yield beside
+            for file in beside.iterdir():
+                flush(file)
+            flush(beside)
+            if path.exists():
+                path.rename(replaced)
+            beside.rename(path)
+            flush(path.parent)
+        finally:
+            for leftover in (beside, replaced):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Name what becomes a file: briefly, for names may be as long as the file system allows."""
+    return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.part")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a run that died was about to write into a folder."""
+    for leftover in folder.glob(".*.part"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            discard(leftover)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into a UserError naming the file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{path}: cannot be written ({reason}); nothing was overwritten") from error
+        why = error.strerror or str(error)
+        raise UserError(f"{path}: cannot be written ({why}); nothing was overwritten") from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        discard(beside)
+        os.close(handle)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name in place of what is there; copy it where the file system knows no links."""
+    beside = _beside(target)
+    with explained(target):
+        try:
+            try:
+                os.link(source, beside)
+            except OSError:
+                shutil.copyfile(source, beside)
+                flush(beside)
+            beside.replace(target)
+        finally:
+            discard(beside)
 
 
 def discard(path: Path) -> None:
@@ -39,12 +112,36 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def digest(path: Path) -> str:
-    """Hash a file with SHA-256."""
+def free_name(path: Path) -> Path:
+    """Return `name.old-1.csv`, or the first number not taken."""
+    number = 1
+    while (free := path.with_name(f"{path.stem}.old-{number}{path.suffix}")).exists():
+        number += 1
+    return free
+
+
+def fingerprint(path: Path) -> str:
+    """Tell files apart by their content: the checksums in an archive's directory, or else a hash of every byte.
+
+    PyTorch's files are archives, so theirs is read in a moment. Whether the content still is what the directory says
+    is `damage`'s question.
+    """
+    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
+        parts = [(part.filename.partition("/")[2], part.CRC, part.file_size) for part in archive.infolist()]
+        return "zip:" + hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_of(data: bytes) -> str:
-    """Hash what is about to become a file."""
-    return hashlib.sha256(data).hexdigest()
+def damage(path: Path, wanted: str) -> str:
+    """Say what is wrong with a file that had this fingerprint when it was written; nothing where it is whole."""
+    try:
+        if fingerprint(path) != wanted:
+            return f"{path.name} is cut off or changed"
+        if wanted.startswith("zip:"):
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+            return f"{path.name} is damaged at {broken}" if broken else ""
+    except (OSError, zipfile.BadZipFile) as error:
+        return f"{path.name} cannot be read ({reason(error)})"
+    return ""

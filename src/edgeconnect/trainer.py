@@ -1,17 +1,27 @@
 """The training loop: it counts, logs, samples, evaluates and saves, and never learns which method it trains."""
 
-import itertools
+import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, takewhile
 from typing import Protocol
 
+from edgeconnect import randomness
+from edgeconnect.accidents import Accident, LossWatch, keep_batch, losses_of
 from edgeconnect.checkpoint import Checkpoints, Start
 from edgeconnect.ema import EMA
-from edgeconnect.engine import Engine, inference
+from edgeconnect.engine import Engine, all_finite, inference
+from edgeconnect.errors import UserError
 from edgeconnect.logs import RunLog, progress, read_scalars
 from edgeconnect.settings import Config
 from edgeconnect.sheets import sample_rows, sheet
+from edgeconnect.signals import Signals
 from edgeconnect.types import Batch, Method, Scalars, is_trained
+from edgeconnect.weights import Contents
+
+SHOWN = 5  # names in a message
+
+log = logging.getLogger(__name__)
 
 
 class Feed(Protocol):
@@ -30,53 +40,117 @@ class Feed(Protocol):
 
 
 class Trainer:
-    """Train one stage from where its checkpoints stand to MAX_ITERS."""
+    """Train one stage from where its checkpoints stand to MAX_ITERS, or until a signal asks to stop."""
 
-    def __init__(self, method: Method, engine: Engine, checkpoints: Checkpoints, log: RunLog, config: Config) -> None:
+    def __init__(
+        self,
+        method: Method,
+        engine: Engine,
+        checkpoints: Checkpoints,
+        log: RunLog,
+        config: Config,
+        signals: Signals | None = None,
+    ) -> None:
         self.method, self.engine, self.checkpoints, self.log = method, engine, checkpoints, log
         self.config, self.intervals, self.max_iters = config, config.log, config.optim.max_iters
+        self.signals = signals or Signals()
         self.ema = EMA(method.networks, config.optim.ema_decay)
+        self.losses = LossWatch()
         self.step = self.saved = self.pictures = 0
+        self.passed_over = 0  # batches whose loss was not finite
+        self.best: float | None = None
+        self.owed = False  # a signal came before this step's evaluation was done
 
     def restore(self, start: Start) -> None:
         """Go on from a checkpoint."""
         self.step = self.saved = start.step
         state = start.state or {}
         self.pictures = state.get("pictures", start.step * self.config.optim.batch_size)
+        self.passed_over, self.owed = state.get("passed_over", 0), state.get("owed", False)
+        self.best = state.get("best")
         self.ema.load_state_dict(state.get("ema", {}))
         self.engine.scaler.load_state_dict(state.get("scaler") or self.engine.scaler.state_dict())
+        if state:
+            randomness.restore(state["random"])
 
     def train(self, feed: Feed) -> None:
-        """Run steps until the stage ends; save then, whatever SAVE_INTERVAL says."""
+        """Run steps until the stage ends or a signal comes; save then, whatever SAVE_INTERVAL says.
+
+        Raises Stopped after a signal, UserError where a loss is not finite or the feed gives out.
+        """
         for network in self.method.networks.values():
             network.train(is_trained(network))
-        batches = itertools.islice(feed.batches(self.pictures), max(0, self.max_iters - self.step))
+        if self.owed:
+            self.owed = False
+            self.save(best=self.validate(feed))
         with progress(self.max_iters, self.step, self.checkpoints.stage, "it") as bar:
-            for batch in batches:
+            for batch in takewhile(self.signals.going_on, self.batches(feed)):
                 scalars = self.advance(batch)
                 if self.due(self.intervals.log_interval):
                     bar.set_postfix(self.record(feed.epoch(self.pictures), scalars), refresh=False)
                 self.write_what_is_due(feed)
                 bar.update()
-        if self.step > self.saved:
-            self.save()
+        self.look(feed)
+        self.save_what_is_new()
+        self.signals.raise_if_stopped()
+
+    def batches(self, feed: Feed) -> Iterator[Batch]:
+        """Yield what is left to train on; where the feed gives out, save before saying so."""
+        try:
+            yield from islice(feed.batches(self.pictures), max(0, self.max_iters - self.step))
+        except UserError:
+            self.save_what_is_new()
+            raise
 
     def write_what_is_due(self, feed: Feed) -> None:
-        """Sample, evaluate, save at their intervals."""
-        if self.due(self.intervals.sample_interval):
+        """Sample, evaluate, save at their intervals, or as a signal asks; nothing of it after a bad loss."""
+        sampling, saving = self.due(self.intervals.sample_interval), self.due(self.intervals.save_interval)
+        evaluating = feed.evaluates and self.due(self.intervals.eval_interval)
+        saving = self.signals.save_wanted() or saving
+        if sampling or saving or evaluating or self.losses.is_full() or self.due(self.intervals.log_interval):
+            self.look(feed)
+        if sampling:
             self.sample(feed.validation(self.intervals.sample_size))
-        if feed.evaluates and self.due(self.intervals.eval_interval):
-            self.validate(feed)
-        if self.due(self.intervals.save_interval):
-            self.save()
+        best = evaluating and self.validate(feed)
+        if best or saving:
+            self.save(best)
 
     def advance(self, batch: Batch) -> Scalars:
         """Train on one batch; the only place that counts a step."""
         scalars = self.engine.step(self.method, self.engine.place(batch))
-        self.ema.update()
+        if self.engine.refused:
+            self.pass_over(Accident(self.step + 1, self.pictures, losses_of(scalars)), batch)
+        else:
+            self.ema.update()
+            self.losses.see(self.step + 1, self.pictures, scalars)
         self.step += 1
         self.pictures += len(batch.name)
         return scalars
+
+    def pass_over(self, accident: Accident, batch: Batch) -> None:
+        """Leave a batch behind that moved no weight; raise UserError where SKIP_NONFINITE allows no more."""
+        allowed = self.config.optim.skip_nonfinite
+        if self.passed_over >= allowed:
+            raise self.accident(accident, batch)
+        self.passed_over += 1
+        what = f"iteration {accident.step}: {accident.culprits()}; batch passed over ({self.passed_over} of {allowed})"
+        log.warning("%s: %s", what, ", ".join(batch.name))
+
+    def look(self, feed: Feed) -> None:
+        """Raise UserError where a loss since the last look was not finite; its batch is drawn again, to be kept."""
+        accident = self.losses.look()
+        if accident:
+            raise self.accident(accident, next(iter(feed.batches(accident.pictures))))
+
+    def accident(self, accident: Accident, batch: Batch) -> UserError:
+        """Keep the batch of an accident and say what happened, where to look, and what may help."""
+        place = keep_batch(self.checkpoints.folder, self.checkpoints.stage, accident, batch)
+        names = ", ".join(batch.name[:SHOWN]) + (f" and {n} more" if (n := len(batch.name) - SHOWN) > 0 else "")
+        return UserError(
+            f"stage {self.checkpoints.stage}, iteration {accident.step}: {accident.culprits()}; pictures: {names}, "
+            f"kept in {place}; the last save is of iteration {self.saved}; look at them, lower LR, set GRAD_CLIP or "
+            "PRECISION: fp32, or pass over such batches with SKIP_NONFINITE"
+        )
 
     def due(self, interval: int) -> bool:
         """Tell whether this step is a multiple of an interval; 0 is never."""
@@ -89,11 +163,21 @@ class Trainer:
         verbose = self.config.run.verbose
         return {name: f"{value:.4g}" for name, value in values.items() if verbose or not name.startswith("l_")}
 
-    def validate(self, feed: Feed) -> None:
-        """Log the measures over the validation set, of the averaged weights where EMA is on."""
+    def validate(self, feed: Feed) -> bool:
+        """Log the measures over the validation set, of the averaged weights where EMA is on.
+
+        Returns whether they are the best so far. A signal ends it early; the next start does it again.
+        """
         with self.ema.applied():
-            measured = evaluate(self.method, self.engine, feed.validation())
+            measured = evaluate(self.method, self.engine, takewhile(self.signals.going_on, feed.validation()))
+        if self.signals.stop:
+            self.owed, self.saved = True, -1
+            return False
         self.log.validate(feed.epoch(self.pictures), self.step, measured)
+        value = score(measured, self.intervals.best_metric)
+        better = value is not None and (self.best is None or value > self.best)
+        self.best = value if better else self.best
+        return better
 
     def sample(self, batches: Iterable[Batch]) -> None:
         """Write a sheet of completions."""
@@ -103,11 +187,41 @@ class Trainer:
                 rows += sample_rows(batch, self.method.complete(batch))
         self.log.sample(self.step, sheet(rows))
 
-    def save(self) -> None:
-        """Write the checkpoint of this step."""
-        extra = {"ema": self.ema.state_dict(), "scaler": self.engine.scaler.state_dict()}
-        self.checkpoints.save(self.method, self.step, self.pictures, self.config.flat(), extra)
+    def save(self, best: bool = False) -> None:
+        """Write the checkpoint of this step. Raises UserError where weights are not finite: good saves stay."""
+        broken = [name for name, network in self.method.networks.items() if not all_finite(network)]
+        if broken:
+            raise UserError(
+                f"stage {self.checkpoints.stage}, iteration {self.step}: weights of {', '.join(broken)} are not "
+                f"finite; not saved, the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
+            )
+        extra: Contents = {"ema": self.ema.state_dict(), "scaler": self.engine.scaler.state_dict()}
+        extra |= {"passed_over": self.passed_over, "best": self.best, "owed": self.owed}
+        self.checkpoints.save(self.method, self.step, self.pictures, self.config, extra, best)
         self.saved = self.step
+
+    def save_what_is_new(self) -> None:
+        """Save steps that no save holds."""
+        if self.step != self.saved:
+            self.save()
+
+
+def score(measured: Mapping[str, float], metric: str) -> float | None:
+    """Return what BEST_METRIC says, higher for better; None where the stage does not measure it.
+
+    `auto` is psnr, in the edge stage f1: the harmonic mean of precision and recall.
+    """
+    precision, recall = (
+        measured.get(long, measured.get(short)) for long, short in (("precision", "pre"), ("recall", "rec"))
+    )
+    values = {"psnr": measured.get("psnr")}
+    if "mae" in measured:
+        values["mae"] = -measured["mae"]
+    if precision is not None and recall is not None:
+        values["f1"] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    if metric == "auto":
+        return values["psnr"] if values["psnr"] is not None else values.get("f1")
+    return values.get(metric)
 
 
 def evaluate(method: Method, engine: Engine, batches: Iterable[Batch]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support import tiny_config
 
 from edgeconnect.data.loader import EpochSampler, Feed
 from edgeconnect.data.scenes import render
@@ -194,3 +195,61 @@ def test_pictures_of_several_sizes_are_a_user_error(tmp_path, workers):
     source = feed(str(tmp_path), input_size=0, workers=workers)
     with pytest.raises(UserError, match=r"several sizes .*; set INPUT_SIZE, or BATCH_SIZE: 1"):
         first(source, 1)
+
+
+@pytest.fixture
+def half_bad(tmp_path):
+    """Return a configuration of four pictures, one of them cut off and one missing, and these two."""
+    for name in "abc":
+        Image.fromarray(np.random.default_rng(ord(name)).integers(0, 256, (40, 40, 3), np.uint8)).save(
+            tmp_path / f"{name}.png"
+        )
+    cut = tmp_path / "b.png"
+    cut.write_bytes(cut.read_bytes()[:500])
+    names = [tmp_path / f"{name}.png" for name in "abcd"]
+    (tmp_path / "list").write_text("".join(f"{name}\n" for name in names))
+    data = {"TRAIN_FLIST": tmp_path / "list", "VAL_FLIST": tmp_path / "list", "MASK": "strokes", "BATCH_SIZE": 4}
+    return data, {str(cut), str(tmp_path / "d.png")}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_pictures_are_replaced_by_others_and_named_once(workers, half_bad, caplog):
+    data, bad = half_bad
+    feed = Feed(tiny_config(**data, ON_BAD_IMAGE="skip", NUM_WORKERS=workers))
+    batches = list(itertools.islice(feed.batches(0), 3))
+    for batch in batches:
+        assert len(batch.name) == 4
+        assert not bad & set(batch.name)
+    assert feed.bad.names == bad
+    assert [line.count("skipped (") for line in caplog.text.splitlines()] == [1, 1]
+    again = list(itertools.islice(Feed(tiny_config(**data, ON_BAD_IMAGE="skip")).batches(4), 2))
+    for one, other in zip(batches[1:], again, strict=True):
+        assert one.name == other.name
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.mask, other.mask)
+
+
+def test_bad_pictures_stop_by_default_and_above_the_limit(half_bad):
+    data, _ = half_bad
+    with pytest.raises(UserError, match=r"(b|d)\.png: "):
+        next(Feed(tiny_config(**data)).batches(0))
+    feed = Feed(tiny_config(**data, ON_BAD_IMAGE="skip", BAD_IMAGE_LIMIT=1))
+    with pytest.raises(UserError, match=r"2 files cannot be used, BAD_IMAGE_LIMIT allows 1; .*check_data\.py"):
+        list(itertools.islice(feed.batches(0), 3))
+
+
+def test_nothing_stands_in_where_it_is_measured(half_bad):
+    data, bad = half_bad
+    feed = Feed(tiny_config(**data, ON_BAD_IMAGE="skip"))
+    names = [name for batch in feed.validation() for name in batch.name]
+    assert len(names) == 2
+    assert not bad & set(names)
+    with pytest.raises(UserError):
+        list(Feed(tiny_config(**data)).validation())
+
+
+def test_list_of_bad_pictures_alone_ends(half_bad):
+    data, bad = half_bad
+    config = tiny_config(**data | {"TRAIN_FLIST": sorted(bad)[0], "VAL_FLIST": ""}, ON_BAD_IMAGE="skip")
+    with pytest.raises(UserError, match="cannot be read"):
+        next(Feed(config).batches(0))

@@ -15,6 +15,7 @@ from edgeconnect.data.sources import open_source
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.parse import SMALLEST_TRAINED
 from edgeconnect.settings import DataConfig
+from edgeconnect.storage import expanded
 from edgeconnect.types import Batch
 
 TRAIN, VAL, TEST = "TRAIN", "VAL", "TEST"
@@ -90,7 +91,7 @@ class InpaintingDataset(Dataset[Batch]):
         refuse_inverted(found, self.config, key)
         if self.config.mask != "paired":
             return found
-        return files.pair(self._names(), found, "mask", shared=not Path(value).is_dir())
+        return files.pair(self._names(), found, "mask", shared=not expanded(value).is_dir())
 
     def _edge_files(self) -> list[Path]:
         found = files.list_images(self.lists.edges, f"{self.split}_EDGE_FLIST")
@@ -135,7 +136,7 @@ def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None
 
     Masks that cannot be read say nothing here; whoever uses them says so.
     """
-    if config.allow_large_holes:
+    if config.allow_large_holes or not paths:
         return
     ratios = []
     for path in paths[:: -(-len(paths) // POLARITY_SAMPLE)]:

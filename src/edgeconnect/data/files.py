@@ -1,22 +1,39 @@
 """File lists, and pictures and masks decoded to plain 8-bit arrays."""
 
 import codecs
+import contextlib
+import logging
 import os
+import stat
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.parse import MAX_PIXELS
 from edgeconnect.storage import expanded
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # whatever the suffix; EPS, for one, is a program
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 NAMED = 5  # names that an error lists before it counts the rest
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
+
+log = logging.getLogger(__name__)
 
 
 def is_image(path: Path) -> bool:
@@ -33,28 +50,42 @@ def list_images(source: str, key: str) -> list[Path]:
     path = expanded(source)
     if not source:
         raise UserError(f"{key} is empty; give a list file, a folder or a picture")
-    if path.is_dir():
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise UserError(f"{key}: {source} does not exist (seen from {Path.cwd()})") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{key}: {source} cannot be read ({_why(error)})") from error
+    if stat.S_ISDIR(kind):
         found = sorted(walk_images(path))
         if not found:
             raise UserError(f"{key}: {source} holds no picture (suffixes: {' '.join(SUFFIXES)})")
         return found
-    if not path.is_file():
-        raise UserError(f"{key}: {source} does not exist (seen from {Path.cwd()})")
+    if not stat.S_ISREG(kind):
+        raise UserError(f"{key}: {source} is no file; give a list file, a folder or a picture")
     return [path] if is_image(path) else read_list(path, key)
 
 
 def walk_images(folder: Path) -> Iterable[Path]:
     """Yield the pictures below a folder, hidden folders left out; links are followed, each folder is seen once."""
-    seen = {os.path.realpath(folder)}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        visible = sorted(name for name in folders if not name.startswith("."))
-        folders.clear()
-        for name in visible:
-            real = os.path.realpath(Path(place, name))
-            if real not in seen:
-                seen.add(real)
-                folders.append(name)
-        yield from (path for path in map(Path(place).joinpath, names) if is_image(path))
+    waiting, seen = [folder], {_identity(folder)}
+    while waiting:
+        place = waiting.pop()
+        _, folders, names = next(os.walk(place, onerror=_left_out), ("", [], []))
+        for path in (place / name for name in sorted(folders) if not name.startswith(".")):
+            if _identity(path) not in seen:
+                seen.add(_identity(path))
+                waiting.append(path)
+        yield from (path for path in map(place.joinpath, names) if is_image(path))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _left_out(error: OSError) -> None:
+    log.warning("%s cannot be read (%s): the pictures in it are left out", error.filename, error.strerror)
 
 
 def read_list(path: Path, key: str) -> list[Path]:
@@ -73,7 +104,7 @@ def read_list(path: Path, key: str) -> list[Path]:
     if not entries:
         raise UserError(f"{key}: {path} lists no picture; write one path a line (scripts/flist.py makes such lists)")
     relative = next((entry for entry in entries if not entry.is_absolute()), None)
-    base = path.parent if relative and (path.parent / relative).exists() else Path()
+    base = path.parent if relative and os.path.lexists(path.parent / relative) else Path()
     return [base / entry for entry in entries]
 
 
@@ -82,40 +113,73 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
     Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises BadImageError naming the file.
     """
-    picture = _opened(path, max_pixels)
-    if "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # straight to RGB, Pillow warns of graded palettes
-    return np.ascontiguousarray(np.array(picture.convert("RGB"), dtype=np.uint8))
+    with _judged(path):
+        return np.array(_opened(path, max_pixels).convert("RGB"), dtype=np.uint8)
 
 
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
-    picture = _opened(path, max_pixels)
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
-    return np.ascontiguousarray(np.array(picture.convert("L"), dtype=np.uint8))
+    with _judged(path):
+        picture = _opened(path, max_pixels)
+        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+            layer = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
+        return np.array(picture.convert("L"), dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def _judged(path: Path) -> Iterator[None]:
+    """Make whatever the codecs raise a BadImageError, and keep their warnings, all of metadata, from the user."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except BadImageError:
+        raise
+    except FileNotFoundError as error:
+        raise BadImageError(path, "does not exist; correct the list that names it") from error
+    except MemoryError as error:
+        raise BadImageError(path, "needs more memory than there is; shrink it or take it off the list") from error
+    except Exception as error:  # damaged files make the codecs raise whatever they meet
+        why = _why(error)
+        raise BadImageError(path, f"cannot be read as a picture ({why}); repair it or take it off the list") from error
+
+
+def _why(error: Exception) -> str:
+    """Say what went wrong without the file's name, which the message begins with."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"its content is none of {', '.join(FORMATS)}"
+    return (isinstance(error, OSError) and error.strerror) or reason(error)
 
 
 def _opened(path: Path, max_pixels: int) -> Image.Image:
     """Open, decode and turn a picture upright, and reduce deep samples to 8 bits; the header is judged first."""
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadImageError(path, "is no file; take it off the list")  # a pipe would be waited for without end
+    with Image.open(path, formats=FORMATS) as picture:
+        for kind, width, height in _areas(picture):
             if width * height > max_pixels:
                 raise BadImageError(
-                    path, f"is {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
+                    path, f"{kind} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
                 )
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
-    except FileNotFoundError as error:
-        raise BadImageError(path, "does not exist; correct the list that names it") from error
-    except (MemoryError, BadImageError):
-        raise
-    except Exception as error:  # damaged files make the codecs raise whatever they meet
-        why = reason(error)
-        raise BadImageError(path, f"cannot be read as a picture ({why}); repair it or take it off the list") from error
+        picture.load()
+        upright = _upright(picture)
+        return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
+
+
+def _areas(picture: Image.Image) -> Iterator[tuple[str, int, int]]:
+    """Yield what decoding takes memory for: the picture, and a TIFF's tile, which is decoded whole."""
+    yield "is", *picture.size
+    if isinstance(picture, TiffImageFile) and TILEWIDTH in picture.tag_v2:
+        yield "has tiles of", int(picture.tag_v2[TILEWIDTH]), int(picture.tag_v2[TILELENGTH])
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as EXIF says; unlike ImageOps.exif_transpose, let damaged EXIF turn nothing and write none."""
+    try:
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - its parser raises whatever it meets
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
@@ -177,10 +241,11 @@ def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool
         doubles = [name for name, n in Counter(_tail(other, depth) for other in others).items() if n > 1]
         raise UserError(f"{what}s: several files are called {named(doubles)}; keep one of each")
     keys = [_tail(image, depth) for image in images]
+    wanted = set(keys)
     alone = [str(image) for image, key in zip(images, keys, strict=True) if key not in partners]
     if alone:
         raise UserError(f"no {what} of the same name for {named(alone)}; give one for each, or one file for all")
-    surplus = [str(other) for key, other in partners.items() if key not in set(keys)]
+    surplus = [str(other) for key, other in partners.items() if key not in wanted]
     if surplus and len(images) > 1:
         raise UserError(f"no picture of the same name for the {what} {named(surplus)}; remove it, or add the picture")
     return [partners[key] for key in keys]

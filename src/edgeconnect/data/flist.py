@@ -49,10 +49,16 @@ def write_lists(folder: Path, output: Path, shares: Sequence[float] | None, seed
 
 
 def _write(output: Path, paths: Sequence[Path], relative: bool) -> Path:
-    names = [os.path.relpath(path, output.absolute().parent) if relative else str(path) for path in paths]
+    names = [_relative(path, output.absolute().parent) if relative else str(path) for path in paths]
     broken = next((name for name in names if "\n" in name or "\r" in name), None)
     if broken is not None:
         raise UserError(f"{broken!r}: a list cannot name a file with a line break in its name; rename it")
     write_whole(output, os.fsencode("\n".join(names) + "\n"))
     log.info("%d pictures listed in %s", len(names), output)
     return output
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Write a path as seen from a folder, so that whoever reads the list strips and expands nothing of it."""
+    name = os.path.relpath(path, folder)
+    return f"./{name}" if name[0].isspace() or name.startswith(("~/", "\ufeff")) else name

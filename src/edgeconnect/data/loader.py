@@ -66,6 +66,7 @@ class Feed:
             collate_fn=_Guarded.collate,
             pin_memory=self.pin_memory,
             worker_init_fn=_settle,
+            generator=torch.Generator(),  # its own, or each start would draw from the run's
         )
         for batch in loader:
             if isinstance(batch, UserError):

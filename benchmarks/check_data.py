@@ -1,0 +1,72 @@
+"""How long the data doctor takes for 100,000 pictures: `python benchmarks/check_data.py --count 10000 --json`."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from circumstances import circumstances
+
+from edgeconnect import config as configuration
+from edgeconnect.data import doctor
+
+MANY = 100_000
+
+
+def make_pictures(folder: Path, count: int, side: int) -> int:
+    """Write JPEGs of low-frequency noise, all different, and return the size of one in bytes."""
+    rng = np.random.default_rng(0)
+    for n in range(count):
+        coarse = rng.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{n:06d}.jpg"), cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC))
+    return (folder / "000000.jpg").stat().st_size
+
+
+def measure(folder: Path, workers: int) -> dict[str, float]:
+    """Examine a folder; what comes after reading (items on trial, the loader) takes as long for any number."""
+    config = configuration.load(None, [("benchmark", f"TRAIN_FLIST={folder}"), ("benchmark", "MASK=strokes")]).config
+    start, ends, read = time.perf_counter(), [0.0], [0]
+
+    def watch(more: int) -> None:
+        ends.append(time.perf_counter())
+        read.append(more)
+
+    report = doctor.examine(config, workers=workers, watch=watch)
+    reading, total = ends[-1] - start, time.perf_counter() - start
+    if any(finding.severity != "note" for finding in report.findings):
+        sys.exit(report.table())
+    rate = sum(read) / reading
+    return {
+        "pictures_per_second": round(rate, 1),
+        "seconds_beside_reading": round(total - reading, 1),
+        "minutes_for_100000": round((MANY / rate + total - reading) / 60, 2),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000, help="pictures")
+    parser.add_argument("--size", type=int, default=256, help="their side in pixels")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads")
+    parser.add_argument("--json", action="store_true")
+    a = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        size = make_pictures(Path(folder), a.count, a.size)
+        setting = {"count": a.count, "side": a.size, "bytes_each": size, "workers": a.workers}
+        figures = {**setting, **measure(Path(folder), a.workers), **circumstances()}
+    print(
+        json.dumps(figures, indent=1) if a.json else "\n".join(f"{name:<24}{value}" for name, value in figures.items())
+    )
+
+
+if __name__ == "__main__":
+    main()

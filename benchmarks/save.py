@@ -1,0 +1,97 @@
+"""What a save costs, against writing as many bytes and waiting for the disk.
+
+    python benchmarks/save.py --json
+
+Saves the full-size stage 3 (G2, D2, both optimisers, a frozen G1, with --ema the moving average), and in turn with it
+writes the very bytes of that save to files with fsync. Training stands still while a save is written, so the figures
+are the stall, too.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from circumstances import circumstances
+
+from edgeconnect import config as configuration
+from edgeconnect.checkpoint import Checkpoints
+from edgeconnect.ema import EMA
+from edgeconnect.engine import Engine
+from edgeconnect.methods import build
+from edgeconnect.settings import Config
+from edgeconnect.types import Method
+
+
+def trained(config: Config) -> Method:
+    """Build stage 3 with optimisers that have taken a step."""
+    method = build("edge_inpaint", config, Engine(torch.device("cpu")).prepare)
+    for optimizer in method.optimizers.values():
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+    return method
+
+
+def seconds(action: Callable[[], None]) -> float:
+    """Time an action."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def write_raw(folder: Path, contents: dict[str, bytes]) -> None:
+    """Write files one after the other, each flushed to the disk."""
+    for name, data in contents.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="on the disk to measure; default the system's temporary folder")
+    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--ema", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    config = configuration.load(None, [("ema", f"EMA_DECAY={0.999 if options.ema else 0}")]).config
+    method = trained(config)
+    extra = {"ema": EMA(method.networks, config.optim.ema_decay).state_dict()}
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        place = Path(name)
+        checkpoints = Checkpoints(place, "edge_inpaint")
+        checkpoints.frozen = {"edge_generator": 0}
+        checkpoints.save(method, 1, 8, config, extra)
+        newest = place / "saves/edge_inpaint/0000001"
+        frozen = "EdgeModel_gen.pth"  # linked from save to save
+        contents = {path.name: path.read_bytes() for path in newest.iterdir() if path.name != frozen}
+        saves, writes = [], []
+        for step in range(2, options.repeat + 2):
+            saves.append(seconds(lambda step=step: checkpoints.save(method, step, 8 * step, config, extra)))
+            writes.append(seconds(lambda: write_raw(place, contents)))
+            for file in contents:
+                (place / file).unlink()
+    ratios = [save / write for save, write in zip(saves, writes, strict=True)]
+    result = {
+        "megabytes": round(sum(map(len, contents.values())) / 1e6, 1),
+        "save_seconds": round(statistics.median(saves), 3),
+        "write_seconds": round(statistics.median(writes), 3),
+        "ratio_of_medians": round(statistics.median(saves) / statistics.median(writes), 2),
+        "ratios": [round(min(ratios), 2), round(statistics.median(ratios), 2), round(max(ratios), 2)],
+        "ema": options.ema,
+        **circumstances(),
+    }
+    print(json.dumps(result, indent=1) if options.json else "\n".join(f"{k:>16}  {v}" for k, v in result.items()))
+
+
+if __name__ == "__main__":
+    main()

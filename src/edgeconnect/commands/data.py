@@ -1,0 +1,62 @@
+"""flist, scenes, check-data: what a run's data are made with, and whether they will do."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from edgeconnect.commands.runs import add_run_options, load_config, require_folder
+from edgeconnect.data import flist
+
+
+def add_flist_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `flist`."""
+    sub.add_argument("--path", required=True, type=Path, help="folder, searched with its subfolders")
+    sub.add_argument("--output", required=True, type=Path, help="the list; with --split, NAME_train, NAME_val, ...")
+    sub.add_argument("--split", nargs="+", type=float, metavar="SHARE", help="such as 0.9 0.05 0.05: train val test")
+    sub.add_argument("--seed", type=int, default=0, help="of the split")
+    sub.add_argument("--relative", action="store_true", help="write paths relative to the list")
+    sub.set_defaults(action=lambda a: flist.write_lists(a.path, a.output, a.split, a.seed, a.relative))
+
+
+def add_scene_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `scenes`."""
+    sub.add_argument("--output", required=True, type=Path, help="folder; gets images/ and, with --masks, masks/")
+    sub.add_argument("--count", type=int, default=16)
+    sub.add_argument("--first", type=int, default=0, help="number of the first scene")
+    sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
+    sub.add_argument("--masks", metavar="FROM-TO", help="also write stroke masks of such hole ratios, as 0.2-0.4")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.set_defaults(action=scenes)
+
+
+def scenes(arguments: argparse.Namespace) -> None:
+    """Write built-in scenes."""
+    from edgeconnect.data.scene_files import write_scenes
+
+    a = arguments
+    write_scenes(a.output, a.first, a.count, a.size, a.masks, a.seed)
+
+
+def add_check_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `check-data`."""
+    add_run_options(sub)
+    sub.add_argument("--json", action="store_true", help="print the whole report as JSON, see docs/data.md")
+    sub.add_argument("--quick", action="store_true", help="look at 64 files of each list, as train.py does")
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that read; default all cores")
+    sub.set_defaults(action=check)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Look at the data and return 0, 1 for warnings, 2 for errors."""
+    from edgeconnect.data import doctor
+
+    require_folder(arguments.checkpoints)
+    config = load_config(arguments)
+    files = doctor.count_files(config.data, arguments.quick)
+    with tqdm(total=files, desc="reading", unit="file", leave=False) as bar:
+        report = doctor.examine(config, quick=arguments.quick, workers=arguments.workers, watch=bar.update)
+    print(json.dumps(report.to_json(), indent=1) if arguments.json else report.table())
+    return report.severity

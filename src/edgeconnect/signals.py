@@ -1,0 +1,73 @@
+"""Signals to a run that trains: finish the step, save, go; or save and go on."""
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SAVING = signal.SIGUSR1
+NOTICE = "finishing the step, then saving; a second one stops at once"
+
+
+class Stopped(Exception):  # noqa: N818 (no error: the run was asked to stop, and did)
+    """Training ended early because of a signal; everything is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """Remember signals while a context lasts, for the training loop to heed between two steps.
+
+    SIGTERM, SIGINT and SIGHUP ask it to stop, a second one ends the process at once; SIGUSR1 asks for a save. Signals
+    that were ignored before (`nohup`) stay ignored. Outside the main thread nothing is caught.
+    """
+
+    def __init__(self) -> None:
+        self.stop = 0
+        self._save = False
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Signals":
+        """Begin to listen."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (*STOPPING, SAVING):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._heed)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave signals to whoever had them before."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _heed(self, number: int, frame: FrameType | None) -> None:
+        if number == SAVING:
+            self._save = True
+        elif self.stop:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        else:
+            self.stop = number
+            with contextlib.suppress(OSError):  # logging here could meet itself halfway through a line
+                os.write(2, f"\n{signal.Signals(number).name}: {NOTICE}\n".encode())
+
+    def going_on(self, _: object = None) -> bool:
+        """Tell whether nobody asked to stop."""
+        return not self.stop
+
+    def save_wanted(self) -> bool:
+        """Tell, once, whether a save was asked for."""
+        wanted, self._save = self._save, False
+        return wanted
+
+    def raise_if_stopped(self) -> None:
+        """Raise Stopped where somebody asked to stop."""
+        if self.stop:
+            raise Stopped(self.stop)

@@ -1,0 +1,110 @@
+"""Networks and their published files, at the top of a run's folder and in its saves."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgeconnect.errors import UserError, reason
+from edgeconnect.published import FILES, from_published, refuse_misfit, to_published
+from edgeconnect.saves import STATE, Save, newest_intact, newest_with, owner
+from edgeconnect.types import Method
+
+Contents = dict[str, Any]
+
+
+class Source(NamedTuple):
+    """A file to read a network from, and the save that it belongs to, if any."""
+
+    path: Path
+    save: Save | None
+
+
+def read(path: Path, mmap: bool = False) -> Contents:
+    """Read one checkpoint file; nothing in it is executed. Raises UserError naming the file."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # torch.load raises whatever the damage makes it
+        raise UserError(f"{path} is no readable checkpoint ({reason(error)}); restore it from a copy") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is no checkpoint: it holds a {type(data).__name__}")
+    return data
+
+
+def sources(folder: Path, names: Iterable[str]) -> dict[str, Source]:
+    """Find the files to read networks from; those that are nowhere are left out.
+
+    What a stage here saved is read from its newest intact save, all of it from the same one, even while the files at
+    the top are being replaced; what somebody put there is read as it is.
+    """
+    found: dict[str, Source] = {}
+    newest: dict[Path, Save | None] = {}
+    for name in names:
+        file = FILES[name][0]
+        top = folder / file
+        if not top.is_file():
+            lost = newest_with(folder, file)
+            found |= {name: Source(lost.path / file, lost)} if lost else {}
+            continue
+        save = owner(folder, top)
+        if save and save.path != folder:
+            place = save.path.parent
+            newest.setdefault(place, newest_intact(place))
+            save = newest[place]
+        found[name] = Source(save.path / file if save else top, save)
+    return found
+
+
+def load_network(path: Path, name: str, network: nn.Module) -> int:
+    """Fill one network from its published file; return the iteration stored there, 0 where none is.
+
+    Raises UserError where the file is missing, damaged or of another architecture.
+    """
+    entry = FILES[name][1]
+    data = read(path)
+    if not isinstance(data.get(entry), dict):
+        raise UserError(f"{path} has no entry `{entry}`: it is no {entry} of EdgeConnect")
+    fill(network, from_published(data[entry]), path)
+    return int(data.get("iteration", 0))
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load a state, refusing one of another architecture in the name of its file."""
+    refuse_misfit(path, network.state_dict(), state)
+    network.load_state_dict(state)
+
+
+def load_generator(source: Source, name: str, network: nn.Module, use_ema: bool = True) -> bool:
+    """Fill a generator that completes pictures: from the moving average saved with its file, where there is one.
+
+    Returns whether it was the average.
+    """
+    load_network(source.path, name, network)
+    if not use_ema or source.save is None:
+        return False
+    average = read(source.save.path / STATE, mmap=True).get("ema", {}).get("shadow", {}).get(name)
+    if average:
+        fill(network, average, source.path)
+    return bool(average)
+
+
+def load_generators(folder: Path, method: Method, use_ema: bool = True) -> list[str]:
+    """Fill the generators of a method for completing pictures; return the files whose EMA weights were taken."""
+    generators = {name: network for name, network in method.networks.items() if name.endswith("generator")}
+    found = sources(folder, generators)
+    for name in generators:
+        if name not in found:
+            file = FILES[name][0]
+            raise UserError(f"{folder / file} does not exist; train it, or copy a published {file} there")
+    return [FILES[name][0] for name in generators if load_generator(found[name], name, generators[name], use_ema)]
+
+
+def published(name: str, network: nn.Module, step: int) -> Contents:
+    """Arrange a network as the published program reads it."""
+    entry = FILES[name][1]
+    iteration = {"iteration": step} if entry == "generator" else {}
+    return iteration | {entry: to_published(network.state_dict())}

@@ -1,0 +1,131 @@
+"""Runs that are stopped and started again with the same command."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from support import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+EVERY = {"EMA_DECAY": 0.9, "EVAL_INTERVAL": 3, "SAMPLE_INTERVAL": 4, "LOG_INTERVAL": 1, "SAVE_INTERVAL": 2, "SIGMA": 0}
+
+
+def flat(value, name=""):
+    """Name every leaf of a state."""
+    if isinstance(value, dict):
+        return {k: v for key, part in value.items() for k, v in flat(part, f"{name}/{key}").items()}
+    if isinstance(value, list | tuple):
+        return {k: v for i, part in enumerate(value) for k, v in flat(part, f"{name}/{i}").items()}
+    return {name: value}
+
+
+def contents(folder, stage, step):
+    """Return everything that a run left behind and that shall not depend on interruptions."""
+    save = folder / f"saves/{stage}/{step:07d}"
+    states = {path.name: flat(torch.load(path, weights_only=True)) for path in save.glob("*.pth")}
+    tensors = {(file, name): value for file, state in states.items() for name, value in state.items()}
+    logs = {path.name: path.read_text() for path in folder.glob("log_*.csv")}
+    samples = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("samples/**/*.png")}
+    return tensors, logs | samples
+
+
+def assert_same(here, there, stage, step, *but):
+    (ours, files), (theirs, other_files) = contents(here, stage, step), contents(there, stage, step)
+    assert files == other_files
+    assert ours.keys() == theirs.keys()
+    unlike = [key for key, value in ours.items() if not same(value, theirs[key]) and key[1] not in but]
+    assert not unlike
+
+
+def same(one, other):
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stage", STAGES)
+def test_n_and_n_steps_equal_twice_n_bit_for_bit(stage, workers, precision, run_folder, command):
+    keys = EVERY | {"NUM_WORKERS": workers, "PRECISION": precision, "GRAD_CLIP": 1}
+    folders = {name: run_folder(name, **keys) for name in ("whole", "parts")}
+    for name, ends in (("whole", [6]), ("parts", [3, 6])):
+        if stage in ("edge_inpaint", "joint"):
+            assert command("train", "--model", 1, "--checkpoints", folders[name], "--set", "MAX_ITERS=1")[0] == 0
+        for end in ends:
+            code, said = command(
+                *("train", "--model", stage, "--checkpoints", folders[name], "--set", f"MAX_ITERS={end}")
+            )
+            assert code == 0, said
+    assert_same(folders["whole"], folders["parts"], stage, 6)
+
+
+def start(folder, *options):
+    """Start train.py as a user does, in a process group of its own."""
+    arguments = [sys.executable, "train.py", "--checkpoints", str(folder), *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_terminated_process_group_leaves_a_save_and_its_resumption_differs_in_nothing(run_folder, command):
+    keys = EVERY | {"NUM_WORKERS": 2, "SAMPLE_INTERVAL": 0, "SAVE_INTERVAL": 100000, "MAX_ITERS": 100000}
+    folder, whole = run_folder("parts", **keys), run_folder("whole", **keys)
+    process = start(folder, "--model", "1")
+    log = folder / "log_edge.csv"
+    wait_for(lambda: log.is_file() and log.read_text().count("\n") > 5, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, said
+    assert "SIGTERM: finishing the step, then saving; a second one stops at once" in said
+    assert "stopped by SIGTERM" in said
+    assert "Traceback" not in said
+    end = max(int(save.name) for save in (folder / "saves/edge").glob("0*")) + 2
+    for run in (folder, whole):
+        code, said = command("train", "--model", 1, "--checkpoints", run, "--set", f"MAX_ITERS={end}")
+        assert code == 0, said
+    assert_same(folder, whole, "edge", end)
+
+
+def test_second_run_in_a_folder_is_refused(run_folder, command):
+    folder = run_folder(MAX_ITERS=100000, SAVE_INTERVAL=100000)
+    process = start(folder, "--model", "1")
+    try:
+        wait_for(lambda: (folder / "train.lock").is_file() and (folder / "train.lock").read_text(), process)
+        code, said = command("train", "--model", 2, "--checkpoints", folder)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (code, f"another run trains here (process {process.pid} on" in said) == (2, True)
+    assert command("train", "--model", 2, "--checkpoints", folder, "--set", "MAX_ITERS=1")[0] == 0
+
+
+def test_worker_that_is_killed_is_reported_with_its_cause(run_folder, command, monkeypatch):
+    from edgeconnect.data import sources
+
+    real, parent = sources.SceneSource.read, os.getpid()
+
+    def read(self, index):
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, index)
+
+    monkeypatch.setattr(sources.SceneSource, "read", read)
+    folder = run_folder(NUM_WORKERS=1, MAX_ITERS=3)
+    code, said = command("train", "--model", 1, "--checkpoints", folder)
+    assert code == 2
+    assert "error: a process that reads data died (" in said
+    assert "killed by signal: Killed" in said
+    assert "lower NUM_WORKERS" in said
