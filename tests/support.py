@@ -70,6 +70,9 @@ class FakeFeed:
     def __init__(self, evaluates: bool = True, validation: int = 3) -> None:
         self.evaluates, self.count = evaluates, validation
 
+    def identity(self) -> str:
+        return "random batches"
+
     def epoch(self, pictures: int) -> int:
         return (pictures - 1) // 4 + 1
 

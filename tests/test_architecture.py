@@ -17,14 +17,16 @@ SPINE = {
     "sheets": {"types", "storage"},
     "networks": {"errors", "types", "settings"},
     "losses": {"errors", "types", "settings"},
-    "vgg": {"errors", "types", "settings"},
-    "metrics": {"errors", "types", "settings"},
+    "pretrained": {"errors"},
+    "vgg": {"errors", "types", "settings", "pretrained"},
+    "metrics": {"errors", "types", "settings", "pretrained"},
     "data": {"errors", "types", "settings", "parse", "storage", "sheets"},
     "methods": {"errors", "types", "settings", "networks", "losses", "vgg", "metrics"},
     "engine": {"errors", "types"},
     "ema": {"types"},
     "saves": {"errors", "storage"},
     "signals": set(),
+    "best": {"settings"},
     "lock": {"errors"},
     "randomness": set(),
     "checkpoint": {
@@ -32,14 +34,15 @@ SPINE = {
     },
     "weights": {"errors", "types", "published", "saves"},
     "accidents": {"types", "sheets", "storage"},
+    "curves": {"errors", "settings", "storage"},
     "logs": {"errors", "types", "storage", "sheets"},
     "trainer": {
         *("errors", "types", "settings", "engine", "ema", "checkpoint", "weights", "logs", "sheets"),
-        *("accidents", "randomness", "signals"),
+        *("accidents", "best", "randomness", "signals"),
     },
     "predict": {"errors", "types", "settings", "data", "engine", "storage", "sheets"},
 }
-EVERYTHING = {"run", "cli", "commands", "showcase"}
+EVERYTHING = {"run", "cli", "commands", "evaluation", "showcase"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

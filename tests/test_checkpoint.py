@@ -1,8 +1,12 @@
 """How a stage begins, goes on, and what its saves hold."""
 
 import contextlib
+import errno
+import io
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,10 +97,112 @@ def begin_and_save(folder, stage, method, *steps, resume="auto", init_from=None)
     return start
 
 
-def test_files_at_the_top_are_the_newest_saves_by_a_second_name(tmp_path):
+def test_files_at_the_top_are_copies_of_the_newest_saves(tmp_path):
     begin_and_save(tmp_path, "edge", method_of("edge"), 1, 2, 3)
     for file in ("EdgeModel_gen.pth", "EdgeModel_dis.pth"):
-        assert (tmp_path / file).samefile(place(tmp_path, "edge", 3) / file)
+        assert (tmp_path / file).read_bytes() == (place(tmp_path, "edge", 3) / file).read_bytes()
+        assert not (tmp_path / file).samefile(place(tmp_path, "edge", 3) / file)
+
+
+def test_published_file_copied_over_the_one_at_the_top_damages_no_save(tmp_path):
+    begin_and_save(tmp_path, "edge", method_of("edge"), 1, 2)
+    other = save(tmp_path / "other", "edge", seed=9)
+    top = tmp_path / "EdgeModel_gen.pth"
+    with top.open("r+b") as file:  # as `cp` does
+        file.truncate()
+        file.write((tmp_path / "other/EdgeModel_gen.pth").read_bytes())
+    with pytest.raises(UserError, match=r"was replaced since iteration 2 was saved"):
+        begin(tmp_path, "edge", method_of("edge"))
+    loaded = method_of("edge", seed=3)
+    load_generators(tmp_path, loaded)
+    assert not differing(state_of(other.networks["edge_generator"]), loaded.networks["edge_generator"].state_dict())
+    top.unlink()
+    assert begin(tmp_path, "edge", method_of("edge")).step == 2
+
+
+def test_damaged_frozen_generator_costs_one_save(tmp_path):
+    save(tmp_path, "edge")
+    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1, 2)
+    cut(place(tmp_path, "edge_inpaint", 2) / "EdgeModel_gen.pth")
+    assert begin(tmp_path, "edge_inpaint", method_of("edge_inpaint")).step == 1
+
+
+def test_saving_a_step_again_keeps_one_of_the_two(tmp_path, monkeypatch):
+    checkpoints, methods = Checkpoints(tmp_path, "edge"), [method_of("edge", seed=seed) for seed in (1, 2)]
+    checkpoints.save(methods[0], 1, 0, tiny_config(), {})
+    rename = Path.rename
+
+    def refuse(self, target):
+        if Path(target) == place(tmp_path, "edge", 1) and ".replaced" not in self.name:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match="Input/output"):
+        checkpoints.save(methods[1], 1, 0, tiny_config(), {})
+    monkeypatch.setattr(Path, "rename", rename)
+    method = method_of("edge", seed=3)
+    assert begin(tmp_path, "edge", method).step == 1
+    assert equal(methods[0], method)
+    place(tmp_path, "edge", 1).rename(tmp_path / "saves/edge/.0000001.replaced")  # killed between two renames
+    assert begin(tmp_path, "edge", method).step == 1
+
+
+def test_generators_that_complete_together_were_trained_together(tmp_path):
+    first = save(tmp_path, "edge", step=1)
+    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1)
+    save(tmp_path, "edge", step=2, seed=9)
+    loaded = method_of("edge_inpaint", seed=5)
+    load_generators(tmp_path, loaded)
+    assert not differing(state_of(first.networks["edge_generator"]), loaded.networks["edge_generator"].state_dict())
+
+
+def test_stage_that_ended_while_it_published_is_published_by_the_next_start(tmp_path, monkeypatch):
+    save(tmp_path, "edge")
+    save(tmp_path, "inpaint")
+    joint = method_of("joint", seed=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "_publish", lambda *_: None)
+        begin_and_save(tmp_path, "joint", joint, 4)
+    begin(tmp_path, "joint", method_of("joint"))
+    loaded = method_of("joint", seed=7)
+    load_generators(tmp_path, loaded)
+    for name in ("edge_generator", "inpaint_generator"):
+        assert not differing(state_of(joint.networks[name]), loaded.networks[name].state_dict())
+
+
+def test_starting_over_takes_nothing_of_later_stages(tmp_path):
+    for stage in ("edge", "inpaint"):
+        save(tmp_path, stage)
+    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1)
+    for stage in ("edge", "inpaint"):
+        assert begin(tmp_path, stage, method_of(stage), "never").message == "starts afresh"
+    save(tmp_path, "inpaint", step=3)
+    assert begin(tmp_path, "edge_inpaint", method_of("edge_inpaint"), "never").message == (
+        "starts from the weights of stage inpaint"
+    )
+
+
+def test_configuration_in_a_save_may_be_edited(tmp_path):
+    begin_and_save(tmp_path, "edge", method_of("edge"), 1)
+    with (place(tmp_path, "edge", 1) / "config.yml").open("a") as file:
+        file.write("# mine\n")
+    assert begin(tmp_path, "edge", method_of("edge")).step == 1
+
+
+def test_copied_run_goes_on(tmp_path):
+    begin_and_save(tmp_path / "one", "edge", method_of("edge"), 1, 2)
+    shutil.copytree(tmp_path / "one", tmp_path / "other", symlinks=True)
+    assert begin(tmp_path / "other", "edge", method_of("edge")).step == 2
+
+
+def test_other_versions_are_said(tmp_path, monkeypatch):
+    from edgeconnect import checkpoint
+
+    begin_and_save(tmp_path, "edge", method_of("edge"), 1)
+    now = checkpoint.versions()
+    monkeypatch.setattr(checkpoint, "versions", lambda: now | {"torch": "9.9"})
+    assert begin(tmp_path, "edge", method_of("edge")).message.endswith(f"torch {now['torch']} -> 9.9")
 
 
 def test_number_of_saves_kept_and_the_best_is(tmp_path):
@@ -252,7 +358,8 @@ def test_damaged_newest_save_gives_way_to_the_one_before(file, tmp_path, caplog)
     assert "kept as 0000002.damaged" in caplog.text
     assert equal(first, method)
     assert (tmp_path / "saves/inpaint/0000002.damaged").is_dir()
-    assert (tmp_path / "InpaintingModel_gen.pth").samefile(place(tmp_path, "inpaint", 1) / "InpaintingModel_gen.pth")
+    top, saved = tmp_path / "InpaintingModel_gen.pth", place(tmp_path, "inpaint", 1) / "InpaintingModel_gen.pth"
+    assert top.read_bytes() == saved.read_bytes()
 
 
 def test_flipped_bit_is_noticed(tmp_path):
@@ -269,7 +376,7 @@ def test_all_saves_damaged_is_an_error_that_loses_nothing(tmp_path):
     for step in (1, 2):
         cut(place(tmp_path, "edge", step) / "state.pth")
     for _ in range(2):
-        with pytest.raises(UserError, match=r"0000002: state.pth is cut off.*no save of stage edge is intact.*never"):
+        with pytest.raises(UserError, match=r"0000002: state.pth is cut off.*no save of stage edge is whole.*never"):
             begin(tmp_path, "edge", method_of("edge"))
     assert {path.name for path in (tmp_path / "saves/edge").iterdir()} == {"0000001", "0000002"}
     assert begin(tmp_path, "edge", method_of("edge"), "never").step == 0
@@ -300,9 +407,10 @@ def test_damaged_copy_at_the_top_is_replaced(tmp_path, caplog):
     top.write_bytes(data[:100])
     method = method_of("edge", seed=2)
     assert begin(tmp_path, "edge", method).step == 5
-    assert "replaced by that of the save" in caplog.text
+    assert "that of the save stands in" in caplog.text
     assert equal(saved, method)
     assert top.read_bytes() == data
+    assert (tmp_path / "EdgeModel_gen.old-1.pth").read_bytes() == data[:100]
 
 
 class Dies(BaseException):
@@ -327,7 +435,7 @@ def test_run_that_dies_while_it_saves_has_one_whole_save_or_the_other(after, tmp
         return call
 
     with monkeypatch.context() as patch:
-        for name in ("fsync", "rename", "link", "replace"):
+        for name in ("fsync", "rename", "replace"):
             patch.setattr(os, name, counted(name))
         with contextlib.suppress(Dies):
             Checkpoints(tmp_path, "joint").save(methods[1], 2, 4, tiny_config(), {})
@@ -337,7 +445,7 @@ def test_run_that_dies_while_it_saves_has_one_whole_save_or_the_other(after, tmp
     assert any(
         all(not differing(state_of(reader.networks[n]), state_of(method.networks[n])) for n in generators)
         for method in methods
-    )
+    ), "a mixture of two saves"
     method = method_of("joint", seed=8)
     start = begin(tmp_path, "joint", method)
     assert equal(methods[start.step - 1], method)
@@ -348,11 +456,21 @@ def test_full_disk_costs_no_save(tmp_path, monkeypatch):
     begin_and_save(tmp_path, "edge", method_of("edge"), 1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
-    def full(*_):
-        raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file data.pkl")
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(UserError, match=r"saves/edge/0000002: cannot be written .*PytorchStreamWriter.*; nothing was"):
+    real = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda self, mode="r", **more: (
+            Full() if self.name == "state.pth" and mode == "wb" else real(self, mode, **more)
+        ),
+    )
+    with pytest.raises(
+        UserError, match=r"saves/edge/0000002: cannot be written \(No space left on device\); nothing was"
+    ):
         Checkpoints(tmp_path, "edge").save(method_of("edge"), 2, 4, tiny_config(), {})
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

@@ -94,9 +94,11 @@ def test_flags_of_test_reach_the_method(trained, pictures, tmp_path, command):
     assert all((plain != other).any() for other in others)
 
 
-def test_main_follows_mode_and_eval_prints_measures(trained, pictures, tmp_path, capsys):
+def test_main_follows_mode(trained, pictures, tmp_path, capsys):
     assert main(["run", "--checkpoints", str(trained), "--set", "MODE=3", "--model", "joint"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"pre", "rec", "psnr", "mae"}
+    assert "joint (strict edges)" in capsys.readouterr().out
+    measured = json.loads((trained / "evaluation/results.json").read_text())["measures"]
+    assert {"psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "edge_f1"} <= measured.keys()
     lists = [f"TEST_FLIST={pictures / 'images'}", f"TEST_MASK_FLIST={pictures / 'masks'}", "MODE=test"]
     assert main(["run", "--checkpoints", str(trained), *(p for text in lists for p in ("--set", text))]) == 0
     assert len(list((trained / "results").iterdir())) == 3
@@ -322,3 +324,42 @@ def test_real_photographs_train_and_are_completed(shared, run_folder, tmp_path, 
     for path in (pairs / "images").iterdir():
         truth, mask, done = (pixels(f / path.name) for f in (path.parent, pairs / "masks", tmp_path / "out"))
         assert (done[mask <= 127] == truth[mask <= 127]).all()
+
+
+def test_main_trains_where_mode_says_so(run_folder, command):
+    folder = run_folder(MAX_ITERS=1, MODE=1)
+    code, said = command("run", "--checkpoints", folder, "--model", 1)
+    assert code == 0, said
+    assert (folder / "EdgeModel_gen.pth").is_file()
+
+
+def test_saves_are_read_but_neither_trained_in_nor_written_to(trained, pictures, command):
+    best = trained / "saves/edge_inpaint/best"
+    options = ["--input", pictures / "images", "--mask", pictures / "masks"]
+    code, said = command("test", "--checkpoints", best, *options)
+    assert (code, "--output is missing" in said) == (2, True)
+    assert command("test", "--checkpoints", best, *options, "--output", trained / "out")[0] == 0
+    code, said = command("train", "--checkpoints", best, "--model", 2)
+    assert (code, "is a save, not a run's folder; begin another run with --init-from" in said) == (2, True)
+
+
+def test_all_takes_what_another_run_has_and_must_means_stages_that_have_begun(trained, run_folder, tmp_path, command):
+    edges = tmp_path / "edges"
+    edges.mkdir()
+    shutil.copy(trained / "EdgeModel_gen.pth", edges)
+    folder = run_folder("other", MAX_ITERS=1)
+    code, said = command("train", "--model", "all", "--checkpoints", folder, "--init-from", edges)
+    assert code == 0, said
+    assert "stage edge: starts from the weights in EdgeModel_gen.pth" in said
+    assert "stage inpaint: starts afresh" in said
+    shutil.rmtree(folder / "saves/edge")
+    code, said = command("train", "--model", "all", "--checkpoints", folder, "--resume", "must")
+    assert (code, "holds no save of stage edge" in said) == (2, True)
+
+
+def test_everything_starts_over(trained, command):
+    code, said = command("train", "--model", "all", "--checkpoints", trained, "--resume", "never")
+    assert code == 0
+    assert "stage edge: starts afresh" in said
+    assert "stage inpaint: starts afresh" in said
+    assert "stage edge_inpaint: starts from the weights of stage inpaint" in said

@@ -97,7 +97,7 @@ def test_old_and_new_spellings_are_read(tmp_path, text, key, value):
         ("BATCH_SIZE: eight", "line 1: BATCH_SIZE: 'eight' is no whole number of 1 or more"),
         ("BATCH_SIZE: 1.5", "BATCH_SIZE: 1.5 is no whole number"),
         ("LR:", "LR: None is no number"),
-        ("MASK: 9", "MASK: 9 is none of: 1 block, 2 half, 3 external"),
+        ("MASK: 13", "MASK: 13 is none of: 1 block, 2 half, 3 external"),
         ("GAN_LOSS: wgan", "GAN_LOSS: 'wgan' is none of: nsgan, lsgan, hinge"),
         ("INPUT_SIZE: 20", "INPUT_SIZE: 20 is neither 0 nor 32 or more"),
         ("BETA2: 2", "BETA2: 2 is no number from 0 to below 1"),

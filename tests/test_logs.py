@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from edgeconnect.errors import UserError
-from edgeconnect.logs import CsvLog, RunLog, free_name, progress, read_scalars
+from edgeconnect.logs import CsvLog, RunLog, progress, read_scalars
 
 
 def names(folder: Path) -> list[str]:
@@ -116,12 +116,6 @@ def test_full_disk_is_a_user_error_that_names_the_log(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UserError, match=r"log\.csv: cannot be written \(No space left on device\)"):
         log.write({"iteration": 2})
-
-
-def test_free_name_is_the_first_that_is_not_taken(tmp_path):
-    for name in ("log.csv", "log.old-1.csv", "log.old-3.csv"):
-        (tmp_path / name).touch()
-    assert free_name(tmp_path / "log.csv") == tmp_path / "log.old-2.csv"
 
 
 # The logs of a stage

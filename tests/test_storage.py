@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from edgeconnect.errors import UserError
-from edgeconnect.storage import damage, discard, fingerprint, free_name, link, sweep, whole_folder, write_whole
+from edgeconnect.storage import (
+    copy_whole,
+    damage,
+    discard,
+    fingerprint,
+    flush,
+    free_name,
+    sweep,
+    whole_folder,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -141,15 +151,21 @@ def test_folder_that_cannot_be_finished_leaves_what_was_there(tmp_path, monkeypa
     assert names(tmp_path) == ["here"]
 
 
-def test_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
+def test_copy_is_no_link(tmp_path):
     (tmp_path / "a").write_text("1")
     (tmp_path / "b").write_text("2")
-    link(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "a").samefile(tmp_path / "b")
-    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
-    link(tmp_path / "a", tmp_path / "c")
-    assert (tmp_path / "c").read_text() == "1"
-    assert not (tmp_path / "a").samefile(tmp_path / "c")
+    copy_whole(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "1"
+    assert not (tmp_path / "a").samefile(tmp_path / "b")
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_file_system_that_cannot_flush_folders_is_lived_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
+    flush(tmp_path)
+    (tmp_path / "a").touch()
+    with pytest.raises(OSError, match="Invalid argument"):
+        flush(tmp_path / "a")
 
 
 def test_leftovers_of_a_dead_run_are_swept(tmp_path):

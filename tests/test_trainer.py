@@ -9,12 +9,13 @@ import pytest
 import torch
 from support import FakeFeed, FakeMethod, tiny_config
 
+from edgeconnect.best import score
 from edgeconnect.checkpoint import Checkpoints
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
 from edgeconnect.logs import RunLog
 from edgeconnect.signals import Signals, Stopped
-from edgeconnect.trainer import Trainer, evaluate, score
+from edgeconnect.trainer import Trainer, evaluate
 
 
 def trainer_in(folder, method, signals=None, careful=None, **keys):
@@ -180,9 +181,9 @@ def test_best_save_is_kept_and_survives_a_resume(train):
     measured = {int(row["iteration"]): float(row["mae"]) for row in rows(folder / "log_inpaint_val.csv")}
     best = min(measured, key=measured.get)
     assert (folder / "saves/inpaint/best").resolve().name == f"{best:07d}"
-    assert trainer.best == pytest.approx(-measured[best])
+    assert trainer.best.value == pytest.approx(-measured[best])
     resumed, _, _ = train(**falling | {"MAX_ITERS": 9})
-    assert resumed.best == trainer.best
+    assert resumed.best.state() == trainer.best.state() == {"best": (trainer.best.value, best)}
     assert not (train("none", **falling | {"BEST_METRIC": "none"})[2] / "saves/inpaint/best").exists()
 
 
@@ -211,7 +212,7 @@ class Poisoned(FakeFeed):
 @pytest.mark.parametrize("careful", [True, False])
 def test_loss_that_is_not_finite_stops_names_and_keeps_the_batch(careful, train, tmp_path):
     with pytest.raises(UserError) as caught:
-        train(feed=Poisoned(4), careful=careful, MAX_ITERS=9, SAVE_INTERVAL=1, LOG_INTERVAL=4)
+        train(feed=Poisoned(4), careful=careful, MAX_ITERS=9, SAVE_INTERVAL=3, LOG_INTERVAL=4)
     said = str(caught.value)
     kept = tmp_path / "run/nonfinite/inpaint_0000004"
     assert f"stage inpaint, iteration 4: l_g2 is nan; pictures: batch 4, kept in {kept}" in said
@@ -257,3 +258,54 @@ def test_feed_that_gives_out_costs_no_step(train, tmp_path):
     with pytest.raises(UserError, match=r"bad\.png"):
         train(feed=Short(), MAX_ITERS=9)
     assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 3
+
+
+def test_steps_before_a_refused_one_are_saved(train, tmp_path):
+    with pytest.raises(UserError, match="the last save is of iteration 3"):
+        train(feed=Poisoned(4), MAX_ITERS=9)
+    assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 3
+
+
+def test_steps_before_a_process_died_are_saved(train, tmp_path):
+    class Dying(FakeFeed):
+        def batches(self, pictures):
+            for step, batch in enumerate(super().batches(pictures), start=pictures + 1):
+                if step == 4:
+                    raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+                yield batch
+
+    with pytest.raises(RuntimeError, match="killed by signal"):
+        train(feed=Dying(), MAX_ITERS=9)
+    assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 3
+
+
+def test_best_is_marked_again_after_a_crash_and_forgotten_when_judged_otherwise(train, monkeypatch):
+    keys = {"MAX_ITERS": 4, "EVAL_INTERVAL": 4, "SAVE_INTERVAL": 4, "BEST_METRIC": "mae"}
+    with monkeypatch.context() as patch:
+        patch.setattr("edgeconnect.saves.StageSaves.mark_best", lambda *_: None)
+        folder = train(**keys)[2]
+    assert not (folder / "saves/inpaint/best").exists()
+    train(**keys)
+    assert (folder / "saves/inpaint/best").resolve().name == "0000004"
+    trainer, _, _ = train(**keys | {"MASK_RATIO": "0.2-0.3"})
+    assert trainer.best.step == 0
+
+
+def test_owed_evaluation_of_the_last_step_is_done(train, tmp_path):
+    keys = {"MAX_ITERS": 4, "EVAL_INTERVAL": 4, "BEST_METRIC": "mae"}
+    with pytest.raises(Stopped), Signals() as signals:
+        train(feed=Interrupting(signal.SIGTERM, picture=2), signals=signals, **keys)
+    _, _, here = train(**keys)
+    assert [row["iteration"] for row in rows(here / "log_inpaint_val.csv")] == ["4"]
+    assert (here / "saves/inpaint/best").resolve().name == "0000004"
+    assert not torch.load(here / "saves/inpaint/0000004/state.pth")["owed"]
+
+
+def test_other_pictures_are_said(train, caplog):
+    class Others(FakeFeed):
+        def identity(self):
+            return "other batches"
+
+    train(MAX_ITERS=1)
+    train(feed=Others(), MAX_ITERS=2)
+    assert "TRAIN_FLIST was random batches, is other batches" in caplog.text

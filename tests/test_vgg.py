@@ -271,7 +271,7 @@ def test_weights_are_downloaded_once_and_kept(cache, served):
 def download_refused(url: str) -> None:
     with pytest.raises(UserError) as caught:
         load_vgg("imagenet", url)
-    one_line(caught, url, "give the path of a downloaded copy, or `random` for a trial")
+    one_line(caught, url, "give the path of a downloaded copy")
 
 
 def test_download_of_another_content_is_refused_and_not_kept(cache, served):

@@ -107,3 +107,29 @@ def test_frozen_generator_is_the_average_in_training_and_in_the_save(tmp_path):
     begin(tmp_path, "edge_inpaint", again)
     for one in (stage, alone, again):
         assert not differing(average, one.networks["edge_generator"].state_dict())
+
+
+@pytest.mark.parametrize(
+    ("contents", "problem"),
+    [
+        ({"generator": {"encoder.1.weight": 1}}, "has no entry `generator` of tensors"),
+        ({"generator": []}, "has no entry `generator` of tensors"),
+        ({"iteration": "abc", "generator": {}}, "its iteration is 'abc'"),
+        ({"iteration": -5, "generator": {}}, "its iteration is -5"),
+    ],
+)
+def test_strange_contents_are_named(contents, problem, tmp_path):
+    torch.save(contents, tmp_path / "InpaintingModel_gen.pth")
+    with pytest.raises(UserError, match=problem):
+        load_generators(tmp_path, method_of("inpaint"))
+
+
+def test_damaged_copy_at_the_top_is_passed_over_by_readers(tmp_path, caplog):
+    method = save(tmp_path, "inpaint")
+    (tmp_path / "InpaintingModel_gen.pth").write_bytes(b"cut off")
+    loaded = method_of("inpaint", seed=3)
+    load_generators(tmp_path, loaded)
+    assert "stands in" in caplog.text
+    assert not differing(
+        state_of(method.networks["inpaint_generator"]), loaded.networks["inpaint_generator"].state_dict()
+    )

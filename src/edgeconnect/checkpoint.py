@@ -2,27 +2,28 @@
 
 import logging
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from edgeconnect import __version__, randomness
 from edgeconnect.config import dump, refuse_fixed
 from edgeconnect.errors import UserError, reason
 from edgeconnect.published import FILES
-from edgeconnect.saves import STATE, Save, StageSaves, newest_with, owner
+from edgeconnect.saves import SAVES, STATE, Save, StageSaves, intact, owner
 from edgeconnect.settings import CONFIG_FILE, Config
-from edgeconnect.storage import fingerprint, free_name, link, sweep
+from edgeconnect.storage import copy_whole, fingerprint, keep_aside, sweep
 from edgeconnect.types import Method, is_trained
-from edgeconnect.weights import Contents, Source, load_generator, load_network, published, read, sources
+from edgeconnect.weights import Contents, Source, is_readable, load_generator, load_network, published, read, sources
 
 RESUME = ("auto", "never", "must")
-NEEDED = {"step", "pictures", "optimizers", "config", "random"}
+NEEDED = {"step", "pictures", "optimizers", "config", "versions", "random"}
+EARLIER = {"edge": (), "inpaint": (), "edge_inpaint": ("inpaint",), "joint": ("edge_inpaint", "inpaint", "edge")}
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +37,28 @@ class Start:
     message: str
 
 
+class Frozen(NamedTuple):
+    """A network that is not trained: the iteration in its file, and the fingerprint of the file it came from."""
+
+    iteration: int
+    origin: str
+
+
 class Checkpoints:
-    """The saves of one stage in a run's folder, and the published files at its top that are linked to the newest."""
+    """The saves of one stage in a run's folder, and the published files at its top, copies of the newest's."""
 
     def __init__(self, folder: Path, stage: str, keep: int = 2) -> None:
         self.folder, self.stage, self.keep = folder, stage, keep
         self.saves = StageSaves(folder, stage)
-        self.last: Path | None = None
-        self.frozen: dict[str, int] = {}  # iterations of the networks that are not trained
-        self.origins: dict[str, str] = {}  # fingerprints of the files that they came from
+        self.frozen: dict[str, Frozen] = {}
 
     def begin(self, method: Method, config: Config, resume: str = "auto", init_from: Path | None = None) -> Start:
         """Load what the folder holds for this stage and tell where it goes on.
 
-        A stage goes on from its own newest intact save, whatever later stages wrote. Without one, or with `resume`
-        never, it starts from the weights of `init_from` at 0, or from those that are there: at 0 where another stage
-        made them, at the iteration they carry where they are published ones.
+        A stage goes on from its own newest whole save, whatever later stages wrote. Without one it starts from the
+        weights of `init_from` at 0, or from those that are there: at 0 where another stage made them, at the
+        iteration they carry where they are published ones. With `resume` never, saves are put aside, and only
+        earlier stages and published files count.
         Raises UserError where `resume` is must and there is no save, where the configuration does not fit the save,
         where a frozen network is missing, or where weights that no stage here wrote lie at the top.
         """
@@ -73,42 +80,43 @@ class Checkpoints:
             raise UserError(f"{save.path / STATE} is no training state: it lacks {', '.join(sorted(lacking))}")
         changes = refuse_fixed(state["config"], config.flat(), f"stage {self.stage}, saved at iteration {save.step},")
         for name, network in method.networks.items():
-            iteration = load_network(save.path / FILES[name][0], name, network)
-            self._agree(name, save, is_trained(network))
-            if not is_trained(network):
-                self.frozen[name] = iteration
+            file = FILES[name][0]
+            iteration = load_network(save.path / file, name, network)
+            if is_trained(network):
+                self._agree(file, save)
+            else:
+                self.frozen[name] = Frozen(iteration, save.origins.get(file, ""))
+                self._compare_frozen(file, save)
         for role, optimizer in method.optimizers.items():
             restore_optimizer(optimizer, state["optimizers"][role])
-        self.last, self.origins = save.path, dict(save.origins)
-        passed_over = ["--init-from is passed over: it begins a stage"] if init_from else []
-        notes = "; ".join(["", *changes, *passed_over])
-        return Start(int(state["step"]), state, f"goes on at iteration {state['step']}{notes}")
+        changes += [
+            f"{name} {was} -> {now}" for name, now in versions().items() if (was := state["versions"].get(name)) != now
+        ]
+        changes += ["--init-from is passed over: it begins a stage"] if init_from else []
+        return Start(int(state["step"]), state, "; ".join([f"goes on at iteration {state['step']}", *changes]))
 
-    def _agree(self, name: str, save: Save, trained: bool) -> None:
-        """Compare the file at the top with the save that is gone on from; renew it where it is the save's."""
-        file = FILES[name][0]
+    def _agree(self, file: str, save: Save) -> None:
+        """Compare a trained file at the top with the save that is gone on from; renew it where it is an older one's."""
         top = self.folder / file
-        known = owner(self.folder, top) if top.is_file() else save
-        if not trained:
-            if top.is_file() and save.origins.get(file) not in (None, fingerprint(top)):
-                log.warning("%s is another one than stage %s began with; it goes on with its own", top, self.stage)
-        elif known and known.path.parent == save.path.parent:
-            link(save.path / file, top)
-        elif known is None:
-            try:
-                read(top)
-            except UserError as error:
-                log.warning("%s; replaced by that of the save", error)
-                link(save.path / file, top)
-                return
-            raise UserError(
-                f"{top} was replaced since iteration {save.step} was saved; to train from it, add --resume never; to "
-                "go on from the save, move it away"
-            )
+        known = owner(self.folder, top) if top.is_file() else None
+        if top.is_file() and known is None:
+            if is_readable(top):
+                raise UserError(
+                    f"{top} was replaced since iteration {save.step} was saved; to train from it, add --resume never "
+                    "once; to go on from the save, move it away"
+                )
+            log.warning("%s cannot be read; kept as %s, that of the save stands in", top, keep_aside(top).name)
+        if known is None or known.path.parent == save.path.parent or known.written < save.written:
+            copy_whole(save.path / file, top)
+
+    def _compare_frozen(self, file: str, save: Save) -> None:
+        top = self.folder / file
+        if top.is_file() and fingerprint(top) not in (save.origins.get(file), save.files.get(file)):
+            log.warning("%s is another one than stage %s began with; it goes on with its own", top, self.stage)
 
     def _load_frozen(self, method: Method, init_from: Path | None) -> None:
         frozen = {name: network for name, network in method.networks.items() if not is_trained(network)}
-        found = (sources(init_from, frozen) if init_from else {}) | sources(self.folder, frozen)
+        found = sources(self.folder, frozen) | (sources(init_from, frozen) if init_from else {})
         for name, network in frozen.items():
             file = FILES[name][0]
             if name not in found:
@@ -117,12 +125,12 @@ class Checkpoints:
                     "or copy a published one there"
                 )
             load_generator(found[name], name, network)
-            self.frozen[name] = int(read(found[name].path, mmap=True).get("iteration", 0))
-            self.origins[file] = fingerprint(found[name].path)
+            iteration = int(read(found[name].path, mmap=True).get("iteration", 0))
+            self.frozen[name] = Frozen(iteration, fingerprint(found[name].path))
 
     def _initialize(self, method: Method, init_from: Path | None, counts_on: bool) -> Start:
         trained = [name for name, network in method.networks.items() if is_trained(network)]
-        found = sources(init_from, trained) if init_from else self._left_by_others(trained)
+        found = sources(init_from, trained) if init_from else self._left(trained, counts_on)
         leader = next((name for name in reversed(trained) if name in found and name.endswith("generator")), None)
         if leader is None and (found or init_from):
             where = f"{init_from or self.folder}: holds {'discriminators without' if found else 'no'} generators"
@@ -138,22 +146,29 @@ class Checkpoints:
         lacking = f"; not there and started afresh: {', '.join(fresh)}" if fresh else ""
         return Start(step, None, f"starts from the weights {origin}{lacking}")
 
-    def _left_by_others(self, names: list[str]) -> dict[str, Source]:
-        """Find the weights that other stages or the user left, not those of this stage that were put aside."""
-        found = sources(self.folder, names)
-        for name, (path, intact) in list(found.items()):
-            save = intact or owner(self.folder, path)
-            if save and save.stage.split(".")[0] == self.stage:
-                other = newest_with(self.folder, path.name, besides=self.stage)
-                found |= {name: Source(other.path / path.name, other)} if other else {}
-                if other is None:
-                    del found[name]
+    def _left(self, names: Iterable[str], any_stage: bool) -> dict[str, Source]:
+        """Find the weights at the top; those of this stage, or of a later one where it starts over, do not count.
+
+        In their place come those of the stage that is trained before this one.
+        """
+        found: dict[str, Source] = {}
+        for name in names:
+            file = FILES[name][0]
+            top = self.folder / file
+            save = owner(self.folder, top) if top.is_file() else None
+            counts = save is None or save.stage in EARLIER[self.stage] or (any_stage and save.stage != self.stage)
+            source = sources(self.folder, [name]).get(name) if top.is_file() and counts else self._of_earlier(file)
+            found |= {name: source} if source else {}
         return found
+
+    def _of_earlier(self, file: str) -> Source | None:
+        saves = (intact(self.folder / SAVES / stage) for stage in EARLIER[self.stage])
+        return next((Source(save.path / file, save) for save in saves if save and save.trained(file)), None)
 
     def save(
         self, method: Method, step: int, pictures: int, config: Config, extra: Contents, best: bool = False
     ) -> None:
-        """Write a save, link the published files at the top to it, remove saves that are too many.
+        """Write a save, copy its networks to the top, remove saves that are too many.
 
         `extra` (EMA, loss scale, ...) is stored beside what is the same for every run. Raises UserError where the
         disk is full or the folder read-only; the saves before stay as they are.
@@ -166,42 +181,26 @@ class Checkpoints:
             "versions": versions(),
             "random": randomness.states(),
         }
-        trained = {name: network for name, network in method.networks.items() if is_trained(network)}
-        with self.saves.write(step, self.origins) as part:
-            contents = {FILES[name][0]: published(name, network, step) for name, network in trained.items()}
+        iterations = {name: self.frozen[name].iteration if name in self.frozen else step for name in method.networks}
+        networks = {name: net for name, net in method.networks.items() if name in self.frozen or is_trained(net)}
+        contents = {FILES[name][0]: published(name, net, iterations[name]) for name, net in networks.items()}
+        origins = {FILES[name][0]: frozen.origin for name, frozen in self.frozen.items()}
+        with self.saves.write(step, origins) as part:
             write_files(part, contents | {STATE: state | extra})
-            for name, iteration in self.frozen.items():
-                self._keep_frozen(part, name, method.networks[name], iteration)
             (part / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
-        save = self.saves.place / f"{step:07d}"
-        for file in contents:
-            self._publish(save / file)
-        for file in (FILES[name][0] for name in self.frozen):
-            if not (self.folder / file).exists():  # it came from --init-from
-                link(save / file, self.folder / file)
-        self.last = save
         if best:
             self.saves.mark_best(step)
+        self._publish(self.saves.place / f"{step:07d}", contents.keys() - origins.keys(), origins)
         self.saves.prune(self.keep)
 
-    def _keep_frozen(self, part: Path, name: str, network: nn.Module, iteration: int) -> None:
-        """Add a frozen network: linked to the last save's, as it never changes."""
-        file = FILES[name][0]
-        if self.last and (self.last / file).is_file():
-            link(self.last / file, part / file)
-        else:
-            write_files(part, {file: published(name, network, iteration)})
-
-    def _publish(self, source: Path) -> None:
-        """Link a file to the top; what lies there and no save holds is kept under another name."""
-        top = self.folder / source.name
-        twin = self.last / source.name if self.last else None
-        ours = twin is not None and twin.exists() and top.exists() and top.samefile(twin)
-        if top.is_file() and not ours and owner(self.folder, top) is None:
-            aside = free_name(top)
-            log.info("%s was there before: kept as %s", top, aside.name)
-            link(top, aside)
-        link(source, top)
+    def _publish(self, save: Path, trained: Iterable[str], frozen: Iterable[str]) -> None:
+        """Copy networks to the top; what lies there and no save holds is kept under another name."""
+        wanted = [*trained, *(file for file in frozen if not (self.folder / file).exists())]
+        for top in (self.folder / file for file in wanted):
+            if top.is_file() and owner(self.folder, top) is None:
+                log.info("%s was there before: kept as %s", top, keep_aside(top).name)
+        with ThreadPoolExecutor(max(1, len(wanted))) as pool:
+            list(pool.map(lambda file: copy_whole(save / file, self.folder / file), wanted))
 
 
 def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
@@ -214,8 +213,8 @@ def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
     with ThreadPoolExecutor(len(contents)) as pool:
         try:
             list(pool.map(write, contents.items()))
-        except RuntimeError as error:  # PyTorch's writer reports a full disk in its own words
-            raise OSError(reason(error)) from error
+        except RuntimeError as error:  # PyTorch's writer words what the system says in its own way
+            raise error.__context__ if isinstance(error.__context__, OSError) else OSError(reason(error)) from error
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Contents) -> None:

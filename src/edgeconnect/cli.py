@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeconnect import __version__
-from edgeconnect.commands import complete, data, demo, runs
+from edgeconnect.commands import complete, curves, data, demo, evaluation, fid, metrics, runs
 from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
 from edgeconnect.signals import Stopped
 
 INTERRUPTED = 130
-COMMANDS = ("train", "test", "eval", "run", "flist", "scenes", "check-data", "demo")
+COMMANDS = (
+    *("train", "test", "run", "evaluate", "compare", "metrics", "fid-score", "plot"),
+    *("flist", "scenes", "masks", "check-data", "demo"),
+)
 
 log = logging.getLogger("edgeconnect")
 
@@ -75,10 +78,15 @@ def parser(door: str | None = None) -> argparse.ArgumentParser:
 
     runs.add_train_options(add("train", "Train a stage, or go on where it stands."))
     complete.add_test_options(add("test", "Complete pictures with the trained generators."))
-    runs.add_eval_options(add("eval", "Measure a stage on VAL_FLIST."))
-    complete.add_mode_options(add("run", "Do what MODE in config.yml says: train, test or eval."))
+    complete.add_mode_options(add("run", "Do what MODE in config.yml says: train, test or evaluate."))
+    evaluation.add_evaluate_options(add("evaluate", "Evaluate runs, classical methods and others' results."))
+    evaluation.add_compare_options(add("compare", "Compare evaluations of the same items."))
+    metrics.add_metrics_options(add("metrics", "Measure completed pictures against the true ones."))
+    fid.add_fid_options(add("fid-score", "Compare two sets of pictures by FID and KID."))
+    curves.add_plot_options(add("plot", "Draw the training curves of runs."))
     data.add_flist_options(add("flist", "List the pictures below a folder."))
     data.add_scene_options(add("scenes", "Write built-in scenes, and masks for them, as PNG."))
+    data.add_mask_options(add("masks", "Write masks by hole ratio, as PNG."))
     data.add_check_options(add("check-data", "Look for bad data before training meets it."))
     demo.add_demo_options(add("demo", "Train on built-in scenes and compare with classical inpainting."))
     return top

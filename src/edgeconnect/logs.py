@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from edgeconnect.sheets import write_png
-from edgeconnect.storage import explained, free_name, write_whole
+from edgeconnect.storage import explained, keep_aside, write_whole
 
 QUIET_REFRESH = 30.0  # seconds between lines of progress where nobody watches a terminal
 
@@ -32,11 +32,11 @@ class CsvLog:
         if not self.path.is_file():
             return []
         if step == 0:
-            self._put_aside()
+            keep_aside(self.path)
             return []
-        rows = list(csv.reader(self.path.read_text("utf-8").splitlines()))
+        rows = list(csv.reader(self.path.read_text("utf-8", errors="replace").splitlines()))
         if not rows or "iteration" not in rows[0]:
-            self._put_aside()
+            keep_aside(self.path)
             return []
         header, column = rows[0], rows[0].index("iteration")
         kept = [
@@ -44,10 +44,6 @@ class CsvLog:
         ]
         write_whole(self.path, _csv([header, *kept]).encode())
         return header
-
-    def _put_aside(self) -> None:
-        with explained(self.path):
-            self.path.rename(free_name(self.path))
 
     def write(self, row: Mapping[str, float]) -> None:
         """Append one row, the header first where the file is new."""

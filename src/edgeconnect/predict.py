@@ -121,19 +121,20 @@ class Predictor:
         self.method, self.engine, self.config = method, engine, config
         self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
 
-    def run(self, jobs: Sequence[Job], debug: bool = False) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[Outcome]:
         """Complete and write each job's picture and yield what came of it; one that cannot be used stops no other.
 
-        Raises BadImageError for a single picture and for a mask that all share, and UserError where nothing can be
-        written.
+        `done` are jobs of the same command that need not be done again. Raises BadImageError for a single picture and
+        for a mask that all share, and UserError where nothing can be written.
         """
-        self.judge_masks([job.mask for job in jobs])
+        everything = [*jobs, *done]
+        self.judge_masks([job.mask for job in everything])
         for job in jobs:
             failure = ""
             try:
                 self.write(job, debug)
             except BadImageError as error:
-                if len(jobs) == 1:
+                if len(everything) == 1:
                     raise
                 failure = str(error)  # the error would keep the memory of the picture
             yield Outcome(job, failure)

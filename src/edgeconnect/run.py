@@ -1,8 +1,9 @@
-"""Whole runs: from a configuration and a folder to trained stages, completed pictures, measures."""
+"""Whole runs: from a configuration and a folder to trained stages, completed pictures."""
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -11,22 +12,22 @@ import torch
 from edgeconnect import config as configuration
 from edgeconnect import randomness
 from edgeconnect.checkpoint import Checkpoints
-from edgeconnect.data.dataset import VAL, InpaintingDataset
-from edgeconnect.data.loader import Feed, ordered_batches
+from edgeconnect.data import doctor
+from edgeconnect.data.loader import Feed
 from edgeconnect.engine import Engine, choose_device, choose_precision
 from edgeconnect.errors import UserError, reason
 from edgeconnect.lock import FolderLock
 from edgeconnect.logs import RunLog, progress
 from edgeconnect.methods import build
 from edgeconnect.predict import Job, Predictor, incomplete
-from edgeconnect.saves import SAVES
+from edgeconnect.saves import RECORD, SAVES, saves_in
 from edgeconnect.settings import ALL, RANDOM, Config
 from edgeconnect.signals import Signals, Stopped
 from edgeconnect.storage import write_whole
-from edgeconnect.trainer import Trainer, evaluate
+from edgeconnect.trainer import Trainer
 from edgeconnect.types import Method
 from edgeconnect.vgg import load_vgg
-from edgeconnect.weights import load_generators
+from edgeconnect.weights import load_generators, sources
 
 ONE_AFTER_THE_OTHER = ("edge", "inpaint", "edge_inpaint")
 
@@ -46,23 +47,53 @@ def make_engine(config: Config, training: bool = False) -> Engine:
     return Engine(device, dtype, config.optim.grad_clip, careful)
 
 
-def train(config: Config, folder: Path, resume: str = "auto", init_from: Path | None = None) -> None:
+def train(
+    config: Config, folder: Path, resume: str = "auto", init_from: Path | None = None, check: bool = False
+) -> None:
     """Train MODEL, or one stage after the other for `all`, each to its own MAX_ITERS.
 
-    `resume` is auto, never or must; `init_from` names a folder whose weights a stage begins with. Raises Stopped after
-    a signal, with everything saved.
+    `resume` is auto, never or must; `init_from` names a folder whose weights a stage begins with; `check` has a quick
+    look at the data first. Raises Stopped after a signal, with everything saved.
     """
+    if (folder / RECORD).is_file():
+        raise UserError(f"{folder} is a save, not a run's folder; begin another run with --init-from {folder}")
     stages = ONE_AFTER_THE_OTHER if config.run.model == ALL else (config.run.model,)
-    if resume == "must" and any((folder / SAVES / stage).is_dir() for stage in stages):
-        resume = "must" if len(stages) == 1 else "auto"  # stages that have not begun yet have nothing to go on from
-    weights = config.losses
-    if len(stages) > 1 and weights.vgg_weights != RANDOM and (weights.content_loss_weight or weights.style_loss_weight):
-        load_vgg(weights.vgg_weights)  # fail before the first stage, not after it
+    begun = max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0)
     with FolderLock(folder), Signals() as signals:
-        for stage in stages:
+        if check:
+            look_at_data(config)
+        weights = config.losses
+        if (
+            len(stages) > 1
+            and weights.vgg_weights != RANDOM
+            and weights.content_loss_weight + weights.style_loss_weight
+        ):
+            load_vgg(weights.vgg_weights)  # fail before the first stage, not after it
+        for number, stage in enumerate(stages):
             chosen = dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage))
-            begun = stage == "edge_inpaint" and len(stages) > 1  # `all` began it with the stages before
-            train_stage(chosen, folder, resume, None if begun else init_from, signals)
+            due = "auto" if resume == "must" and number > begun else resume
+            train_stage(chosen, folder, due, begins_with(init_from, stage, stages), signals)
+
+
+def begins_with(folder: Path | None, stage: str, stages: Sequence[str]) -> Path | None:
+    """Return the folder of --init-from for a stage; of `all`, those that it has weights for, and not the last one."""
+    if folder is None or len(stages) == 1:
+        return folder
+    held = {name: bool(sources(folder, [f"{name}_generator"])) for name in stages[:2]}
+    if not any(held.values()):
+        raise UserError(f"--init-from: {folder} holds no generator; give a folder with EdgeModel_gen.pth or its like")
+    return folder if held.get(stage) else None
+
+
+def look_at_data(config: Config) -> None:
+    """Say what a quick look at the data warns of; raise UserError where training would meet errors."""
+    report = doctor.examine(config, quick=True, workers=os.cpu_count() or 1)
+    relevant = [finding for finding in report.findings if "TEST" not in finding.where]
+    errors = [finding.line() for finding in relevant if finding.severity == "error"]
+    for line in (*errors[1:], *(finding.line() for finding in relevant if finding.severity == "warning")):
+        log.warning("%s", line)
+    if errors:
+        raise UserError(f"{errors[0]} (scripts/check_data.py looks at every file; --no-check trains all the same)")
 
 
 def train_stage(config: Config, folder: Path, resume: str, init_from: Path | None, signals: Signals) -> None:
@@ -73,21 +104,22 @@ def train_stage(config: Config, folder: Path, resume: str, init_from: Path | Non
     method = build(stage, config, engine.prepare)
     checkpoints = Checkpoints(folder, stage, config.log.keep_checkpoints)
     start = checkpoints.begin(method, config, resume, init_from)
-    if start.step >= max_iters:
+    owed = bool((start.state or {}).get("owed"))
+    if start.step >= max_iters and not owed:
         log.info("stage %s: at iteration %d, nothing to do; raise MAX_ITERS to go on", stage, start.step)
         return
     log.info("stage %s: %s", stage, start.message)
     feed = Feed(config, pin_memory=engine.device.type == "cuda")
     log.info("%s", feed.describe())
     write_whole(folder / f"resolved_{stage}.yml", configuration.dump(config).encode())
-    owed = bool((start.state or {}).get("owed"))
     with closing(RunLog(folder, stage, start.step, start.step - owed)) as run_log:
         trainer = Trainer(method, engine, checkpoints, run_log, config, signals)
         trainer.restore(start)
+        del start  # optimisers and averages have been taken over
         with torch.autograd.set_detect_anomaly(config.run.debug), worker_deaths_explained():
             try:
                 trainer.train(feed)
-            except (KeyboardInterrupt, Stopped):
+            except Stopped:
                 log.warning("stage %s: stopped at iteration %d, saved at %d", stage, trainer.step, trainer.saved)
                 raise
     log.info("stage %s: iteration %d, saved in %s", stage, trainer.step, folder)
@@ -108,30 +140,25 @@ def worker_deaths_explained() -> Iterator[None]:
         ) from error
 
 
+def evaluated_stage(config: Config) -> str:
+    """Name the stage that completes pictures; `all` ends with edge_inpaint."""
+    return "edge_inpaint" if config.run.model == ALL else config.run.model
+
+
 def load_method(config: Config, folder: Path, engine: Engine, raw_edges: bool = False, use_ema: bool = True) -> Method:
     """Build MODEL (`all`: edge_inpaint) and load its generators."""
-    stage = "edge_inpaint" if config.run.model == ALL else config.run.model
-    method = build(stage, config, engine.prepare, raw_edges)
+    method = build(evaluated_stage(config), config, engine.prepare, raw_edges)
     averaged = load_generators(folder, method, use_ema)
     if averaged:
         log.info("EMA weights for %s", ", ".join(averaged))
     return method
 
 
-def measure(config: Config, folder: Path) -> dict[str, float]:
-    """Evaluate MODEL on VAL_FLIST (MODE 3) and return the means of its measures."""
-    if not config.data.val_flist:
-        raise UserError("VAL_FLIST is empty; MODE 3 evaluates on it")
-    engine = make_engine(config)
-    method = load_method(config, folder, engine)
-    dataset = InpaintingDataset(config.data, VAL, config.run.seed)
-    return evaluate(method, engine, ordered_batches(dataset, config.optim.batch_size))
-
-
 def complete(
     config: Config,
     folder: Path,
     jobs: list[Job],
+    done: Sequence[Job] = (),
     raw_edges: bool = False,
     resize_mask: bool = False,
     use_ema: bool = True,
@@ -139,17 +166,17 @@ def complete(
 ) -> None:
     """Complete pictures with the generators in a run's folder; one that cannot be stops no other.
 
-    Raises IncompleteError at the end where some are not there.
+    `done` are those of the same command that are there already. Raises IncompleteError at the end where some are not.
     """
     engine = make_engine(config)
     method = load_method(config, folder, engine, raw_edges, use_ema)
     predictor = Predictor(method, engine, config.data, config.run.seed, resize_mask, mirror)
     failed = []
     with progress(len(jobs), 0, "completing", "picture") as bar:
-        for outcome in predictor.run(jobs, config.run.debug):
+        for outcome in predictor.run(jobs, config.run.debug, done):
             if outcome.failure:
                 failed.append(outcome.job)
                 log.warning("%s", outcome.failure)
             bar.update()
     if failed:
-        raise incomplete(failed, jobs)
+        raise incomplete(failed, [*jobs, *done])

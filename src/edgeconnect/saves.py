@@ -1,14 +1,15 @@
-"""The saves of a run's folder: complete folders of their own, the newest linked to where the published files lie.
+"""The saves of a run's folder: complete folders of their own; the newest is copied to where the published files lie.
 
 `saves/<stage>/<iteration>/` holds the networks in the published format (frozen ones, too), `state.pth`, `config.yml`,
-and `save.json` with the fingerprint of each: a run's folder in itself, to complete pictures with or to start from.
-It appears by one rename, so there never is half a save, nor files of two.
+and `save.json` with the fingerprint of each network and state. It appears by one rename, so there never is half a
+save, nor files of two.
 """
 
 import json
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,23 +20,21 @@ from edgeconnect.errors import UserError, reason
 from edgeconnect.storage import damage, discard, explained, fingerprint, free_name, sweep, whole_folder
 
 SAVES, RECORD, STATE, BEST, DAMAGED = "saves", "save.json", "state.pth", "best", ".damaged"
+CHECKED = ".pth"  # the other files may be edited
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Save:
-    """One complete save."""
+    """One complete save; `origins` are fingerprints of the files that frozen networks were read from."""
 
     path: Path
+    stage: str
     step: int
+    written: int
     files: Mapping[str, str]
     origins: Mapping[str, str]
-
-    @property
-    def stage(self) -> str:
-        """Name the stage that wrote it; one that was put aside is called like `edge.old-1`."""
-        return self.path.parent.name
 
     def damage(self) -> str:
         """Say what is wrong with it; nothing where every file is as it was written."""
@@ -43,14 +42,19 @@ class Save:
             return f"{RECORD} is missing or damaged"
         return next(filter(None, (damage(self.path / file, mark) for file, mark in self.files.items())), "")
 
+    def trained(self, file: str) -> bool:
+        """Tell whether it holds a file that its stage trained, not a frozen one's copy."""
+        return file in self.files and file not in self.origins
+
 
 def read_save(path: Path) -> Save:
     """Read a save's record; one without a readable record has no files."""
     try:
         record: dict[str, Any] = json.loads((path / RECORD).read_text("utf-8"))
-        return Save(path, int(record["step"]), dict(record["files"]), dict(record["origins"]))
+        counts = (int(record["step"]), int(record["written"]))
+        return Save(path, str(record["stage"]), *counts, dict(record["files"]), dict(record["origins"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return Save(path, int(path.name) if path.name.isdecimal() else 0, {}, {})
+        return Save(path, path.parent.name, int(path.name) if path.name.isdecimal() else 0, 0, {}, {})
 
 
 def saves_in(place: Path) -> list[Save]:
@@ -60,22 +64,31 @@ def saves_in(place: Path) -> list[Save]:
 
 
 def places(folder: Path) -> list[Path]:
-    """List the `saves/<stage>` of a run's folder."""
+    """List the `saves/<stage>` of a run's folder, those that were put aside (`<stage>.old-1`) included."""
     return sorted(path for path in (folder / SAVES).glob("*") if path.is_dir())
 
 
-def newest_intact(place: Path) -> Save | None:
-    """Return the newest save that is whole; newer ones that are not are said to be passed over."""
+def newest_intact(place: Path) -> tuple[Save | None, list[tuple[Save, str]]]:
+    """Return the newest save that is whole, and newer ones with what is wrong with them."""
+    damaged: list[tuple[Save, str]] = []
     for save in reversed(saves_in(place)):
         problem = save.damage()
         if not problem:
-            return save
-        log.warning("%s: %s; passed over for the save before it", save.path, problem)
-    return None
+            return save, damaged
+        damaged.append((save, problem))
+    return None, damaged
+
+
+def intact(place: Path) -> Save | None:
+    """Return the newest save that is whole; newer ones that are not are said to be passed over."""
+    save, damaged = newest_intact(place)
+    for broken, why in damaged:
+        log.warning("%s: %s; passed over for the save before it", broken.path, why)
+    return save
 
 
 def owner(folder: Path, file: Path) -> Save | None:
-    """Return the save that a published file in a run's folder belongs to, if there is one.
+    """Return the save that a published file in a run's folder is a copy of, if there is one.
 
     A folder that is a save in itself owns what lies in it.
     """
@@ -84,44 +97,46 @@ def owner(folder: Path, file: Path) -> Save | None:
     if (folder / RECORD).is_file():
         saves.append(read_save(folder))
     mark = fingerprint(file)
-    return next((save for save in saves if save.files.get(file.name) == mark or _same(save, file)), None)
+    return next((save for save in saves if _mark(save, file.name) == mark), None)
 
 
-def _same(save: Save, file: Path) -> bool:
-    """Tell a linked file even after both its names were damaged."""
-    twin = save.path / file.name
-    return twin.exists() and twin.samefile(file)
+def _mark(save: Save, file: str) -> str | None:
+    """Return what a file of a save was like when it was written, or is like where the record is lost."""
+    if save.files or not (save.path / file).is_file():
+        return save.files.get(file)
+    return fingerprint(save.path / file)
+
+
+def newest_with(folder: Path, file: str) -> Save | None:
+    """Return the save written last that is whole and holds a file."""
+    found = [intact(place) for place in places(folder)]
+    return max((save for save in found if save and file in save.files), key=lambda save: save.written, default=None)
 
 
 class StageSaves:
     """The saves of one stage, as the run that writes them sees them."""
 
     def __init__(self, folder: Path, stage: str) -> None:
-        self.place = folder / SAVES / stage
+        self.place, self.stage = folder / SAVES / stage, stage
+        self._removal: threading.Thread | None = None
 
     def newest(self) -> Save | None:
-        """Return the newest intact save, and take damaged ones out of the numbering.
+        """Return the newest save that is whole, and take damaged ones out of the numbering.
 
         A damaged save before which there was none counts as none. Raises UserError where all of several are damaged.
         """
         sweep(self.place)
-        damaged: list[tuple[Save, str]] = []
-        for save in reversed(saves_in(self.place)):
-            problem = save.damage()
-            if not problem:
-                for broken, why in damaged:
-                    self._set_aside(broken, why)
-                return save
-            damaged.append((save, problem))
-        if len(damaged) == 1 and not list(self.place.glob(f"*{DAMAGED}")):
-            self._set_aside(*damaged[0])  # the first save ever: what it held is done again in no more than it took
-        elif damaged:
+        save, damaged = newest_intact(self.place)
+        first = len(damaged) == 1 and not list(self.place.glob(f"*{DAMAGED}"))
+        if damaged and save is None and not first:
             newest, why = damaged[0]
             raise UserError(
-                f"{newest.path}: {why}; no save of stage {self.place.name} is intact: restore one from a copy, or "
-                "start over with --resume never"
+                f"{newest.path}: {why}; no save of stage {self.stage} is whole: restore one from a copy, or start it "
+                "over with --resume never"
             )
-        return None
+        for broken, why in damaged:
+            self._set_aside(broken, why)
+        return save
 
     def _set_aside(self, save: Save, why: str) -> None:
         aside = save.path.with_suffix(DAMAGED)
@@ -140,15 +155,13 @@ class StageSaves:
 
     @contextmanager
     def write(self, step: int, origins: Mapping[str, str]) -> Iterator[Path]:
-        """Give a folder to write a save's files to; it becomes `<iteration>` when all of them are on the disk.
-
-        `origins` are fingerprints of the files that frozen networks were read from.
-        """
+        """Give a folder to write a save's files to; it becomes `<iteration>` when all of them are on the disk."""
         with whole_folder(self.place / f"{step:07d}") as part:
             yield part
-            files = {file.name: fingerprint(file) for file in sorted(part.iterdir())}
-            record = {"stage": self.place.name, "step": step, "files": files, "origins": dict(origins)}
-            (part / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            files = {file.name: fingerprint(file) for file in sorted(part.glob(f"*{CHECKED}"))}
+            record = {"stage": self.stage, "step": step, "written": time.time_ns(), "files": files}
+            text = json.dumps(record | {"origins": dict(origins)}, indent=1)
+            (part / RECORD).write_text(text + "\n", encoding="utf-8")
 
     def mark_best(self, step: int) -> None:
         """Let `best` point to a save."""
@@ -161,19 +174,22 @@ class StageSaves:
             log.warning("%s: not set to iteration %d (%s)", link, step, reason(error))
 
     def prune(self, keep: int) -> None:
-        """Remove all saves but the newest ones and the best; 0 keeps all."""
+        """Remove all saves but the newest ones and the best; 0 keeps all. The removal itself is not waited for."""
         best = (self.place / BEST).resolve()
+        doomed = []
         for save in saves_in(self.place)[:-keep] if keep else ():
             if save.path.resolve() != best:
-                doomed = save.path.with_name(f".{save.path.name}.part")
+                doomed.append(save.path.with_name(f".{save.path.name}.part"))
                 with explained(save.path):
-                    save.path.rename(doomed)
-                # A fifth of a save's time, and nobody needs to wait for it.
-                threading.Thread(target=shutil.rmtree, args=(doomed, True), daemon=True).start()
+                    save.path.rename(doomed[-1])
+        if doomed:
+            if self._removal:
+                self._removal.join()  # no pile of them where removing is slower than saving
+            self._removal = threading.Thread(target=_remove, args=(doomed,))
+            self._removal.start()
 
 
-def newest_with(folder: Path, file: str, besides: str = "") -> Save | None:
-    """Return the save written last that is intact and holds a file; none of the stage that is named."""
-    found = [newest_intact(place) for place in places(folder) if place.name.split(".")[0] != besides]
-    holding = [save for save in found if save and file in save.files]
-    return max(holding, key=lambda save: (save.path / RECORD).stat().st_mtime_ns, default=None)
+def _remove(folders: list[Path]) -> None:
+    """Remove folders, in a thread: it takes a fifth of a save's time. The process waits for it at its end."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

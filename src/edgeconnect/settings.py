@@ -8,8 +8,10 @@ from edgeconnect.parse import MAX_PIXELS, Parser
 
 MODES = dict(enumerate(("train", "test", "eval"), start=1))
 STAGES = dict(enumerate(("edge", "inpaint", "edge_inpaint", "joint"), start=1))
+SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
+DRAWN_MASKS = ("block", "half", *SHAPES)
 MASKS = dict(
-    enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", "strokes"), start=1)
+    enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), start=1)
 )
 ALL = "all"
 CONFIG_FILE = "config.yml"
@@ -66,11 +68,14 @@ class DataConfig:
     test_edge_flist: str = key("", parse.text, "what test.py takes without --edge")
     input_size: int = key(256, parse.size, "square crop and resize in training; 0: as they are")
     mask: str = key(
-        "external", parse.numbered(MASKS), "1 block, 2 half, 3 external, 4 = 3 or 1, 5 = 3, 1 or 2, 6 paired, 7 strokes"
+        "external",
+        parse.numbered(MASKS),
+        "1 block, 2 half, 3 external, 4 = 3 or 1, 5 = 3, 1 or 2, 6 paired, 7 strokes, 8 irregular, 9 boxes, 10 centre, "
+        "11 border, 12 mixture",
     )
     mask_threshold: int = key(127, parse.whole(0, 254), "mask pixels above this are holes (published: 0)")
     mask_polarity: str = key("hole", parse.one_of("hole", "known"), "what white means in mask files: hole, known")
-    mask_ratio: tuple[float, float] = key((0.1, 0.5), parse.span, "hole ratio of MASK 7, from-to")
+    mask_ratio: tuple[float, float] = key((0.1, 0.5), parse.span, "hole ratio of MASK 7 to 12, from-to")
     allow_large_holes: bool = key(False, parse.switch, "1: masks with a median hole ratio above 0.6 are meant so")
     edge: str = key("canny", parse.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, parse.switch, "1: external edges are thinned by Canny's")

@@ -14,7 +14,8 @@ from edgeconnect import run
 from edgeconnect.data import masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.methods.classical import CLASSICAL
-from edgeconnect.metrics.images import means, measure
+from edgeconnect.metrics.images import measure
+from edgeconnect.metrics.summary import summarize as statistics
 from edgeconnect.predict import Predictor
 from edgeconnect.settings import CONFIG_FILE, Config
 from edgeconnect.sheets import sheet, write_png
@@ -50,6 +51,7 @@ COURSE = (  # stage, the iteration at which it ends, learning rate: as in the pa
     ("edge_inpaint", 4100, 2e-4),
 )
 OURS = "edgeconnect"
+MEASURES = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as shown: as defined
 SHOWN, ENLARGED = 8, 2  # rows of the sheet, and how many times its pixels are larger
 
 Picture = NDArray[np.uint8]
@@ -112,7 +114,7 @@ def complete(config: Config, folder: Path) -> Iterable[Trial]:
         mask = masks.strokes(truth.shape[0], truth.shape[1], rng, config.data.mask_ratio)
         damaged = np.where(mask[..., None], np.uint8(255), truth)
         ours = predictor.complete(damaged, mask, index=index)
-        others = {name: fill(damaged, mask) for name, fill in CLASSICAL.items()}
+        others = {name: CLASSICAL[name](damaged, mask) for name in ("telea", "navier_stokes")}
         yield Trial(truth, mask, ours.edge, {OURS: ours.merged, **others})
 
 
@@ -121,11 +123,16 @@ def summarize(trials: list[Trial]) -> Summary:
     return Summary(
         hole_ratio=float(np.mean([trial.mask.mean() for trial in trials])),
         images=len(trials),
-        methods={
-            name: means([measure(trial.truth, trial.completed[name], trial.mask) for trial in trials])
-            for name in trials[0].completed
-        },
+        methods={name: means(trials, name) for name in trials[0].completed},
     )
+
+
+def means(trials: list[Trial], method: str) -> dict[str, float]:
+    """Average one method's measures over the trials."""
+    names = tuple(MEASURES.values())
+    rows = [measure(trial.truth, trial.completed[method], trial.mask, names) for trial in trials]
+    found = statistics(rows, names)
+    return {shown: found[name].mean for shown, name in MEASURES.items()}
 
 
 def row(trial: Trial) -> list[Picture]:

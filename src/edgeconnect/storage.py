@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeconnect.errors import UserError, reason
+
+REPLACED = ".replaced"
 
 
 def expanded(source: str) -> Path:
@@ -40,8 +43,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Raises UserError naming the folder and the reason; what was there stays until the new one is complete.
     """
-    beside = _beside(path)
-    replaced = beside.with_suffix(".replaced.part")
+    beside, former = _beside(path), path.with_name(f".{path.name}{REPLACED}")
     with explained(path):
         try:
             beside.mkdir(parents=True)
@@ -50,12 +52,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 flush(file)
             flush(beside)
             if path.exists():
-                path.rename(replaced)
+                path.rename(former)
             beside.rename(path)
             flush(path.parent)
         finally:
-            for leftover in (beside, replaced):
-                shutil.rmtree(leftover, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
+            bring_back(former)
+
+
+def bring_back(former: Path) -> None:
+    """Give a replaced folder its name again where its successor did not come to be; remove it otherwise."""
+    path = former.with_name(former.name.removesuffix(REPLACED).removeprefix("."))
+    if former.exists() and not path.exists():
+        former.rename(path)
+    else:
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def _beside(path: Path) -> Path:
@@ -64,7 +75,9 @@ def _beside(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a run that died was about to write into a folder."""
+    """Remove what a run that died was about to write into a folder, and bring back what it was about to replace."""
+    for former in folder.glob(f".*{REPLACED}"):
+        bring_back(former)
     for leftover in folder.glob(".*.part"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -83,27 +96,38 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or a folder's list of names, is on the disk; some file systems cannot say so of folders."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 
 
-def link(source: Path, target: Path) -> None:
-    """Give a file a second name in place of what is there; copy it where the file system knows no links."""
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file in place of what is there, whole or not at all.
+
+    A copy, no link: `cp` onto one of a link's names would change the other.
+    """
     beside = _beside(target)
     with explained(target):
         try:
-            try:
-                os.link(source, beside)
-            except OSError:
-                shutil.copyfile(source, beside)
-                flush(beside)
+            shutil.copyfile(source, beside)
+            flush(beside)
             beside.replace(target)
         finally:
             discard(beside)
+
+
+def keep_aside(path: Path) -> Path:
+    """Give a file another name, `name.old-1.pth`, and return it."""
+    aside = free_name(path)
+    with explained(path):
+        path.rename(aside)
+    return aside
 
 
 def discard(path: Path) -> None:

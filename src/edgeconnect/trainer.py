@@ -2,12 +2,13 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from typing import Protocol
 
 from edgeconnect import randomness
 from edgeconnect.accidents import Accident, LossWatch, keep_batch, losses_of
+from edgeconnect.best import Best
 from edgeconnect.checkpoint import Checkpoints, Start
 from edgeconnect.ema import EMA
 from edgeconnect.engine import Engine, all_finite, inference
@@ -28,6 +29,9 @@ class Feed(Protocol):
     """Where a trainer gets its pictures from; see `data.loader.Feed`."""
 
     evaluates: bool
+
+    def identity(self) -> str:
+        """Tell the pictures to train on from others."""
 
     def epoch(self, pictures: int) -> int:
         """Return the epoch, from 1, that the last of so many pictures belongs to."""
@@ -58,8 +62,9 @@ class Trainer:
         self.losses = LossWatch()
         self.step = self.saved = self.pictures = 0
         self.passed_over = 0  # batches whose loss was not finite
-        self.best: float | None = None
+        self.best = Best(config)
         self.owed = False  # a signal came before this step's evaluation was done
+        self.data = ""  # what the feed says of itself
 
     def restore(self, start: Start) -> None:
         """Go on from a checkpoint."""
@@ -67,7 +72,10 @@ class Trainer:
         state = start.state or {}
         self.pictures = state.get("pictures", start.step * self.config.optim.batch_size)
         self.passed_over, self.owed = state.get("passed_over", 0), state.get("owed", False)
-        self.best = state.get("best")
+        self.data = state.get("data", "")
+        self.best.restore(state)
+        if self.best.step == self.step > 0:
+            self.checkpoints.saves.mark_best(self.step)  # in case that the run died before it was
         self.ema.load_state_dict(state.get("ema", {}))
         self.engine.scaler.load_state_dict(state.get("scaler") or self.engine.scaler.state_dict())
         if state:
@@ -80,9 +88,10 @@ class Trainer:
         """
         for network in self.method.networks.values():
             network.train(is_trained(network))
-        if self.owed:
-            self.owed = False
-            self.save(best=self.validate(feed))
+        if self.data not in ("", feed.identity()):
+            log.warning("TRAIN_FLIST was %s, is %s; it goes on, not as it would have", self.data, feed.identity())
+        self.data = feed.identity()
+        self.evaluate_what_is_owed(feed)
         with progress(self.max_iters, self.step, self.checkpoints.stage, "it") as bar:
             for batch in takewhile(self.signals.going_on, self.batches(feed)):
                 scalars = self.advance(batch)
@@ -94,11 +103,18 @@ class Trainer:
         self.save_what_is_new()
         self.signals.raise_if_stopped()
 
+    def evaluate_what_is_owed(self, feed: Feed) -> None:
+        """Do the evaluation that a signal kept the save at hand from, and save again that it is done."""
+        if self.owed:
+            self.owed = False
+            self.save(best=feed.evaluates and self.validate(feed))
+
     def batches(self, feed: Feed) -> Iterator[Batch]:
         """Yield what is left to train on; where the feed gives out, save before saying so."""
         try:
             yield from islice(feed.batches(self.pictures), max(0, self.max_iters - self.step))
-        except UserError:
+        except (UserError, RuntimeError):  # PyTorch's word for a process that died
+            self.look(feed)
             self.save_what_is_new()
             raise
 
@@ -131,6 +147,7 @@ class Trainer:
         """Leave a batch behind that moved no weight; raise UserError where SKIP_NONFINITE allows no more."""
         allowed = self.config.optim.skip_nonfinite
         if self.passed_over >= allowed:
+            self.save_what_is_new()
             raise self.accident(accident, batch)
         self.passed_over += 1
         what = f"iteration {accident.step}: {accident.culprits()}; batch passed over ({self.passed_over} of {allowed})"
@@ -174,10 +191,7 @@ class Trainer:
             self.owed, self.saved = True, -1
             return False
         self.log.validate(feed.epoch(self.pictures), self.step, measured)
-        value = score(measured, self.intervals.best_metric)
-        better = value is not None and (self.best is None or value > self.best)
-        self.best = value if better else self.best
-        return better
+        return self.best.beaten(self.step, measured)
 
     def sample(self, batches: Iterable[Batch]) -> None:
         """Write a sheet of completions."""
@@ -196,7 +210,8 @@ class Trainer:
                 f"finite; not saved, the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
             )
         extra: Contents = {"ema": self.ema.state_dict(), "scaler": self.engine.scaler.state_dict()}
-        extra |= {"passed_over": self.passed_over, "best": self.best, "owed": self.owed}
+        extra |= {"passed_over": self.passed_over, "owed": self.owed, "data": self.data}
+        extra |= self.best.state()
         self.checkpoints.save(self.method, self.step, self.pictures, self.config, extra, best)
         self.saved = self.step
 
@@ -204,24 +219,6 @@ class Trainer:
         """Save steps that no save holds."""
         if self.step != self.saved:
             self.save()
-
-
-def score(measured: Mapping[str, float], metric: str) -> float | None:
-    """Return what BEST_METRIC says, higher for better; None where the stage does not measure it.
-
-    `auto` is psnr, in the edge stage f1: the harmonic mean of precision and recall.
-    """
-    precision, recall = (
-        measured.get(long, measured.get(short)) for long, short in (("precision", "pre"), ("recall", "rec"))
-    )
-    values = {"psnr": measured.get("psnr")}
-    if "mae" in measured:
-        values["mae"] = -measured["mae"]
-    if precision is not None and recall is not None:
-        values["f1"] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    if metric == "auto":
-        return values["psnr"] if values["psnr"] is not None else values.get("f1")
-    return values.get(metric)
 
 
 def evaluate(method: Method, engine: Engine, batches: Iterable[Batch]) -> dict[str, float]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.errors import UserError, reason
+from edgeconnect.errors import UserError
+from edgeconnect.pretrained import fitting, load_state
 from edgeconnect.settings import IMAGENET, RANDOM
 
 CONTENT = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu5_1": 29}
@@ -53,14 +54,17 @@ def load_vgg(weights: str, url: str = "") -> VGGFeatures:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(RANDOM_SEED)
             return _initialized(VGGFeatures())
-    state = _download(url) if weights == IMAGENET else _read(Path(weights))
+    if weights != IMAGENET and not Path(weights).is_file():
+        raise UserError(f"VGG_WEIGHTS: {weights} does not exist; write imagenet, random, or the path of a state dict")
+    from torchvision.models import VGG19_Weights
+
+    url = url or VGG19_Weights.IMAGENET1K_V1.url
+    state = load_state("" if weights == IMAGENET else weights, url, "VGG_WEIGHTS")
     network = VGGFeatures()
-    wanted = network.state_dict()
-    found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    missing = [name for name, value in wanted.items() if name not in found or found[name].shape != value.shape]
-    if missing:
-        raise UserError(f"VGG_WEIGHTS: {weights}: no fitting {missing[0]}; give a state dict of torchvision's vgg19")
-    network.load_state_dict({name: found[name] for name in wanted})
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    network.load_state_dict(
+        fitting(state, shapes, f"VGG_WEIGHTS: {weights}", "give a state dict of torchvision's vgg19")
+    )
     return network
 
 
@@ -72,32 +76,3 @@ def _initialized(network: VGGFeatures) -> VGGFeatures:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return network
-
-
-def _download(url: str) -> dict[str, Tensor]:
-    """Fetch torchvision's weights into torch's cache, checking the hash that the file name carries."""
-    from torchvision.models import VGG19_Weights
-
-    url = url or VGG19_Weights.IMAGENET1K_V1.url
-    try:
-        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except Exception as error:  # a broken connection, a wrong hash, a damaged copy in the cache
-        raise UserError(
-            f"VGG_WEIGHTS imagenet: {url} could not be loaded ({reason(error)}); "
-            "give the path of a downloaded copy, or `random` for a trial"
-        ) from error
-    return state
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UserError(f"VGG_WEIGHTS: {path} does not exist; write imagenet, random, or the path of a state dict")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the damage makes it
-        raise UserError(f"VGG_WEIGHTS: {path} is no state dict ({reason(error)})") from error
-    if not isinstance(state, dict):
-        raise UserError(f"VGG_WEIGHTS: {path} holds a {type(state).__name__}, not a state dict")
-    return state

@@ -1,5 +1,6 @@
 """Networks and their published files, at the top of a run's folder and in its saves."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +10,12 @@ from torch import Tensor, nn
 
 from edgeconnect.errors import UserError, reason
 from edgeconnect.published import FILES, from_published, refuse_misfit, to_published
-from edgeconnect.saves import STATE, Save, newest_intact, newest_with, owner
+from edgeconnect.saves import STATE, Save, intact, newest_with, owner
 from edgeconnect.types import Method
 
 Contents = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class Source(NamedTuple):
@@ -38,25 +41,49 @@ def read(path: Path, mmap: bool = False) -> Contents:
 def sources(folder: Path, names: Iterable[str]) -> dict[str, Source]:
     """Find the files to read networks from; those that are nowhere are left out.
 
-    What a stage here saved is read from its newest intact save, all of it from the same one, even while the files at
-    the top are being replaced; what somebody put there is read as it is.
+    What a stage here saved is read from its newest whole save, even while the files at the top are being replaced.
+    Generators that complete pictures together come from one save where the last of `names` belongs to one that holds
+    all of them: the ones that were trained together. What somebody put there is read as it is.
     """
-    found: dict[str, Source] = {}
+    wanted = list(names)
     newest: dict[Path, Save | None] = {}
-    for name in names:
-        file = FILES[name][0]
-        top = folder / file
-        if not top.is_file():
-            lost = newest_with(folder, file)
-            found |= {name: Source(lost.path / file, lost)} if lost else {}
-            continue
-        save = owner(folder, top)
-        if save and save.path != folder:
-            place = save.path.parent
-            newest.setdefault(place, newest_intact(place))
-            save = newest[place]
-        found[name] = Source(save.path / file if save else top, save)
+    found = {name: source for name in wanted if (source := _source(folder, FILES[name][0], newest))}
+    leader = found[wanted[-1]].save if wanted and wanted[-1] in found else None
+    for name, (path, save) in list(found.items()):
+        if leader and save and save != leader and path.name in leader.files:
+            found[name] = Source(leader.path / path.name, leader)
+            if save.written > leader.written:
+                log.info(
+                    "%s of stage %s is newer than stage %s, which has its own", path.name, save.stage, leader.stage
+                )
     return found
+
+
+def _source(folder: Path, file: str, newest: dict[Path, Save | None]) -> Source | None:
+    """Find one file; `newest` remembers the newest whole save of each stage, so that all are of one moment."""
+    top = folder / file
+    save = owner(folder, top) if top.is_file() else None
+    if save and save.path != folder:
+        place = save.path.parent
+        if place not in newest:
+            newest[place] = intact(place)
+        save = newest[place]
+        return Source(save.path / file, save) if save else Source(top, None)
+    if save or (top.is_file() and is_readable(top)):
+        return Source(top, save)
+    last = newest_with(folder, file)
+    if last and top.is_file():
+        log.warning("%s cannot be read; that of %s stands in", top, last.path)
+    return Source(last.path / file, last) if last else Source(top, None) if top.is_file() else None
+
+
+def is_readable(path: Path) -> bool:
+    """Tell whether a file is a checkpoint at all."""
+    try:
+        read(path, mmap=True)
+    except UserError:
+        return False
+    return True
 
 
 def load_network(path: Path, name: str, network: nn.Module) -> int:
@@ -66,10 +93,13 @@ def load_network(path: Path, name: str, network: nn.Module) -> int:
     """
     entry = FILES[name][1]
     data = read(path)
-    if not isinstance(data.get(entry), dict):
-        raise UserError(f"{path} has no entry `{entry}`: it is no {entry} of EdgeConnect")
-    fill(network, from_published(data[entry]), path)
-    return int(data.get("iteration", 0))
+    state, iteration = data.get(entry), data.get("iteration", 0)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path} has no entry `{entry}` of tensors: it is no {entry} of EdgeConnect")
+    if not isinstance(iteration, int) or iteration < 0:
+        raise UserError(f"{path}: its iteration is {iteration!r}, no whole number of 0 or more; restore it from a copy")
+    fill(network, from_published(state), path)
+    return iteration
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

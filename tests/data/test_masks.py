@@ -75,6 +75,19 @@ def test_range_without_a_whole_number_of_pixels_takes_the_nearest(side, ratio, p
 
 
 @pytest.mark.parametrize(
+    ("ratio", "pixels"),
+    [
+        ((0.1, 0.2), (1000, 2000)),
+        ((0.29, 0.57), (2900, 5700)),
+        ((0.10001, 0.10009), (1000, 1000)),
+        ((0.3, 0.3), (3000,) * 2),
+    ],
+)
+def test_range_of_ratios_is_one_of_whole_pixels_with_both_ends(ratio, pixels):
+    assert masks.wanted(100, 100, ratio) == pixels
+
+
+@pytest.mark.parametrize(
     ("threshold", "polarity", "expected"),
     [
         (127, "hole", [0, 0, 0, 1, 1]),

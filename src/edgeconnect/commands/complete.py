@@ -4,15 +4,17 @@ import argparse
 import logging
 
 from edgeconnect import config as configuration
+from edgeconnect.commands.evaluation import evaluate_run
 from edgeconnect.commands.runs import (
     add_resume_options,
     add_run_options,
-    evaluate,
     load_config,
     require_folder,
     shown,
     train,
 )
+from edgeconnect.errors import UserError
+from edgeconnect.saves import RECORD
 from edgeconnect.settings import CONFIG_FILE
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ def test(arguments: argparse.Namespace) -> None:
     from edgeconnect.predict import plan, unfinished
 
     require_folder(arguments.checkpoints)
+    if (arguments.checkpoints / RECORD).is_file() and not arguments.output:
+        raise UserError(f"--output is missing; {arguments.checkpoints} is a save, which training may remove")
     config = load_config(arguments, model="" if arguments.by_mode else "edge_inpaint")
     if shown(arguments, config):
         return
@@ -60,14 +64,16 @@ def test(arguments: argparse.Namespace) -> None:
         output,
     )
     wanted = unfinished(jobs) if arguments.skip_existing else jobs
-    if len(wanted) < len(jobs):
-        log.info("%d of %d pictures are there already", len(jobs) - len(wanted), len(jobs))
+    done = sorted(set(jobs) - set(wanted), key=lambda job: job.index)
+    if done:
+        log.info("%d of %d pictures are there already", len(done), len(jobs))
     if not wanted:
         return
     run.complete(
         config,
-        arguments.checkpoints,
+        arguments.checkpoints.resolve(),  # `best` may move meanwhile
         wanted,
+        done=done,
         raw_edges=arguments.raw_edges,
         resize_mask=arguments.resize_mask,
         use_ema=not arguments.no_ema,
@@ -82,4 +88,4 @@ def by_mode(arguments: argparse.Namespace) -> None:
     chosen = [(f"--set {text}", text) for text in arguments.set]
     mode = configuration.load(path if path.is_file() else None, chosen).config.run.mode
     arguments.by_mode = True
-    {"train": train, "test": test, "eval": evaluate}[mode](arguments)
+    {"train": train, "test": test, "eval": evaluate_run}[mode](arguments)

@@ -1,4 +1,4 @@
-"""flist, scenes, check-data: what a run's data are made with, and whether they will do."""
+"""flist, scenes, masks, check-data: what a run's data are made with, and whether they will do."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from edgeconnect.commands.runs import add_run_options, load_config, require_folder
 from edgeconnect.data import flist
+from edgeconnect.settings import SHAPES
 
 
 def add_flist_options(sub: argparse.ArgumentParser) -> None:
@@ -38,6 +39,39 @@ def scenes(arguments: argparse.Namespace) -> None:
 
     a = arguments
     write_scenes(a.output, a.first, a.count, a.size, a.masks, a.seed)
+
+
+def add_mask_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `masks`."""
+    kinds = ", ".join((*SHAPES, "half"))
+    sub.add_argument("--output", required=True, type=Path, help="new folder; gets 01-10/ ... 50-60/ and masks.csv")
+    sub.add_argument("--count", type=int, default=2000, help="masks in each bin")
+    sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
+    sub.add_argument("--kinds", nargs="+", default=["irregular"], metavar="KIND", help=f"in turn: {kinds}")
+    sub.add_argument(
+        "--bins",
+        type=float,
+        nargs="+",
+        default=[0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+        metavar="RATIO",
+        help="edges of the ranges of hole ratios; the upper one belongs to a bin",
+    )
+    sub.add_argument(
+        "--interior", type=float, default=0.5, metavar="SHARE", help="of irregular masks and boxes, off the border"
+    )
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default all cores")
+    sub.set_defaults(action=masks)
+
+
+def masks(arguments: argparse.Namespace) -> None:
+    """Write masks by hole ratio."""
+    from edgeconnect.data.mask_files import mask_set, write_masks
+
+    a = arguments
+    wanted = mask_set(a.size, a.kinds, a.bins, a.count, a.interior, a.seed)
+    with tqdm(total=len(wanted), desc="drawing", unit="mask", leave=False) as bar:
+        write_masks(a.output, wanted, a.workers, bar.update)
 
 
 def add_check_options(sub: argparse.ArgumentParser) -> None:

@@ -1,9 +1,7 @@
-"""train, eval, run: what a run's folder and its configuration say."""
+"""train, and what every command on a run's folder shares: its options, its configuration."""
 
 import argparse
-import json
 import logging
-import os
 from pathlib import Path
 
 from edgeconnect import config as configuration
@@ -31,20 +29,14 @@ def add_resume_options(sub: argparse.ArgumentParser) -> None:
         help="auto: go on where the stage stands; never: start over, its saves are kept aside; must: go on or refuse",
     )
     sub.add_argument("--init-from", type=Path, metavar="DIR", help="begin with the weights in DIR, at iteration 0")
+    sub.add_argument("--no-check", action="store_true", help="do not look at the data first (scripts/check_data.py)")
 
 
 def add_train_options(sub: argparse.ArgumentParser) -> None:
     """Add what training takes."""
     add_run_options(sub)
     add_resume_options(sub)
-    sub.add_argument("--no-check", action="store_true", help="do not look at the data first (scripts/check_data.py)")
     sub.set_defaults(action=train)
-
-
-def add_eval_options(sub: argparse.ArgumentParser) -> None:
-    """Add what measuring takes."""
-    add_run_options(sub)
-    sub.set_defaults(action=evaluate)
 
 
 def load_config(arguments: argparse.Namespace, model: str = "") -> Config:
@@ -98,31 +90,6 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.init_from:
         require_folder(arguments.init_from, "--init-from")
     config = load_config(arguments)
-    if shown(arguments, config):
-        return
-    if not arguments.no_check:
-        look_at_data(config)
-    run.train(config, arguments.checkpoints, arguments.resume, arguments.init_from)
-
-
-def look_at_data(config: Config) -> None:
-    """Say what a quick look at the data warns of; raise UserError where training would meet errors."""
-    from edgeconnect.data import doctor
-
-    report = doctor.examine(config, quick=True, workers=os.cpu_count() or 1)
-    relevant = [finding for finding in report.findings if "TEST" not in finding.where]
-    errors = [finding.line() for finding in relevant if finding.severity == "error"]
-    for line in (*errors[1:], *(finding.line() for finding in relevant if finding.severity == "warning")):
-        log.warning("%s", line)
-    if errors:
-        raise UserError(f"{errors[0]} (scripts/check_data.py looks at every file; --no-check trains all the same)")
-
-
-def evaluate(arguments: argparse.Namespace) -> None:
-    """Measure a stage."""
-    from edgeconnect import run
-
-    require_folder(arguments.checkpoints)
-    config = load_config(arguments)
     if not shown(arguments, config):
-        print(json.dumps(run.measure(config, arguments.checkpoints), indent=1))
+        a = arguments
+        run.train(config, a.checkpoints, a.resume, a.init_from, check=not a.no_check)

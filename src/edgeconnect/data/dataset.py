@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from edgeconnect.data import edges, files, masks
+from edgeconnect.data import edges, files, mask_shapes, masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.parse import SMALLEST_TRAINED
-from edgeconnect.settings import DataConfig
+from edgeconnect.settings import DRAWN_MASKS, DataConfig
 from edgeconnect.storage import expanded
 from edgeconnect.types import Batch
 
@@ -81,7 +81,7 @@ class InpaintingDataset(Dataset[Batch]):
 
     def _mask_files(self) -> list[Path]:
         """List the mask files that MASK asks for, and refuse what looks inverted."""
-        if self.config.mask in ("block", "half", "strokes"):
+        if self.config.mask in DRAWN_MASKS:
             return []
         split = TRAIN if self.split == VAL and not self.lists.masks else self.split
         key, value = f"{split}_MASK_FLIST", self.config.lists(split).masks
@@ -110,8 +110,8 @@ class InpaintingDataset(Dataset[Batch]):
             return masks.block(height, width, rng)
         if kind == "half":
             return masks.half(height, width, rng)
-        if kind == "strokes":
-            return masks.strokes(height, width, rng, self.config.mask_ratio)
+        if kind in mask_shapes.GENERATORS:
+            return mask_shapes.draw(kind, height, width, rng, masks.wanted(height, width, self.config.mask_ratio))
         chosen = index if kind == "paired" else int(rng.integers(len(self.masks)))
         return self._external(self.masks[chosen], height, width)
 

@@ -1,5 +1,6 @@
 """From a data set to batches: shuffled without end for training, in order for validation."""
 
+import hashlib
 import logging
 import signal
 from collections.abc import Iterator
@@ -51,6 +52,14 @@ class Feed:
         """Say how many pictures there are."""
         held_out = f"{len(self.shown)} for validation" if self.evaluates else "no VAL_FLIST: samples show these, too"
         return f"{len(self.training)} pictures to train on; {held_out}"
+
+    def identity(self) -> str:
+        """Count the pictures to train on, and hash their names."""
+        source = self.training.source
+        names = hashlib.sha256(
+            "\n".join(source.name(index) for index in range(len(source))).encode(errors="surrogateescape")
+        )
+        return f"{len(source)} pictures ({names.hexdigest()[:8]})"
 
     def epoch(self, pictures: int) -> int:
         """Return the epoch, from 1, that the last of so many pictures belongs to."""

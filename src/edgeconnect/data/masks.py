@@ -1,6 +1,7 @@
 """Masks that are drawn, not read: (H, W) arrays, True = missing."""
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +12,20 @@ from edgeconnect.errors import UserError
 Mask = NDArray[np.bool_]
 LARGE_HOLES = 0.6
 WIDEST_STROKE = 0.16  # of the shorter side: 40 pixels of 256
+
+
+class Pixels(NamedTuple):
+    """How many pixels may be missing, both ends included."""
+
+    least: int
+    most: int
+
+
+def wanted(height: int, width: int, ratio: tuple[float, float]) -> Pixels:
+    """Return the whole numbers of pixels in a range of hole ratios, or the nearest one to a range that holds none."""
+    bounds = [share * height * width for share in ratio]
+    least, most = math.ceil(bounds[0] - 1e-6), math.floor(bounds[1] + 1e-6)
+    return Pixels(least, most) if least <= most else Pixels(round(bounds[0]), round(bounds[0]))
 
 
 def binarize(gray: NDArray[np.uint8], threshold: int, polarity: str) -> Mask:
@@ -36,15 +51,12 @@ def half(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def strokes(height: int, width: int, rng: np.random.Generator, ratio: tuple[float, float]) -> Mask:
-    """Draw free-form strokes, winding and of changing width, until the hole ratio is in the wanted range (MASK 7).
+    """Draw strokes of straight pieces, each of one width, until the hole ratio is in the wanted range (MASK 7).
 
     The aim is uniform in the range, so that many masks fill it evenly. A range too narrow to hold a whole number of
     pixels takes the nearest.
     """
-    bounds = [share * height * width for share in ratio]
-    low, high = math.ceil(bounds[0] - 1e-6), math.floor(bounds[1] + 1e-6)
-    if low > high:
-        low = high = round(bounds[0])
+    low, high = wanted(height, width, ratio)
     aim = int(rng.integers(low, high + 1))
     canvas = np.zeros((height, width), dtype=np.uint8)
     brush = max(1.0, WIDEST_STROKE * min(height, width))
@@ -53,7 +65,7 @@ def strokes(height: int, width: int, rng: np.random.Generator, ratio: tuple[floa
         if np.array_equal(drawn, canvas):
             brush /= 2  # the last gap wants a finer one
         if brush < 0.5:
-            drawn = _topped_up(canvas, rng, aim)
+            drawn = topped_up(canvas, rng, aim)
         canvas = drawn
     return canvas > 0
 
@@ -81,7 +93,7 @@ def _stroke(
     return canvas
 
 
-def _topped_up(canvas: NDArray[np.uint8], rng: np.random.Generator, aim: int) -> NDArray[np.uint8]:
+def topped_up(canvas: NDArray[np.uint8], rng: np.random.Generator, aim: int) -> NDArray[np.uint8]:
     """Grow the strokes by the pixels still missing, those nearest to them first."""
     distance = cv2.distanceTransform(1 - canvas, cv2.DIST_L2, 3).ravel() + rng.uniform(0, 0.5, canvas.size)
     distance[canvas.ravel() > 0] = np.inf

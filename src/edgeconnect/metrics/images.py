@@ -1,27 +1,57 @@
-"""Measures of 8-bit pictures, (H, W, 3); each name tells its definition (docs/numerics.md)."""
+"""Measures of 8-bit pictures, (H, W, 3), by scikit-image; `definitions` says what each name stands for."""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from edgeconnect.metrics.definitions import MASK, PSNR_CAP, obtainable
+
 Picture = NDArray[np.uint8]
-PSNR_CAP = 100.0  # dB; identical pictures would be infinite
+Samples = NDArray[np.float64]
+"""Values in [0, 1]: (H, W, 3) in colour, (H, W) in gray, or those inside a hole alone."""
+
+NOT_MEASURED = float("nan")
+UNIFORM, GAUSSIAN = 51, 11  # sides of the windows of SSIM
+IN_HOLE = "_hole"
 
 
-def psnr_rgb(truth: Picture, completed: Picture) -> float:
-    """Peak signal-to-noise ratio over all pixels and channels, in dB, 100 at the most."""
+def colour(picture: Picture) -> Samples:
+    """Scale a picture to [0, 1]."""
+    return picture / 255
+
+
+def gray(picture: Picture) -> Samples:
+    """Weigh the channels 0.2125, 0.7154, 0.0721, as the published program does."""
+    weighed: Samples = rgb2gray(picture)
+    return weighed
+
+
+def psnr(truth: Samples, completed: Samples) -> float:
+    """Peak signal-to-noise ratio in dB, PSNR_CAP at the most."""
     if np.array_equal(truth, completed):
         return PSNR_CAP
-    return min(PSNR_CAP, float(peak_signal_noise_ratio(truth, completed, data_range=255)))  # type: ignore[no-untyped-call]
+    return min(PSNR_CAP, float(peak_signal_noise_ratio(truth, completed, data_range=1)))  # type: ignore[no-untyped-call]
 
 
-def ssim_gauss11(truth: Picture, completed: Picture) -> float:
-    """Structural similarity in an 11x11 Gaussian window of sigma 1.5, mean of the channels (Wang et al. 2004)."""
+def ssim_uniform51(truth: Samples, completed: Samples) -> float:
+    """Structural similarity of gray pictures in a uniform window with sample covariance."""
+    if min(truth.shape) < UNIFORM:
+        return NOT_MEASURED
+    return float(structural_similarity(truth, completed, win_size=UNIFORM, data_range=1))  # type: ignore[no-untyped-call]
+
+
+def ssim_gauss11(truth: Samples, completed: Samples) -> float:
+    """Structural similarity in a Gaussian window, mean of the channels (Wang et al. 2004)."""
+    if min(truth.shape[:2]) < GAUSSIAN:
+        return NOT_MEASURED
     similarity = structural_similarity(  # type: ignore[no-untyped-call]
         truth,
         completed,
         channel_axis=2,
-        data_range=255,
+        data_range=1,
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,
@@ -29,22 +59,53 @@ def ssim_gauss11(truth: Picture, completed: Picture) -> float:
     return float(similarity)
 
 
-def l1_hole(truth: Picture, completed: Picture, mask: NDArray[np.bool_]) -> float:
-    """Mean absolute difference inside the hole, in [0, 1]; 0 without a hole."""
-    if not mask.any():
-        return 0.0
-    return float(np.abs(truth[mask].astype(np.float64) - completed[mask]).mean() / 255)
+def mae_relative_sum(truth: Samples, completed: Samples) -> float:
+    """Sum of the differences over the sum of both pictures, in [0, 1]."""
+    total = (truth + completed).sum()
+    return float(np.abs(truth - completed).sum() / total) if total else NOT_MEASURED
 
 
-def measure(truth: Picture, completed: Picture, mask: NDArray[np.bool_]) -> dict[str, float]:
-    """Return every measure of one completion by name."""
-    return {
-        "psnr_rgb": psnr_rgb(truth, completed),
-        "ssim_gauss11": ssim_gauss11(truth, completed),
-        "l1_hole": l1_hole(truth, completed, mask),
-    }
+def mae_over_image(truth: Samples, completed: Samples) -> float:
+    """Sum of the differences over the sum of the true picture; unlike the training log's, nan for a black one."""
+    total = truth.sum()
+    return float(np.abs(truth - completed).sum() / total) if total else NOT_MEASURED
 
 
-def means(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Average each measure over the pictures."""
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+def l1(truth: Samples, completed: Samples) -> float:
+    """Mean absolute difference."""
+    return float(np.abs(truth - completed).mean())
+
+
+Measure = Callable[[Samples, Samples], float]
+MEASURES: dict[str, tuple[Callable[[Picture], Samples], Measure]] = {
+    "psnr_gray": (gray, psnr),
+    "ssim_gray_uniform51": (gray, ssim_uniform51),
+    "mae_relative_sum": (gray, mae_relative_sum),
+    "psnr_rgb": (colour, psnr),
+    "ssim_rgb_gauss11": (colour, ssim_gauss11),
+    "mae_over_image": (colour, mae_over_image),
+    "l1": (colour, l1),
+}
+
+
+def measure(
+    truth: Picture,
+    completed: Picture,
+    mask: NDArray[np.bool_] | None = None,
+    names: Sequence[str] = obtainable({MASK}),
+) -> dict[str, float]:
+    """Measure one completion by name; nan where a measure does not apply, as one of a hole without (H, W) `mask`."""
+    seen: dict[Callable[[Picture], Samples], tuple[Samples, Samples]] = {}
+    found = {}
+    for name in names:
+        view, judge = MEASURES[name.removesuffix(IN_HOLE)]
+        if view not in seen:
+            seen[view] = view(truth), view(completed)
+        a, b = seen[view]
+        if name.endswith(IN_HOLE):
+            if mask is None or not mask.any():
+                found[name] = NOT_MEASURED
+                continue
+            a, b = a[mask], b[mask]
+        found[name] = judge(a, b)
+    return found

@@ -12,12 +12,11 @@ from edgeconnect.data.doctor.report import Finding, Severity
 from edgeconnect.data.doctor.specimens import Specimen, look_at_mask, look_at_picture
 from edgeconnect.data.sources import FileSource, open_source
 from edgeconnect.errors import UserError
-from edgeconnect.settings import DataConfig
+from edgeconnect.settings import DRAWN_MASKS, DataConfig
 from edgeconnect.storage import expanded
 
 TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
-DRAWN = ("block", "half", "strokes")
 QUICK = 64  # files of each list that a quick look reads
 CHUNK = 16  # things a thread takes at a time
 
@@ -91,7 +90,7 @@ def _named(config: DataConfig) -> Iterator[_Named]:
             continue
         yield _Named(split, PICTURE, f"{split}_FLIST", lists.pictures)
         owner = TRAIN if split == VAL and not lists.masks else split
-        if lists.masks if split == TEST else config.mask not in DRAWN:
+        if lists.masks if split == TEST else config.mask not in DRAWN_MASKS:
             yield _Named(split, MASK, f"{owner}_MASK_FLIST", config.lists(owner).masks)
         if config.edge == "external" and (lists.edges or split != TEST):
             yield _Named(split, EDGE, f"{split}_EDGE_FLIST", lists.edges)

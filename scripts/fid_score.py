@@ -1,0 +1,11 @@
+"""FID and KID of two folders: `python scripts/fid_score.py --path A B --kid`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from edgeconnect.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(command="fid-score"))

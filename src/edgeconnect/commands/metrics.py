@@ -1,0 +1,86 @@
+"""metrics: compare completed pictures with the true ones."""
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from edgeconnect import parse
+from edgeconnect.errors import UserError
+from edgeconnect.storage import write_whole
+
+if TYPE_CHECKING:
+    from edgeconnect.metrics.perceptual import Perceptual
+
+NETWORKS = ("alex", "vgg")
+
+log = logging.getLogger(__name__)
+
+
+def add_metrics_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `metrics`."""
+    sub.add_argument("--data-path", required=True, help="true pictures: folder, list or picture")
+    sub.add_argument("--output-path", required=True, help="completed ones of the same stems and sizes")
+    sub.add_argument("--mask", default="", help="masks (white = missing) to measure inside of: folder, list or mask")
+    sub.add_argument("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are holes")
+    sub.add_argument("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means")
+    sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
+    sub.add_argument("--lpips", nargs="+", choices=NETWORKS, default=[], help="also measure LPIPS by these networks")
+    sub.add_argument(
+        "--weights", nargs="+", default=[], metavar="PATH", help="their torchvision weights; default downloads them"
+    )
+    sub.add_argument("--device", type=parse.device, default="auto", help="of LPIPS: auto, cpu, cuda, cuda:N")
+    sub.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each picture")
+    sub.add_argument("--json", action="store_true", help="print the means as JSON")
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default all cores")
+    sub.set_defaults(action=compare)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Measure every pair; raise IncompleteError at the end where some could not be."""
+    from edgeconnect.data.masks import LARGE_HOLES
+    from edgeconnect.evaluation.pair_report import PairReport
+    from edgeconnect.evaluation.pairs import MaskReading, Measurer, plan
+    from edgeconnect.metrics.definitions import MASK, obtainable
+
+    a = arguments
+    if a.workers < 1:
+        raise UserError(f"--workers: {a.workers} threads measure nothing; give 1 or more")
+    pairs = plan(a.data_path, a.output_path, a.mask)
+    reading = MaskReading(a.mask_threshold, a.mask_polarity, a.resize_mask)
+    measurer = Measurer(obtainable({MASK} if a.mask else ()), networks(a), reading)
+    rows = []
+    for row in tqdm(measurer.run(pairs, a.workers), "measuring", len(pairs), unit="picture", leave=False):
+        rows.append(row)
+        if row.failure:
+            log.warning("%s", row.failure)
+    report = PairReport(rows, measurer.columns)
+    if report.hole_ratio > LARGE_HOLES:
+        log.warning("--mask: the median hole takes %.0f %%; does white mean known?", 100 * report.hole_ratio)
+    print(json.dumps(report.to_json(), indent=1) if a.json else report.table())
+    if a.csv:
+        write_whole(a.csv, report.to_csv())
+    if report.failed:
+        raise report.incomplete()
+
+
+def networks(arguments: argparse.Namespace) -> dict[str, "Perceptual"]:
+    """Load the networks of --lpips, each with its own of --weights."""
+    chosen = list(dict.fromkeys(arguments.lpips))
+    if arguments.weights and len(arguments.weights) != len(chosen):
+        raise UserError(
+            f"--weights: {len(arguments.weights)} given for --lpips {' '.join(chosen) or '(none)'}; "
+            "give one for each, in its order"
+        )
+    if not chosen:
+        return {}
+    from edgeconnect.engine import choose_device
+    from edgeconnect.metrics.perceptual import load_lpips
+
+    device = choose_device(arguments.device, (0,))
+    paths = arguments.weights or [""] * len(chosen)
+    return {f"lpips_{name}": load_lpips(name, path, device) for name, path in zip(chosen, paths, strict=True)}

@@ -1,0 +1,219 @@
+"""Masks of every shape that keep to a range of missing pixels: drawn for training and for files alike."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeconnect.data import masks
+from edgeconnect.data.masks import Mask, Pixels
+
+Generator = Callable[[int, int, np.random.Generator, Pixels], Mask]
+Line = NDArray[np.int32]
+
+MARGIN = 50 / 512  # of the sides, which the interior half of the masks of arXiv:1804.07723 keeps known
+WIDEST_STROKE = 0.17  # of the shorter side
+LONGEST_STROKE = 45  # points
+MOST_STROKES = 300  # what so many leave is filled from their rims
+SPECK = 0.04  # of the hole, or of a tenth of the picture: no stroke is begun for less
+MOST_BOXES = 5
+HALVINGS = 32  # of an interval that holds the wanted size: finer than a pixel of any picture
+
+
+def draw(
+    kind: str, height: int, width: int, rng: np.random.Generator, pixels: Pixels, touches_border: bool | None = None
+) -> Mask:
+    """Draw a mask of a kind with so many missing pixels, as it comes, at the border, or away from it by the margin.
+
+    Ask `reaches` first: what it denies may be drawn without end.
+    """
+    if touches_border is False:
+        top, left = margins(height, width)
+        room = (height - 2 * top) * (width - 2 * left)
+        inner = INTERIOR[kind](height - 2 * top, width - 2 * left, rng, Pixels(pixels.least, min(pixels.most, room)))
+        return np.pad(inner, ((top, top), (left, left)))
+    mask = GENERATORS[kind](height, width, rng, pixels)
+    while touches_border and not at_border(mask):
+        mask = GENERATORS[kind](height, width, rng, pixels)
+    return mask
+
+
+def reaches(kind: str, height: int, width: int, pixels: Pixels, touches_border: bool | None = None) -> bool:
+    """Tell whether a kind can have so many missing pixels; only some can be told to keep to or from the border."""
+    if touches_border is False:
+        top, left = margins(height, width)
+        return kind in INTERIOR and pixels.least <= (height - 2 * top) * (width - 2 * left)
+    if kind == "half":
+        return any(pixels.least <= height * side <= pixels.most for side in (width // 2, width - width // 2))
+    return touches_border is None or kind in INTERIOR
+
+
+def at_border(mask: Mask) -> bool:
+    """Tell whether a pixel of the outermost rows or columns is missing."""
+    return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
+
+
+def margins(height: int, width: int) -> tuple[int, int]:
+    """Return how many rows and columns on each side stay known in an interior mask."""
+    return math.ceil(MARGIN * height), math.ceil(MARGIN * width)
+
+
+def irregular(
+    height: int, width: int, rng: np.random.Generator, pixels: Pixels, inside: bool = False, holes: Mask | None = None
+) -> Mask:
+    """Draw winding strokes of changing width, beside given holes, in the manner of arXiv:1804.07723 (MASK 8).
+
+    The last one ends where the aim is met, or the rims of all grow by the few pixels that are short. `inside` strokes
+    turn before the border, others run across it. Theirs come from the motion in videos, these from a random walk.
+    """
+    aim = int(rng.integers(pixels.least, pixels.most + 1))
+    mask = np.zeros((height, width), dtype=np.bool_) if holes is None else holes.copy()
+    for _ in range(MOST_STROKES):
+        gap = aim - int(np.count_nonzero(mask))
+        if gap <= SPECK * min(aim, mask.size / 10):
+            break
+        brush = min(WIDEST_STROKE * min(height, width), 0.6 * math.sqrt(gap))  # what is small is a stroke, too, no dot
+        line, widths = _winding(height, width, rng, brush, inside)
+        mask.ravel()[_first(_covered(mask, line, widths), line, gap)] = True
+    if np.count_nonzero(mask) >= pixels.least:
+        return mask
+    return masks.topped_up(mask.astype(np.uint8), rng, aim) > 0
+
+
+def _winding(
+    height: int, width: int, rng: np.random.Generator, brush: float, inside: bool
+) -> tuple[Line, NDArray[np.int32]]:
+    """Return a line's points (N, 2), x before y, and the widths (N,) on the way to each; borders throw it back."""
+    steps = np.arange(rng.integers(10, LONGEST_STROKE))
+    thickness = max(1.0, brush * rng.uniform(0.3, 1.0))
+    swing, pace, swelling = rng.uniform(0.05, 0.35), rng.uniform(0.1, 0.45), rng.uniform(0.1, 0.4)
+    phases, jitter = rng.uniform(0, 2 * np.pi, 2), rng.normal(0, (0.12, 0.04), (len(steps), 2)).T
+    bends = swing * np.sin(pace * steps + phases[0]) + jitter[0]
+    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(bends)
+    widths = thickness * (0.75 + 0.25 * np.sin(swelling * steps + phases[1]) + jitter[1])
+    gap = thickness / 2 + 1 if inside else -thickness / 2  # between the line and the border
+    axes = []
+    for side, direction in ((width, np.cos(angles)), (height, np.sin(angles))):
+        room = max(1.0, side - 1 - 2 * gap)
+        free = rng.uniform(0, room) + np.cumsum(max(1.0, 0.35 * thickness) * direction)
+        axes.append(min(gap, (side - 1) / 2) + room - np.abs(free % (2 * room) - room))
+    return np.rint(np.stack(axes, 1)).astype(np.int32), np.maximum(1, np.rint(widths)).astype(np.int32)
+
+
+def _covered(mask: Mask, line: Line, widths: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Return for each pixel that a stroke adds to a mask the piece of it, from 1, that comes there first; else 0."""
+    order = np.zeros(mask.shape, dtype=np.uint8)
+    for piece in range(len(line) - 1, 0, -1):  # the earliest is drawn last and stays
+        cv2.line(order, line[piece - 1].tolist(), line[piece].tolist(), piece, int(widths[piece]))
+    order[mask] = 0
+    return order
+
+
+def _first(order: NDArray[np.uint8], line: Line, count: int) -> NDArray[np.intp]:
+    """Return where in the flat picture the first `count` pixels along a stroke lie, or all if there are fewer."""
+    places = np.flatnonzero(order)
+    if len(places) <= count:
+        return places
+    pieces = order.ravel()[places].astype(np.intp)
+    rows, columns = np.divmod(places, order.shape[1])
+    start_x, start_y = line[pieces - 1].T
+    return places[np.lexsort((np.hypot(columns - start_x, rows - start_y), pieces))[:count]]
+
+
+def boxes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Grow one to five rectangles, which may overlap, until the range is met (MASK 9)."""
+    count = int(rng.integers(1, MOST_BOXES + 1))
+    middles = rng.uniform(0, 1, (count, 2))
+    stretch = np.exp(rng.uniform(-0.5, 0.5, count))
+    extents = rng.uniform(0.4, 1.0, (count, 1)) * np.stack((stretch, 1 / stretch), 1)
+    extents /= extents.min(1).max()  # the largest covers the picture at size 1 from any middle
+
+    def rectangles(size: float) -> Mask:
+        mask = np.zeros((height, width), dtype=np.bool_)
+        starts, ends = (np.rint((middles + sign * size * extents) * (height, width)) for sign in (-1, 1))
+        for (top, left), (bottom, right) in zip(np.maximum(0, starts).astype(int), ends.astype(int), strict=True):
+            mask[top:bottom, left:right] = True
+        return mask
+
+    return _sized(rectangles, rng, pixels)
+
+
+def centre(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Take a centred rectangle of the picture's proportions out (MASK 10)."""
+
+    def rectangle(size: float) -> Mask:
+        rows, columns = round(size * height), round(size * width)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        mask = np.zeros((height, width), dtype=np.bool_)
+        mask[top : top + rows, left : left + columns] = True
+        return mask
+
+    return _sized(rectangle, rng, pixels)
+
+
+def border(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Take the same share of the picture out at one to four of its sides: outpainting (MASK 11)."""
+    sides = rng.permutation(4)[: rng.integers(1, 5)]
+    up, down, left, right = (int(side in sides) for side in range(4))
+
+    def frame(size: float) -> Mask:
+        rows, columns = round(size * height), round(size * width)
+        mask = np.ones((height, width), dtype=np.bool_)
+        mask[up * rows : height - down * rows, left * columns : width - right * columns] = False
+        return mask
+
+    return _sized(frame, rng, pixels)
+
+
+def _sized(shape: Callable[[float], Mask], rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Return a shape of the size in [0, 1] that meets the range; where sizes leap over it, add part of the leap."""
+    aim = int(rng.integers(pixels.least, pixels.most + 1))
+    small, large = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (small + large) / 2
+        if np.count_nonzero(shape(middle)) < aim:
+            small = middle
+        else:
+            large = middle
+    below, above = shape(small), shape(large)
+    if np.count_nonzero(above) <= pixels.most:
+        return above
+    gap = max(0, pixels.least - np.count_nonzero(below))
+    below.ravel()[np.flatnonzero(above & ~below)[:gap]] = True
+    return below
+
+
+def mixture(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Draw any other kind that reaches the range, or strokes beside boxes (MASK 12)."""
+    kinds = [kind for kind in GENERATORS if kind != "mixture" and reaches(kind, height, width, pixels)]
+    chosen = int(rng.integers(len(kinds) + 1))
+    if chosen < len(kinds):
+        return GENERATORS[kinds[chosen]](height, width, rng, pixels)
+    aim = int(rng.integers(pixels.least, pixels.most + 1))
+    part = boxes(height, width, rng, Pixels(aim // 3, 2 * aim // 3))
+    return irregular(height, width, rng, pixels, holes=part)
+
+
+def _strokes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    return masks.strokes(height, width, rng, (pixels.least / (height * width), pixels.most / (height * width)))
+
+
+def _half(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Take the half out that has so many pixels; those of an odd width differ."""
+    mask = masks.half(height, width, rng)
+    return mask if pixels.least <= np.count_nonzero(mask) <= pixels.most else _half(height, width, rng, pixels)
+
+
+GENERATORS: dict[str, Generator] = {
+    "strokes": _strokes,
+    "irregular": irregular,
+    "boxes": boxes,
+    "half": _half,
+    "centre": centre,
+    "border": border,
+    "mixture": mixture,
+}
+INTERIOR: dict[str, Generator] = {"irregular": partial(irregular, inside=True), "boxes": boxes}

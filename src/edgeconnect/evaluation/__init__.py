@@ -1,0 +1,1 @@
+"""Compare completed pictures with true ones, in folders and runs."""

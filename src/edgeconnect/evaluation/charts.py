@@ -1,0 +1,82 @@
+"""Curves of measures over the hole ratio, as SVG that takes its colours from the page around it."""
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from edgeconnect.evaluation.results import ALL
+
+MARKS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("p", "⬟"), ("h", "⬢"), ("*", "★"))
+MAIN = ("psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
+SIZE = (4.4, 2.9)  # inches of 72 units
+INK, RULE = "#010101", "#020202"  # stand for the page's colours until the SVG is written
+METADATA = ("Date", "Creator", "Format", "Type")  # left out, so that the same results give the same bytes
+STYLE: dict[Any, Any] = {
+    **{"svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9},
+    **{"axes.spines.top": False, "axes.spines.right": False},
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK),
+    **{"axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.6, "axes.axisbelow": True},
+}
+
+
+def mark(number: int) -> str:
+    """Return the sign of a method in legends and tables."""
+    return MARKS[number % len(MARKS)][1]
+
+
+def colour(number: int) -> str:
+    """Name the page's colour of a method."""
+    return f"var(--series-{number % len(MARKS)})"
+
+
+def curves(results: Mapping[str, Any]) -> dict[str, str]:
+    """Draw the main measures, as SVG by name; none where the holes lie in a single bin."""
+    shown = [name for name in MAIN if name in results["measures"]]
+    return {name: _curve(results, name) for name in shown} if len(_bins(results)) > 1 else {}
+
+
+def _bins(results: Mapping[str, Any]) -> list[str]:
+    """Name the bins that hold items with holes."""
+    return [name for name, bin_ in results["bins"].items() if name != ALL and bin_["ratio"]]
+
+
+def _curve(results: Mapping[str, Any], name: str) -> str:
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure = Figure(SIZE, layout="constrained")
+        axes = figure.add_subplot(xlabel="mean hole ratio of the bin, %", ylabel=results["measures"][name]["unit"])
+        for number, method in enumerate(results["methods"]):
+            _draw(axes, number, {bin_: method["bins"][bin_][name] for bin_ in _bins(results)}, results)
+        axes.set_xlim(left=0)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(METADATA))
+    return _themed(text.getvalue(), f"{name} of every method over the hole ratio; the tables below hold the numbers")
+
+
+def _draw(axes: Axes, number: int, cells: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+    """Draw one method: its means and, as a band, their intervals."""
+    known = [(100 * results["bins"][bin_]["ratio"], cell) for bin_, cell in cells.items() if cell["value"] is not None]
+    x, colour_ = [ratio for ratio, _ in known], _stand_in(number)
+    low, middle, high = ([cell[key] for _, cell in known] for key in ("low", "value", "high"))
+    axes.fill_between(x, low, high, color=colour_, alpha=0.14, linewidth=0)
+    line = "-" if number < len(MARKS) else "--"
+    axes.plot(x, middle, line, color=colour_, marker=MARKS[number % len(MARKS)][0], markersize=4.5, linewidth=1.6)
+
+
+def _stand_in(number: int) -> str:
+    return f"#0301{number % len(MARKS):02x}"
+
+
+def _themed(svg: str, label: str) -> str:
+    """Keep the drawing alone, with the page's colours and fonts, and a name for those who do not see it."""
+    inks = {INK: "currentColor", RULE: "var(--rule)"} | {_stand_in(i): colour(i) for i in range(len(MARKS))}
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="(?![pm][0-9a-f]{10}")[^"]*"', "", body)  # all but those of clip paths and markers
+    body = re.sub("|".join(inks), lambda match: inks[match[0]], body)
+    view = re.search(r'viewBox="[^"]*"', body)
+    return re.sub(r"<svg[^>]*>", f'<svg class="curve" {view[0] if view else ""} role="img" aria-label="{label}">', body)

@@ -1,0 +1,171 @@
+"""Who is evaluated: trained runs, classical methods, folders of somebody else's results."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeconnect import config as configuration
+from edgeconnect import run
+from edgeconnect.data import edges, files
+from edgeconnect.data.dataset import FIXED_EPOCH, collate, to_batch
+from edgeconnect.data.masks import Mask
+from edgeconnect.engine import Engine, inference
+from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.methods.classical import CLASSICAL
+from edgeconnect.predict import mirrored
+from edgeconnect.saves import STATE
+from edgeconnect.settings import CONFIG_FILE, Config
+from edgeconnect.sheets import to_uint8
+from edgeconnect.storage import fingerprint
+from edgeconnect.types import Batch, Method
+from edgeconnect.weights import sources
+
+STRICT, GROUND_TRUTH = "strict", "ground-truth"
+PROTOCOLS = (STRICT, GROUND_TRUTH)
+
+Picture = NDArray[np.uint8]
+
+log = logging.getLogger(__name__)
+
+
+class Sample(NamedTuple):
+    """One item, read: (H, W, 3) picture and (H, W) hole."""
+
+    id: str
+    number: int  # in the manifest
+    picture: Picture
+    hole: Mask
+
+
+class Filled(NamedTuple):
+    """A completed picture, (H, W, 3), or none from a stage that draws edges alone; the edges drawn, (H, W)."""
+
+    id: str
+    picture: Picture | None
+    edge: Picture | None
+
+
+class Contender(Protocol):
+    """Something that completes pictures."""
+
+    name: str
+    sees_edges: str  # the protocol of its edges, empty where it knows none
+
+    def identity(self) -> str:
+        """Tell what decides its results, so that those of another are not taken for them."""
+
+    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+        """Complete pictures of one size; known pixels come back bit for bit."""
+
+
+@dataclass
+class Classical:
+    """A method without learning."""
+
+    name: str
+    sees_edges: str = ""
+
+    def identity(self) -> str:
+        """Name the method."""
+        return self.name
+
+    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+        """Fill one picture after the other."""
+        for sample in samples:
+            hole = sample.hole[..., None]
+            filled = CLASSICAL[self.name](np.where(hole, np.uint8(0), sample.picture), sample.hole)
+            yield Filled(sample.id, np.where(hole, filled, sample.picture), None)
+
+
+class Results:
+    """Pictures that somebody else completed: `<id>.png`, or of the picture's name where each occurs once."""
+
+    sees_edges = ""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self.paths = {path.stem: path for path in files.list_images(str(folder), f"--results {name}")}
+
+    def identity(self) -> str:
+        """Hash every file."""
+        hashes = [(stem, hashlib.sha256(path.read_bytes()).hexdigest()) for stem, path in sorted(self.paths.items())]
+        return hashlib.sha256(repr(hashes).encode()).hexdigest()
+
+    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+        """Read the results as they are. Raises UserError for one that is missing or of another size."""
+        for sample in samples:
+            if sample.id not in self.paths:
+                raise UserError(f"{self.folder}: holds no {sample.id}.png; every item needs a result of its id")
+            picture = files.read_image(self.paths[sample.id])
+            if picture.shape != sample.picture.shape:
+                sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, sample.picture.shape)]
+                raise BadImageError(self.paths[sample.id], f"is {sizes[0]}, the picture is {sizes[1]}; give its size")
+            yield Filled(sample.id, picture, None)
+
+
+class Run:
+    """A trained run at one stage, with the weights in its folder; `mirror` as in `predict.Predictor`."""
+
+    def __init__(self, folder: Path, config: Config, sees_edges: str, mirror: bool = False) -> None:
+        self.folder, self.config, self.sees_edges, self.mirror = folder, config, sees_edges, mirror
+        self.stage = run.evaluated_stage(config)
+        self.name = f"{folder.resolve().name}:{self.stage}"
+        self.engine: Engine = run.make_engine(config)
+        self.method: Method = run.load_method(config, folder, self.engine)
+        self.draws_edges = "edge_generator" in self.method.networks
+
+    def identity(self) -> str:
+        """Hash the weights, and what the configuration says of completing pictures."""
+        found = sources(self.folder, (name for name in self.method.networks if name.endswith("generator")))
+        paths = [path for source in found.values() for path in (source.path, source.save and source.save.path / STATE)]
+        facts = [fingerprint(path) for path in paths if path and path.is_file()]
+        settings = (self.config.data.sigma, str(self.engine.dtype), self.mirror, self.sees_edges, self.stage)
+        return hashlib.sha256(repr((facts, settings)).encode()).hexdigest()
+
+    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+        """Complete one batch."""
+        batch = collate([self.batch(sample) for sample in samples])
+        with inference(self.method), self.engine.autocast():
+            placed = self.engine.place(batch)
+            completion = self.method.complete(placed)
+            merged = completion.merged
+            if self.mirror:
+                merged = (merged + self.method.complete(mirrored(placed)).merged.flip(-1)) / 2
+        pictures, drawn = to_uint8(merged), to_uint8(completion.edge)[..., 0]
+        for sample, picture, edge in zip(samples, pictures, drawn, strict=True):
+            filled = np.where(sample.hole[..., None], picture, sample.picture) if picture.shape[2] == 3 else None
+            yield Filled(sample.id, filled, edge if self.draws_edges else None)
+
+    def batch(self, sample: Sample) -> Batch:
+        """Make a batch of one; its edges are those of the known pixels, by `ground-truth` of the undamaged picture."""
+        known = None if self.sees_edges == GROUND_TRUTH else ~sample.hole
+        gray = edges.to_gray(sample.picture)
+        edge = edges.canny_edges(gray, self.config.data.sigma, self.random(sample), known)
+        return to_batch(sample.picture, gray, edge, sample.hole, sample.id)
+
+    def true_edges(self, sample: Sample) -> NDArray[np.float32]:
+        """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
+        return edges.canny_edges(edges.to_gray(sample.picture), self.config.data.sigma, self.random(sample))
+
+    def random(self, sample: Sample) -> np.random.Generator:
+        """Seed SIGMA 0."""
+        return np.random.default_rng((self.config.run.seed, FIXED_EPOCH, sample.number))
+
+
+def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
+    """Open `FOLDER` or `FOLDER:STAGE`; stages are numbers or names, as for --model."""
+    folder, _, stage = spec.rpartition(":") if not Path(spec).is_dir() else (spec, "", "")
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"--runs: {spec} is no run's folder; give FOLDER, or FOLDER:STAGE")
+    model = [(f"--runs {spec}", f"MODEL={stage}")] if stage else [("default", "MODEL=edge_inpaint")]
+    named = configuration.load(None, model).config.run.model
+    settings = (path / f"resolved_{named}.yml", path / CONFIG_FILE)  # what ran, which --set may have changed
+    found = next((file for file in settings if file.is_file()), None)
+    return Run(path, configuration.load(found, [*overrides, *model]).config, sees_edges, mirror)

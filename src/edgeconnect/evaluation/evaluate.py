@@ -1,0 +1,121 @@
+"""One evaluation from beginning to end: complete, measure, sum up, write tables and the page."""
+
+import json
+import logging
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from edgeconnect.checkpoint import versions
+from edgeconnect.errors import IncompleteError, UserError
+from edgeconnect.evaluation import page, tables
+from edgeconnect.evaluation.contenders import Contender
+from edgeconnect.evaluation.fid import score
+from edgeconnect.evaluation.manifest import Manifest
+from edgeconnect.evaluation.results import Measured, results
+from edgeconnect.evaluation.samples import Reading, cache_folder
+from edgeconnect.evaluation.study import Failure, Study, slug
+from edgeconnect.metrics.inception import Inception
+from edgeconnect.metrics.perceptual import Perceptual
+from edgeconnect.sheets import write_png
+from edgeconnect.storage import write_whole
+
+RESULTS, PAGE = "results.json", "report.html"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure besides what two pictures and a hole allow, and how many hands do it."""
+
+    names: tuple[str, ...]
+    distances: dict[str, Perceptual]
+    inception: Inception | None = None
+    kid: bool = False
+    batch_size: int = 8
+    workers: int = 1
+    shown: int = 6  # best and worst items of a method on the page
+
+
+def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], plan: Plan) -> dict[str, Any]:
+    """Evaluate every contender on every item and write the report into the folder; return the results.
+
+    Raises UserError where the folder holds another evaluation, IncompleteError at the end where items failed.
+    """
+    study = Study(folder, manifest, plan.batch_size)
+    study.begin(contenders)
+    failures: list[Failure] = []
+    for contender in contenders:
+        failures += list(_with_progress(study, contender))
+    failed = {failure.id for failure in failures}
+    measured = [_measured(study, contender, plan, failed) for contender in contenders]
+    found = results(manifest, measured, failures)
+    if plan.inception:
+        found["extractor"] = plan.inception.name
+    write_report(study, found, measured, plan.shown)
+    if failures:
+        names = ", ".join(f"{failure.id} ({failure.method})" for failure in failures[:5])
+        raise IncompleteError(
+            f"{len({failure.id for failure in failures})} of {len(manifest.items)} items failed and count for no "
+            f"method: {names}; {folder / RESULTS} has them all"
+        )
+    return found
+
+
+def _with_progress(study: Study, contender: Contender) -> Sequence[Failure]:
+    failures = []
+    with tqdm(total=len(study.manifest.items), desc=contender.name, unit="item") as bar:
+        for failure in study.complete(contender, bar.update):
+            log.warning("%s: %s: %s", failure.method, failure.id, failure.why)
+            failures.append(failure)
+    return failures
+
+
+def _measured(study: Study, contender: Contender, plan: Plan, failed: Set[str]) -> Measured:
+    with tqdm(total=len(study.manifest.items), desc=f"measuring {contender.name}", unit="item", leave=False) as bar:
+        rows = study.measure(contender, plan.names, plan.distances, plan.workers, bar.update)
+    return Measured(contender.name, contender.sees_edges, rows, of_set(study, contender.name, plan, failed))
+
+
+def of_set(study: Study, method: str, plan: Plan, failed: Set[str]) -> dict[str, float]:
+    """Return FID, and KID, of the completed pictures against the true ones, each of these once."""
+    kept = [(number, item) for number, item in enumerate(study.manifest.items) if item.id not in failed]
+    if plan.inception is None or not all(study.picture(method, item).is_file() for _, item in kept):
+        return {}
+    truths = {study.folder / "truth" / f"{item.picture_hash}.png": number for number, item in kept}
+    for path, number in truths.items():
+        if not path.is_file():
+            write_png(path, study.sample(number).picture)
+    lists = [study.folder / "truth.flist", study.folder / "pictures" / f"{slug(method)}.flist"]
+    for path, names in zip(lists, (truths, [study.picture(method, item) for _, item in kept]), strict=True):
+        write_whole(path, "".join(f"{name.absolute()}\n" for name in names).encode())
+    reading = Reading(plan.batch_size, plan.workers, cache_folder())
+    scores = score([str(path) for path in lists], plan.inception, reading, plan.kid)
+    return {"fid": scores.fid} | ({"kid": scores.kid.mean} if scores.kid else {})
+
+
+def write_report(study: Study, found: dict[str, Any], measured: Sequence[Measured], shown: int) -> None:
+    """Write the results as JSON, CSV, Markdown, LaTeX and as a page; what may differ between two equal runs, apart."""
+    folder = study.folder
+    write_whole(folder / RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+    write_whole(folder / "results.csv", tables.as_csv(found).encode())
+    write_whole(folder / "tables.md", tables.as_markdown(found).encode())
+    write_whole(folder / "tables.tex", tables.as_latex(found).encode())
+    write_whole(folder / "versions.json", (json.dumps(versions(), indent=1) + "\n").encode())
+    page.write_page(folder / PAGE, study, found, {method.name: method.rows for method in measured}, shown)
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Read the results of an evaluation. Raises UserError where the folder holds none."""
+    path = folder / RESULTS
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if not {"manifest", "methods", "measures", "bins"} <= found.keys():
+            raise ValueError("it lacks what results have")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: are no results of an evaluation ({error}); give a folder of evaluate.py") from error
+    return dict(found)

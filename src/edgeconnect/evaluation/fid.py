@@ -1,0 +1,107 @@
+"""FID and KID of two folders, lists or archives of statistics."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgeconnect.errors import UserError, printable
+from edgeconnect.evaluation.samples import (
+    Reading,
+    Recipe,
+    Sample,
+    is_archive,
+    read_archive,
+    recipe,
+    sample,
+)
+from edgeconnect.metrics.fid import KID, frechet_distance, kernel_distance
+from edgeconnect.metrics.inception import Inception
+
+FEW = 2048  # pictures below which the covariance of 2,048 features has no full rank
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """FID, KID if it was asked for, and what they are of."""
+
+    fid: float
+    kid: KID | None
+    samples: tuple[Sample, Sample]
+    recipe: Recipe
+    dims: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain dictionaries; null stands for what is not known."""
+        return {
+            "fid": self.fid,
+            "kid": self.kid and self.kid._asdict(),
+            "samples": [{"source": side.source, "n": side.n or None, "cached": side.cached} for side in self.samples],
+            "extractor": self.recipe.extractor or None,
+            "dims": self.dims,
+            "resize": self.recipe.resize or None,
+        }
+
+    def table(self) -> str:
+        """Return lines to read."""
+        return printable("\n".join(self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        yield f"FID {self.fid:.4f}"
+        if self.kid:
+            yield f"KID {self.kid.mean:.6f}{_spread(self.kid)}"
+        for side in self.samples:
+            place = ", statistics from the cache" if side.cached else ""
+            yield f"{side.source}: {side.n or 'an unknown number of'} pictures{place}"
+        yield f"extractor {self.recipe.extractor or 'unknown'}, {self.dims} features"
+        yield f"resize {self.recipe.resize or 'unknown'}"
+
+
+def _spread(kid: KID) -> str:
+    if kid.std is None:
+        return f" (one set of {kid.size}, no spread)"
+    return f" ± {kid.std:.6f} (mean and standard deviation of {kid.subsets} subsets of {kid.size})"
+
+
+def score(
+    sources: Sequence[str], extractor: Inception, reading: Reading, with_kid: bool = False, kid_size: int = 1000
+) -> Scores:
+    """Compare two folders, lists or archives; archives are read first, so that a mismatch shows before the work.
+
+    Raises UserError where features of different networks would be compared, or KID is asked of an archive.
+    """
+    archives = {source: read_archive(source, extractor.dims) for source in sources if is_archive(source)}
+    if archives and with_kid:
+        raise UserError(f"--kid: {next(iter(archives))} holds no features; give the folder that it was made of")
+    recipes = {source: archive.recipe for source, archive in archives.items()}
+    recipes |= {source: recipe(extractor) for source in sources if source not in archives}
+    common = agreed(recipes)
+    one, other = (archives.get(source) or sample(source, extractor, reading, with_kid) for source in sources)
+    for side in (one, other):
+        warn(side, extractor.dims)
+    kid = None
+    if one.features is not None and other.features is not None:
+        kid = kernel_distance(one.features, other.features, size=kid_size)
+    fid = frechet_distance(one.statistics, other.statistics)
+    return Scores(fid, kid, (one, other), common, extractor.dims)
+
+
+def agreed(recipes: dict[str, Recipe]) -> Recipe:
+    """Return the recipe that all share; one that is not known agrees with any, and a warning says so."""
+    known = {source: made_by for source, made_by in recipes.items() if all(made_by)}
+    for source in recipes.keys() - known.keys():
+        log.warning("%s does not say what extractor and resize it was made with", source)
+    if len(set(known.values())) > 1:
+        said = "; ".join(f"{source}: {', '.join(made_by)}" for source, made_by in known.items())
+        raise UserError(f"--path: not made alike ({said}); measure both with the same --weights")
+    return next(iter(known.values()), Recipe())
+
+
+def warn(side: Sample, dims: int) -> None:
+    """Say where there are too few pictures for FID."""
+    if 0 < side.n < FEW:
+        fault = "biased, its covariance of less than full rank" if side.n <= dims else "biased"
+        log.warning(
+            "%s: %d pictures: below %d FID is %s; KID (--kid) is the better number", side.source, side.n, FEW, fault
+        )

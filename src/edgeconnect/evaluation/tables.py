@@ -1,0 +1,152 @@
+"""Results as tables: CSV for programs, Markdown for pages, LaTeX for papers, aligned text for a terminal."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Results = Mapping[str, Any]
+"""See `results.results`."""
+
+DIGITS = {"dB": 2}
+USUAL_DIGITS = 4
+SUMMED_UP = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
+ESCAPED = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
+
+
+class Table(NamedTuple):
+    """One measure: methods down, bins across; `best` tells the cells that no other of their column beats."""
+
+    measure: str
+    arrow: str
+    unit: str
+    what: str
+    columns: list[str]
+    rows: list[tuple[str, list[str], list[bool]]]
+
+
+def tables(results: Results) -> list[Table]:
+    """Arrange every measure; a cell reads `23.58 [23.10, 24.01]`, nothing where it was not measured."""
+    return [_table(results, name) for name in results["measures"]]
+
+
+def _table(results: Results, name: str) -> Table:
+    about, bins = results["measures"][name], list(results["bins"])
+    digits = DIGITS.get(about["unit"], USUAL_DIGITS)
+    columns = [f"{bin_} n={results['bins'][bin_]['items']}" for bin_ in bins]
+    methods = [method for method in results["methods"] if any(method["bins"][b][name]["n"] for b in bins)]
+    best = {b: _best([method["bins"][b][name]["value"] for method in methods], about["higher_is_better"]) for b in bins}
+    rows = []
+    for method in methods:
+        cells = [method["bins"][b][name] for b in bins]
+        texts = [_text(cell, results["bins"][b]["items"], digits) for b, cell in zip(bins, cells, strict=True)]
+        rows.append(
+            (
+                label(method),
+                texts,
+                [c["value"] is not None and c["value"] == best[b] for b, c in zip(bins, cells, strict=True)],
+            )
+        )
+    return Table(name, "↑" if about["higher_is_better"] else "↓", about["unit"], about["what"], columns, rows)
+
+
+def label(method: Mapping[str, Any]) -> str:
+    """Name a method with the protocol of its edges."""
+    return f"{method['name']} ({method['edges']} edges)" if method["edges"] else str(method["name"])
+
+
+def _best(values: Sequence[float | None], higher: bool) -> float | None:
+    known = [value for value in values if value is not None]
+    return (max if higher else min)(known, default=None)
+
+
+def _text(cell: Mapping[str, Any], items: int, digits: int) -> str:
+    """Write a cell; a mean over fewer items than the column's says over how many, and how many were capped."""
+    if cell["value"] is None:
+        return ""
+    notes = [f"n={cell['n']}"] * (cell["n"] != items) + [f"{cell['capped']} capped"] * bool(cell["capped"])
+    text = f"{cell['value']:.{digits}f} [{cell['low']:.{digits}f}, {cell['high']:.{digits}f}]"
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def summary(results: Results, names: Sequence[str] = SUMMED_UP) -> str:
+    """Align the means over all items for a terminal: methods down, measures across."""
+    everything = results["bins"]["all"]
+    chosen = [table for table in tables(results) if table.measure in names]
+    of_set = list(dict.fromkeys(name for method in results["methods"] for name in method["set"]))
+    rows = [["", *(f"{table.measure} {table.arrow}" for table in chosen), *(f"{name} ↓" for name in of_set)]]
+    for method in results["methods"]:
+        texts = [next((cells[-1] for who, cells, _ in table.rows if who == label(method)), "") for table in chosen]
+        rows.append([label(method), *(text or "-" for text in texts)])
+        rows[-1] += [f"{method['set'][name]:.5g}" if name in method["set"] else "-" for name in of_set]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(
+        [f"{everything['items']} items of {results['pictures']} pictures, means with 95 % intervals", *lines]
+    )
+
+
+def as_csv(results: Results) -> str:
+    """Write one line for each method, bin and measure, numbers to the last digit."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["method", "edges", "bin", "measure", "mean", "low", "high", "n", "capped"])
+    for method in results["methods"]:
+        for bin_, cells in method["bins"].items():
+            for name, cell in cells.items():
+                numbers = (cell[key] for key in ("value", "low", "high", "n", "capped"))
+                out.writerow([method["name"], method["edges"], bin_, name, *numbers])
+        for name, value in method["set"].items():
+            out.writerow(
+                [method["name"], method["edges"], "all", name, value, "", "", results["bins"]["all"]["items"], 0]
+            )
+    return text.getvalue()
+
+
+def as_markdown(results: Results) -> str:
+    """Write a heading, a legend and a table for each measure; the best of a column in bold."""
+    blocks = [f"Items: {results['bins']['all']['items']} of {results['pictures']} pictures. Means with 95 % intervals."]
+    for table in tables(results):
+        unit = f", {table.unit}" if table.unit else ""
+        lines = [f"### {table.measure} {table.arrow}", "", f"{table.what}{unit}", ""]
+        lines += [_piped(["", *table.columns]), _piped(["---"] * (len(table.columns) + 1))]
+        for name, cells, best in table.rows:
+            lines.append(_piped([name, *(f"**{c}**" if b else c for c, b in zip(cells, best, strict=True))]))
+        blocks.append("\n".join(lines))
+    blocks += ["\n".join(_set_lines(results))] if any(method["set"] for method in results["methods"]) else []
+    return "\n\n".join(blocks) + "\n"
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _set_lines(results: Results) -> Iterator[str]:
+    names = list(dict.fromkeys(name for method in results["methods"] for name in method["set"]))
+    yield from ("### of all pictures together", "", _piped(["", *names]), _piped(["---"] * (len(names) + 1)))
+    for method in results["methods"]:
+        values = [method["set"].get(name) for name in names]
+        yield _piped([label(method), *("" if value is None else f"{value:.5g}" for value in values)])
+
+
+def as_latex(results: Results) -> str:
+    """Write a booktabs table for each measure; the best of a column in bold, intervals in the CSV."""
+    return "\n".join("\n".join(_latex(table)) for table in tables(results))
+
+
+def _latex(table: Table) -> Iterator[str]:
+    arrow = r"$\uparrow$" if table.arrow == "↑" else r"$\downarrow$"
+    heads = [column.split(" n=")[0].translate(ESCAPED) for column in table.columns]
+    yield r"\begin{table}"
+    yield f"\\caption{{{table.measure.translate(ESCAPED)} {arrow}: {table.what.translate(ESCAPED)}}}"
+    yield f"\\begin{{tabular}}{{l{'r' * len(heads)}}}"
+    yield r"\toprule"
+    yield " & ".join(["hole ratio in \\%", *heads]) + r" \\"
+    yield r"\midrule"
+    for name, cells, best in table.rows:
+        values = [cell.split(" ")[0] for cell in cells]
+        bold = [f"\\textbf{{{value}}}" if b else value for value, b in zip(values, best, strict=True)]
+        yield " & ".join([name.translate(ESCAPED), *bold]) + r" \\"
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+    yield "\\end{table}\n"

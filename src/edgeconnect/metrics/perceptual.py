@@ -1,0 +1,85 @@
+"""LPIPS (Zhang et al., arXiv:1801.03924), version 0.1, by the `lpips` package of its authors."""
+
+import re
+import threading
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import lpips  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgeconnect.pretrained import fitting, load_state
+
+OPTION = "--weights"
+
+
+class Backbone(NamedTuple):
+    """Torchvision's network under LPIPS, and the shortest side that it takes."""
+
+    name: str
+    url: str
+    smallest: int
+
+
+BACKBONES = {
+    "alex": Backbone("alexnet", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", 31),
+    "vgg": Backbone("vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth", 16),
+}
+
+
+class Perceptual:
+    """Measure how different batches look; threads that share it take turns."""
+
+    def __init__(self, network: nn.Module, smallest: int, device: torch.device) -> None:
+        self.network, self.smallest, self.device = network.to(device), smallest, device
+        self.turn = threading.Lock()
+
+    def __call__(self, truth: NDArray[np.uint8], completed: NDArray[np.uint8]) -> list[float]:
+        """Return the distance of each pair of a batch, (B, H, W, 3); nan below the network's smallest side.
+
+        Convolutions run in float32, also on GPUs that would round to TF32.
+        """
+        if min(truth.shape[1:3]) < self.smallest:
+            return [float("nan")] * len(truth)
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with self.turn, torch.inference_mode(), exact:
+            distances: list[float] = self.network(self._placed(truth), self._placed(completed)).flatten().tolist()
+        return distances
+
+    def _placed(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Move 8-bit pictures to the device, then make them (B, 3, H, W) in [-1, 1]."""
+        return torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def load_lpips(name: str, weights: str = "", device: torch.device | None = None) -> Perceptual:
+    """Build LPIPS `alex` or `vgg` with the backbone's state dict at `weights`, or torchvision's download.
+
+    A path may hold the whole network or its `features.*` alone. Raises UserError where the weights cannot be had or do
+    not fit; never measures with untrained ones.
+    """
+    backbone = BACKBONES[name]
+    network = _hollow(name)
+    trunk = {key: re.sub(r"^net\.slice\d+", "features", key) for key in network.state_dict() if key.startswith("net.")}
+    wanted = {there: network.state_dict()[key].shape for key, there in trunk.items()}
+    remedy = f"lpips_{name} takes torchvision's {backbone.name}, {backbone.url}"
+    state = load_state(weights, backbone.url, OPTION)
+    found = fitting(state, wanted, f"{OPTION}: {weights or backbone.url}", remedy)
+    heads = torch.load(_heads(name), map_location="cpu", weights_only=True)
+    network.load_state_dict(heads | {key: found[there] for key, there in trunk.items()}, strict=False, assign=True)
+    return Perceptual(network, backbone.smallest, device or torch.device("cpu"))
+
+
+def _hollow(name: str) -> nn.Module:
+    """Build the network without weights: drawing VGG-16's at random takes seconds and half a GiB."""
+    with warnings.catch_warnings(action="ignore"), torch.device("meta"):  # lpips' calls of torchvision are dated
+        network: nn.Module = lpips.LPIPS(net=name, pnet_rand=True, pretrained=False, verbose=False)
+    return network
+
+
+def _heads(name: str) -> Path:
+    """Name the file of the linear layers, which the package carries."""
+    return Path(lpips.__file__).parent / "weights" / "v0.1" / f"{name}.pth"
