@@ -3,8 +3,8 @@
     python benchmarks/save.py --json
 
 Saves the full-size stage 3 (G2, D2, both optimisers, a frozen G1, with --ema the moving average), and in turn with it
-writes the very bytes of that save to files with fsync. Training stands still while a save is written, so the figures
-are the stall, too.
+writes the very bytes of that save's folder to files with fsync; that a save also copies G2 and D2 to the top of the
+run's folder is its own cost. Training stands still while a save is written, so the figures are the stall, too.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import torch
 from circumstances import circumstances
 
 from edgeconnect import config as configuration
-from edgeconnect.checkpoint import Checkpoints
+from edgeconnect.checkpoint import Checkpoints, Frozen
 from edgeconnect.ema import EMA
 from edgeconnect.engine import Engine
 from edgeconnect.methods import build
@@ -69,17 +69,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         place = Path(name)
         checkpoints = Checkpoints(place, "edge_inpaint")
-        checkpoints.frozen = {"edge_generator": 0}
+        checkpoints.frozen = {"edge_generator": Frozen(0, "")}
         checkpoints.save(method, 1, 8, config, extra)
         newest = place / "saves/edge_inpaint/0000001"
-        frozen = "EdgeModel_gen.pth"  # linked from save to save
-        contents = {path.name: path.read_bytes() for path in newest.iterdir() if path.name != frozen}
+        contents = {path.name: path.read_bytes() for path in newest.iterdir()}
+        (place / "raw").mkdir()
         saves, writes = [], []
         for step in range(2, options.repeat + 2):
             saves.append(seconds(lambda step=step: checkpoints.save(method, step, 8 * step, config, extra)))
-            writes.append(seconds(lambda: write_raw(place, contents)))
+            writes.append(seconds(lambda: write_raw(place / "raw", contents)))
             for file in contents:
-                (place / file).unlink()
+                (place / "raw" / file).unlink()
     ratios = [save / write for save, write in zip(saves, writes, strict=True)]
     result = {
         "megabytes": round(sum(map(len, contents.values())) / 1e6, 1),
