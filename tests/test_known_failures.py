@@ -15,6 +15,7 @@ from edgeconnect.data.dataset import FIXED_EPOCH, VAL, InpaintingDataset
 from edgeconnect.data.loader import ordered_batches
 from edgeconnect.engine import Engine, inference, parameters
 from edgeconnect.errors import UserError
+from edgeconnect.evaluation.samples import Reading, sample
 from edgeconnect.methods import METHODS
 from edgeconnect.predict import Predictor, plan
 from edgeconnect.trainer import evaluate
@@ -153,6 +154,36 @@ def test_14_completing_builds_no_graph():
     with inference(method):
         completion = method.complete(random_batch())
     assert not completion.merged.requires_grad
+
+
+class ColumnMeans:
+    """An extractor of three features that remembers how many pictures it is given at once."""
+
+    dims, name = 3, "column means"
+
+    def __init__(self):
+        self.at_once = []
+
+    def resized(self, picture):
+        return torch.from_numpy(picture.mean((0, 1), dtype=np.float32))[None]
+
+    def features(self, batch):
+        self.at_once.append(len(batch))
+        return batch.numpy()
+
+
+def test_15_fid_counts_every_picture_in_batches_and_caches_outside_the_results(tmp_path):
+    for n in range(7):
+        picture(tmp_path / f"results/{n}.png", size=(30 + n, 20))
+    extractor, reading = ColumnMeans(), Reading(batch_size=3, workers=1, cache=tmp_path / "cache")
+    before = sample(str(tmp_path / "results"), extractor, reading)
+    assert (before.n, extractor.at_once) == (7, [3, 3, 1])
+    assert len(list((tmp_path / "results").iterdir())) == 7
+    assert sample(str(tmp_path / "results"), extractor, reading).cached
+    Image.new("RGB", (30, 20)).save(tmp_path / "results/0.png")
+    after = sample(str(tmp_path / "results"), extractor, reading)
+    assert not after.cached
+    assert not np.allclose(before.statistics.mu, after.statistics.mu)
 
 
 def test_16_bce_works_under_autocast():

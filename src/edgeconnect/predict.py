@@ -179,13 +179,7 @@ class Predictor:
         Edges are Canny's of the known pixels, or those of `external`, (H, W) in 0 to 255. `index` seeds SIGMA 0.
         """
         batch = self.batch(image, mask, external, index, name)
-        with inference(self.method), self.engine.autocast():
-            placed = self.engine.place(batch)
-            completion = self.method.complete(placed)
-            merged = completion.merged
-            if self.mirror:
-                merged = (merged + self.method.complete(mirrored(placed)).merged.flip(-1)) / 2
-        filled, edge = to_uint8(merged)[0], to_uint8(completion.edge)[0, ..., 0]
+        (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
         return Completed(np.where(mask[..., None], filled, image), edge)
@@ -232,6 +226,22 @@ class Predictor:
                 "give one of its shape, or --resize-mask to stretch it as the published program does",
             )
         return files.resize(gray, height, width)
+
+
+def complete_batch(
+    method: Method, engine: Engine, batch: Batch, mirror: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return what a method makes of a batch: pictures, (B, H, W, 3 or 1), and the edges it went by, (B, H, W).
+
+    `mirror` averages the pictures with the completions of the mirror images.
+    """
+    with inference(method), engine.autocast():
+        placed = engine.place(batch)
+        completion = method.complete(placed)
+        merged = completion.merged
+        if mirror:
+            merged = (merged + method.complete(mirrored(placed)).merged.flip(-1)) / 2
+    return to_uint8(merged), to_uint8(completion.edge)[..., 0]
 
 
 def mirrored(batch: Batch) -> Batch:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeconnect.commands.runs import load_config, require_folder
+from edgeconnect.commands.runs import load_config, require_folder, shown
 from edgeconnect.errors import UserError
 from edgeconnect.settings import DRAWN_MASKS, SHAPES, Config
 from edgeconnect.storage import write_whole
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgeconnect.evaluation.manifest import Manifest
 
 CLASSICAL = ("telea", "navier_stokes", "biharmonic")
+SMALLEST = 16  # side of a picture
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +62,28 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     a = arguments
     config = configured(a)
-    manifest = manifest_of(a, config)
     if a.export:
-        export(manifest, a.export)
+        export(manifest_of(a, config), a.export)
         return
     output = a.output or (a.checkpoints / "evaluation" if a.checkpoints else None)
     if output is None:
         raise UserError("--output is missing; name a folder for the report")
-    found = run(output, manifest, contenders(a), plan(a))
+    who, how = contenders(a), plan(a)
+    found = run(output, manifest_of(a, config), who, how)
     print(tables.summary(found))
     log.info("the report: %s", output / PAGE)
 
 
 def evaluate_run(arguments: argparse.Namespace) -> None:
     """Evaluate a run as its configuration says (MODE 3)."""
+    require_folder(arguments.checkpoints)
+    config = load_config(argparse.Namespace(**vars(arguments) | {"dry_run": True}))
+    if shown(arguments, config):
+        return
     parser = argparse.ArgumentParser()
     add_evaluate_options(parser)
-    model = ["--model", arguments.model] if arguments.model else []
     chosen = [part for text in arguments.set for part in ("--set", text)]
+    model = ["--model", config.run.model]
     evaluate(parser.parse_args(["--checkpoints", str(arguments.checkpoints), *model, *chosen]))
 
 
@@ -87,6 +92,8 @@ def configured(a: argparse.Namespace) -> Config:
     from edgeconnect import config as configuration
 
     for option, value, least in (
+        ("--size", a.size or SMALLEST, SMALLEST),
+        ("--seed", a.seed, 0),
         ("--batch-size", a.batch_size, 1),
         ("--workers", a.workers, 1),
         ("--shown", a.shown, 0),
@@ -101,10 +108,12 @@ def configured(a: argparse.Namespace) -> Config:
 
 def manifest_of(a: argparse.Namespace, config: Config) -> "Manifest":
     """Read --manifest, or pair pictures with masks."""
-    from edgeconnect.evaluation.manifest import Setting, compose, read_manifest
+    from edgeconnect.evaluation.manifest import Setting, compose, read_manifest, verify
 
     if a.manifest:
-        return read_manifest(a.manifest)
+        manifest = read_manifest(a.manifest)
+        verify(manifest, a.workers)
+        return manifest
     data = config.data
     drawn = data.mask if data.mask in SHAPES else "irregular"
     usual = drawn if data.mask in DRAWN_MASKS else data.val_mask_flist or data.train_mask_flist
@@ -132,7 +141,7 @@ def contenders(a: argparse.Namespace) -> list["Contender"]:
     found += [Classical(name) for name in methods]
     for text in a.results:
         name, sign, folder = text.partition("=")
-        if not sign:
+        if not sign or not name.strip(". ") or not name.isprintable():
             raise UserError(f"--results: {text} has no name; write NAME=FOLDER")
         found.append(Results(name, Path(folder)))
     if not found:
@@ -152,8 +161,9 @@ def plan(a: argparse.Namespace) -> "Plan":
     if a.lpips_weights and len(a.lpips_weights) != len(a.lpips):
         raise UserError(f"--lpips-weights: {len(a.lpips_weights)} given for {len(a.lpips)} networks; give one for each")
     weights = a.lpips_weights or [""] * len(a.lpips)
-    distances = {f"lpips_{name}": load_lpips(name, path, device) for name, path in zip(a.lpips, weights, strict=True)}
-    inception = Inception(a.fid_weights, 2048, device) if a.fid or a.kid else None
+    pairs = zip(a.lpips, weights, strict=True)
+    distances = {f"lpips_{name}": load_lpips(name, path, device, "--lpips-weights") for name, path in pairs}
+    inception = Inception(a.fid_weights, 2048, device, option="--fid-weights") if a.fid or a.kid else None
     if inception:
         log.info("extractor %s", inception.name)  # or, before the work, that its weights are missing
     return Plan(obtainable({MASK}), distances, inception, a.kid, a.batch_size, a.workers, a.shown)
@@ -167,11 +177,11 @@ def export(manifest: "Manifest", folder: Path) -> None:
     from edgeconnect.sheets import write_png
 
     study = Study(folder, manifest)
+    study.claim()
     for number, item in enumerate(tqdm(manifest.items, "exporting", unit="item")):
         sample = study.sample(number)
         write_png(folder / "masks" / f"{item.id}.png", sample.hole.astype("uint8") * 255)
         write_png(folder / "damaged" / f"{item.id}.png", sample.picture * ~sample.hole[..., None])
-    manifest.write(folder / MANIFEST)
     log.info("%d items in %s; evaluate with --manifest %s", len(manifest.items), folder, folder / MANIFEST)
 
 

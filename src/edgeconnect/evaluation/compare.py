@@ -1,36 +1,34 @@
 """Evaluations side by side: the same items, the difference of each pair of methods and how sure it is."""
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgeconnect.errors import UserError
+import numpy as np
+
+from edgeconnect.errors import UserError, printable
+from edgeconnect.evaluation import tables
 from edgeconnect.evaluation.evaluate import read_results
-from edgeconnect.evaluation.intervals import Interval, mean_interval
+from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
-from edgeconnect.evaluation.results import ALL, Rows, item_value
+from edgeconnect.evaluation.results import ALL, Rows, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
 
+FEWEST = 6  # pictures: fewer that all say the same are no proof, as a sign test of them cannot pass 5 % either
+
 
 class Entry(NamedTuple):
-    """A method of one of the folders."""
+    """A method of one of the folders, named by both and by the edges that it sees."""
 
-    folder: Path
-    method: str
+    label: str
     rows: Rows
     failed: frozenset[str]
 
-    @property
-    def label(self) -> str:
-        """Name the method and its folder."""
-        return f"{self.folder.name}/{self.method}"
-
 
 class Difference(NamedTuple):
-    """The mean of a measure by two methods, and the mean difference `second - first` over the same items."""
+    """A measure by two methods, and the difference `second - first`, over the same `n` items of `pictures`."""
 
     measure: str
     bin: str
@@ -39,11 +37,12 @@ class Difference(NamedTuple):
     means: tuple[float, float]
     difference: Interval
     n: int
+    pictures: int
 
     @property
     def verdict(self) -> str:
         """Say which is better, where the interval leaves 0 out."""
-        if self.n == 0 or self.difference.low <= 0 <= self.difference.high:
+        if self.pictures < FEWEST or self.difference.low <= 0 <= self.difference.high:
             return "no difference shown"
         better = (
             self.second if (self.difference.value > 0) == DEFINITIONS[self.measure].higher_is_better else self.first
@@ -53,6 +52,7 @@ class Difference(NamedTuple):
 
 def load(folders: Sequence[Path]) -> tuple[Manifest, list[Entry]]:
     """Read evaluations of one and the same manifest. Raises UserError where they differ."""
+    folders = list({folder.resolve(): folder for folder in folders}.values())
     manifests = [read_manifest(folder / MANIFEST) for folder in folders]
     for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
         if manifest.digest() != manifests[0].digest():
@@ -60,11 +60,20 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[Entry]]:
                 f"{folder} and {folders[0]} evaluate different items; repeat one with --manifest of the other"
             )
     entries = []
-    for folder in folders:
+    for folder, where in zip(folders, _told_apart(folders), strict=True):
         found = read_results(folder)
         failed = frozenset(failure["id"] for failure in found["failures"])
-        entries += [Entry(folder, m["name"], measures_of(folder, m["name"]), failed) for m in found["methods"]]
+        for method in found["methods"]:
+            name = f"{where}/{tables.label(method)}"
+            entries.append(Entry(name, measures_of(folder, method["name"]), failed))
     return manifests[0], entries
+
+
+def _told_apart(folders: Sequence[Path]) -> list[str]:
+    """Name folders by as many of their last parts as it takes."""
+    parts = [folder.resolve().parts for folder in folders]
+    depth = next(n for n in itertools.count(1) if len({path[-n:] for path in parts}) == len(parts))
+    return [printable("/".join(path[-depth:]), kept="") for path in parts]
 
 
 def differences(manifest: Manifest, entries: Sequence[Entry], names: Sequence[str]) -> Iterator[Difference]:
@@ -74,20 +83,16 @@ def differences(manifest: Manifest, entries: Sequence[Entry], names: Sequence[st
     for (one, other), name in itertools.product(itertools.combinations(entries, 2), names):
         for bin_ in (*manifest.bins(), ALL):
             shelf = [item for item in items if bin_ in (ALL, manifest.bin(item))]
-            both = [(item, one.rows.get(item.id, {}), other.rows.get(item.id, {})) for item in shelf]
-            pairs = [(item.picture, item_value(name, a), item_value(name, b)) for item, a, b in both]
-            measured = [pair for pair in pairs if not (math.isnan(pair[1]) or math.isnan(pair[2]))]
-            if measured:
-                yield _difference(name, bin_, one, other, measured)
-
-
-def _difference(
-    name: str, bin_: str, one: Entry, other: Entry, pairs: Sequence[tuple[str, float, float]]
-) -> Difference:
-    pictures, first, second = zip(*pairs, strict=True)
-    gaps = [b - a for a, b in zip(first, second, strict=True)]
-    means = (math.fsum(first) / len(pairs), math.fsum(second) / len(pairs))
-    return Difference(name, bin_, one.label, other.label, means, mean_interval(gaps, pictures), len(pairs))
+            shares = [[share(name, entry.rows.get(item.id, {})) for entry in (one, other)] for item in shelf]
+            grid = np.array(shares).reshape(-1, 2, 2)  # items, methods, part and whole
+            kept = ~np.isnan(grid).any(axis=(1, 2))
+            pictures = [item.picture for item in itertools.compress(shelf, kept)]
+            parts, wholes = grid[kept].sum(axis=0).T
+            if wholes.all():
+                difference = difference_interval(grid[kept, 0], grid[kept, 1], pictures)
+                means = tuple((parts / wholes).tolist())
+                counts = len(pictures), len(set(pictures))
+                yield Difference(name, bin_, one.label, other.label, means, difference, *counts)
 
 
 def table(found: Sequence[Difference]) -> str:

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,13 +16,12 @@ from edgeconnect import run
 from edgeconnect.data import edges, files
 from edgeconnect.data.dataset import FIXED_EPOCH, collate, to_batch
 from edgeconnect.data.masks import Mask
-from edgeconnect.engine import Engine, inference
-from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.engine import Engine
+from edgeconnect.errors import BadImageError, UserError, printable
 from edgeconnect.methods.classical import CLASSICAL
-from edgeconnect.predict import mirrored
+from edgeconnect.predict import complete_batch
 from edgeconnect.saves import STATE
 from edgeconnect.settings import CONFIG_FILE, Config
-from edgeconnect.sheets import to_uint8
 from edgeconnect.storage import fingerprint
 from edgeconnect.types import Batch, Method
 from edgeconnect.weights import sources
@@ -90,18 +90,28 @@ class Results:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
-        self.paths = {path.stem: path for path in files.list_images(str(folder), f"--results {name}")}
+        found = files.list_images(str(folder), f"--results {name}")
+        self.paths = {path.stem: path for path in found}
+        doubles = [stem for stem, n in Counter(path.stem for path in found).items() if n > 1]
+        if doubles:
+            raise UserError(f"{folder}: several results are called {files.named(doubles)}; keep one of each")
+
+    def require(self, ids: Iterable[str]) -> None:
+        """Raise UserError where an item has no result."""
+        missing = [f"{id_}.png" for id_ in ids if id_ not in self.paths]
+        if missing:
+            raise UserError(f"{self.folder}: holds no {files.named(missing)}; every item needs a result of its id")
 
     def identity(self) -> str:
         """Hash every file."""
-        hashes = [(stem, hashlib.sha256(path.read_bytes()).hexdigest()) for stem, path in sorted(self.paths.items())]
+        there = [(stem, path) for stem, path in sorted(self.paths.items()) if path.is_file()]  # and no pipe
+        hashes = [(stem, hashlib.sha256(path.read_bytes()).hexdigest()) for stem, path in there]
         return hashlib.sha256(repr(hashes).encode()).hexdigest()
 
     def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
         """Read the results as they are. Raises UserError for one that is missing or of another size."""
+        self.require(sample.id for sample in samples)
         for sample in samples:
-            if sample.id not in self.paths:
-                raise UserError(f"{self.folder}: holds no {sample.id}.png; every item needs a result of its id")
             picture = files.read_image(self.paths[sample.id])
             if picture.shape != sample.picture.shape:
                 sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, sample.picture.shape)]
@@ -115,29 +125,27 @@ class Run:
     def __init__(self, folder: Path, config: Config, sees_edges: str, mirror: bool = False) -> None:
         self.folder, self.config, self.sees_edges, self.mirror = folder, config, sees_edges, mirror
         self.stage = run.evaluated_stage(config)
-        self.name = f"{folder.resolve().name}:{self.stage}"
+        self.name = f"{printable(folder.resolve().name, kept='')}:{self.stage}{' mirrored' if mirror else ''}"
         self.engine: Engine = run.make_engine(config)
         self.method: Method = run.load_method(config, folder, self.engine)
-        self.draws_edges = "edge_generator" in self.method.networks
+        self.draws_edges, self.paints = (f"{part}_generator" in self.method.networks for part in ("edge", "inpaint"))
+        self.marks = self._marks()  # now: training may go on while this run waits for its turn
 
     def identity(self) -> str:
         """Hash the weights, and what the configuration says of completing pictures."""
+        settings = (self.config.data.sigma, str(self.engine.dtype), self.mirror, self.sees_edges, self.stage)
+        seed = (self.config.run.seed,) if self.config.data.sigma == 0 else ()
+        return hashlib.sha256(repr((self.marks, settings + seed)).encode()).hexdigest()
+
+    def _marks(self) -> list[str]:
         found = sources(self.folder, (name for name in self.method.networks if name.endswith("generator")))
         paths = [path for source in found.values() for path in (source.path, source.save and source.save.path / STATE)]
-        facts = [fingerprint(path) for path in paths if path and path.is_file()]
-        settings = (self.config.data.sigma, str(self.engine.dtype), self.mirror, self.sees_edges, self.stage)
-        return hashlib.sha256(repr((facts, settings)).encode()).hexdigest()
+        return [fingerprint(path) for path in paths if path and path.is_file()]
 
     def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
         """Complete one batch."""
         batch = collate([self.batch(sample) for sample in samples])
-        with inference(self.method), self.engine.autocast():
-            placed = self.engine.place(batch)
-            completion = self.method.complete(placed)
-            merged = completion.merged
-            if self.mirror:
-                merged = (merged + self.method.complete(mirrored(placed)).merged.flip(-1)) / 2
-        pictures, drawn = to_uint8(merged), to_uint8(completion.edge)[..., 0]
+        pictures, drawn = complete_batch(self.method, self.engine, batch, self.mirror)
         for sample, picture, edge in zip(samples, pictures, drawn, strict=True):
             filled = np.where(sample.hole[..., None], picture, sample.picture) if picture.shape[2] == 3 else None
             yield Filled(sample.id, filled, edge if self.draws_edges else None)
@@ -159,13 +167,14 @@ class Run:
 
 
 def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
-    """Open `FOLDER` or `FOLDER:STAGE`; stages are numbers or names, as for --model."""
-    folder, _, stage = spec.rpartition(":") if not Path(spec).is_dir() else (spec, "", "")
+    """Open `FOLDER` or `FOLDER:STAGE`; stages are numbers or names, as for --model, before which MODEL counts."""
+    folder, _, stage = spec.rpartition(":") if ":" in spec and not Path(spec).is_dir() else (spec, "", "")
     path = Path(folder)
-    if not path.is_dir():
+    if not folder or not path.is_dir():
         raise UserError(f"--runs: {spec} is no run's folder; give FOLDER, or FOLDER:STAGE")
-    model = [(f"--runs {spec}", f"MODEL={stage}")] if stage else [("default", "MODEL=edge_inpaint")]
-    named = configuration.load(None, model).config.run.model
+    model = [(f"--runs {spec}", f"MODEL={stage}")] if stage else []
+    chosen = [("default", "MODEL=edge_inpaint"), *overrides, *model]
+    named = run.evaluated_stage(configuration.load(None, chosen).config)
     settings = (path / f"resolved_{named}.yml", path / CONFIG_FILE)  # what ran, which --set may have changed
     found = next((file for file in settings if file.is_file()), None)
-    return Run(path, configuration.load(found, [*overrides, *model]).config, sees_edges, mirror)
+    return Run(path, configuration.load(found, chosen).config, sees_edges, mirror)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from edgeconnect.checkpoint import versions
 from edgeconnect.errors import IncompleteError, UserError
 from edgeconnect.evaluation import page, tables
-from edgeconnect.evaluation.contenders import Contender
+from edgeconnect.evaluation.contenders import Contender, Results
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.evaluation.results import Measured, results
@@ -47,6 +48,9 @@ def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], 
     Raises UserError where the folder holds another evaluation, IncompleteError at the end where items failed.
     """
     study = Study(folder, manifest, plan.batch_size)
+    for contender in contenders:
+        if isinstance(contender, Results):
+            contender.require(item.id for item in manifest.items)
     study.begin(contenders)
     failures: list[Failure] = []
     for contender in contenders:
@@ -82,17 +86,20 @@ def _measured(study: Study, contender: Contender, plan: Plan, failed: Set[str]) 
 
 
 def of_set(study: Study, method: str, plan: Plan, failed: Set[str]) -> dict[str, float]:
-    """Return FID, and KID, of the completed pictures against the true ones, each of these once."""
+    """Return FID, and KID, of the completed pictures against the true ones, each of these once; nothing of one."""
     kept = [(number, item) for number, item in enumerate(study.manifest.items) if item.id not in failed]
     if plan.inception is None or not all(study.picture(method, item).is_file() for _, item in kept):
         return {}
     truths = {study.folder / "truth" / f"{item.picture_hash}.png": number for number, item in kept}
+    if len(truths) < 2:
+        log.warning("%d pictures have no FID", len(truths))
+        return {}
     for path, number in truths.items():
         if not path.is_file():
             write_png(path, study.sample(number).picture)
     lists = [study.folder / "truth.flist", study.folder / "pictures" / f"{slug(method)}.flist"]
     for path, names in zip(lists, (truths, [study.picture(method, item) for _, item in kept]), strict=True):
-        write_whole(path, "".join(f"{name.absolute()}\n" for name in names).encode())
+        write_whole(path, b"".join(os.fsencode(name.absolute()) + b"\n" for name in names))
     reading = Reading(plan.batch_size, plan.workers, cache_folder())
     scores = score([str(path) for path in lists], plan.inception, reading, plan.kid)
     return {"fid": scores.fid} | ({"kid": scores.kid.mean} if scores.kid else {})

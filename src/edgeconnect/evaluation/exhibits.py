@@ -14,7 +14,7 @@ from edgeconnect.evaluation import tables
 from edgeconnect.evaluation.charts import MAIN
 from edgeconnect.evaluation.contenders import Sample
 from edgeconnect.evaluation.manifest import Item
-from edgeconnect.evaluation.results import EDGE_SHARES, Rows
+from edgeconnect.evaluation.results import Rows, share
 from edgeconnect.evaluation.study import Study
 from edgeconnect.metrics.definitions import DEFINITIONS
 
@@ -146,12 +146,9 @@ def captions(row: Mapping[str, float]) -> Iterator[tuple[str, str]]:
 
 
 def value_of(name: str, row: Mapping[str, float]) -> float:
-    """Return a measure of one item, nan where it has none; shares of edges come from their counts."""
-    parts, wholes = EDGE_SHARES.get(name, ({name: 1.0}, {}))
-    top, bottom = (sum(weight * row.get(part, math.nan) for part, weight in sums.items()) for sums in (parts, wholes))
-    if not wholes:
-        return top
-    return top / bottom if bottom else math.nan
+    """Return a measure of one item, nan where it has none."""
+    part, whole = share(name, row)
+    return part / whole if whole else math.nan
 
 
 def error_map(completed: Picture, truth: Picture) -> Picture:

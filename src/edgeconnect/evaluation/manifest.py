@@ -1,11 +1,13 @@
 """What is evaluated: pictures, each with a hole, in bins of the hole ratio; written down so that it can be repeated."""
 
 import hashlib
+import itertools
 import json
 import math
+import os
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -17,12 +19,13 @@ from numpy.typing import NDArray
 
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.sources import SceneSource, Source, open_source
-from edgeconnect.errors import UserError
-from edgeconnect.storage import write_whole
+from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.storage import expanded, write_whole
 
 SCHEMA = 1
 EDGES = (0.0, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)  # of the bins (0, 1 %], (1, 10 %], ... and what is beyond
-PAIRINGS = ("per-bin", "all", "stem")
+PER_BIN, EACH, STEM = PAIRINGS = ("per-bin", "all", "stem")
+LONGEST_NAME = 200  # bytes of an id: file systems take 255, with the suffix
 
 Picture = NDArray[np.uint8]
 
@@ -130,24 +133,41 @@ def compose(pictures: str, masks_from: str, setting: Setting, workers: int = 1) 
 
     `per-bin` draws one mask for each picture and bin, `all` takes every mask for every picture, `stem` the mask of
     the same name. `masks_from` is a folder, list or file of masks, or the name of a generator such as `strokes`.
-    Raises UserError where nothing is found, and BadImageError where a file cannot be used.
+    Raises UserError where nothing is found or has no partner, and BadImageError where a file cannot be used.
     """
+    drawn = masks_from in mask_shapes.GENERATORS
+    if drawn and setting.pairing != PER_BIN:
+        raise UserError(f"--pairing: {setting.pairing} is of mask files; {masks_from} masks are drawn {PER_BIN}")
     source = open_source(pictures, "--pictures", setting.size, setting.max_pixels)
     names = [_name(source, index) for index in range(len(source))]
     library = Library(setting)
-    drawn = masks_from in mask_shapes.GENERATORS
     chosen = list(_drawn(names, masks_from, setting) if drawn else _paired(names, masks_from, library, workers))
-    hashes = _hashes([name for name, _, _ in chosen], [mask for _, mask, seed in chosen if seed < 0], workers)
+    return Manifest(setting, tuple(_identified(_items(chosen, library, workers))))
+
+
+def verify(manifest: Manifest, workers: int = 1) -> None:
+    """Raise UserError where a picture or a mask is not what it was when the manifest was written."""
+    chosen = [(item.picture, item.mask, item.seed) for item in manifest.items]
+    for item, found in zip(manifest.items, _items(chosen, Library(manifest.setting), workers), strict=True):
+        if found._replace(id=item.id) != item:
+            name = item.picture if found.picture_hash != item.picture_hash else item.mask
+            raise UserError(f"{name}: is not what it was when the manifest was written; restore it, or compose anew")
+
+
+def _items(chosen: Sequence[tuple[str, str, int]], library: Library, workers: int) -> list[Item]:
+    """Measure the holes of (picture, mask, seed); the items have no id yet."""
+    names = list(dict.fromkeys(name for name, _, _ in chosen))
+    hashes = _hashes(names, [mask for _, mask, seed in chosen if seed < 0], workers)
 
     def item(part: tuple[str, str, int]) -> Item:
         name, mask, seed = part
-        height, width = library.picture(name).shape[:2]
-        hole = library.mask(mask, seed, height, width)
-        mask_hash = hashes.get(mask, hashlib.sha256(np.packbits(hole).tobytes()).hexdigest()[:16])
+        hole = library.mask(mask, seed, *shapes[name])
+        mask_hash = hashes[mask] if seed < 0 else hashlib.sha256(np.packbits(hole).tobytes()).hexdigest()[:16]
         return Item("", name, mask, seed, float(hole.mean()), hashes[name], mask_hash)
 
     with ThreadPoolExecutor(workers) as pool:
-        return Manifest(setting, tuple(_identified(list(pool.map(item, chosen)), setting)))
+        shapes = dict(zip(names, pool.map(lambda name: library.picture(name).shape[:2], names), strict=True))
+        return list(pool.map(item, chosen))
 
 
 def _name(source: Source, index: int) -> str:
@@ -172,17 +192,19 @@ def parse_drawn(name: str) -> tuple[str, tuple[float, float]]:
 
 
 def within(height: int, width: int, span: tuple[float, float]) -> masks.Pixels:
-    """Return how many pixels may be missing for a ratio in (low, high]."""
-    return masks.Pixels(math.floor(span[0] * height * width) + 1, math.floor(span[1] * height * width + 1e-6))
+    """Return how many pixels may be missing for a ratio in (low, high], one where no number lies in there."""
+    low, high = (math.floor(share * height * width + 1e-6) for share in span)
+    return masks.Pixels(low + 1, max(low + 1, high))
 
 
 def _paired(names: Sequence[str], masks_from: str, library: Library, workers: int) -> Iterator[tuple[str, str, int]]:
     """Pair pictures with mask files."""
     setting, found = library.setting, files.list_images(masks_from, "--masks")
-    if setting.pairing == "stem":
-        partners = files.pair([Path(name) for name in names], found, "mask", shared=len(found) == 1)
+    if setting.pairing == STEM:
+        shared = not expanded(masks_from).is_dir()
+        partners = files.pair([Path(name) for name in names], found, "mask", shared)
         yield from ((name, str(mask), -1) for name, mask in zip(names, partners, strict=True))
-    elif setting.pairing == "all":
+    elif setting.pairing == EACH:
         yield from ((name, str(mask), -1) for name in names for mask in found)
     else:
         side = setting.size or 256
@@ -201,29 +223,46 @@ def _hashes(pictures: Sequence[str], mask_files: Sequence[str], workers: int) ->
     """Hash the bytes of files, and the names of scenes."""
 
     def content(name: str) -> str:
-        data = name.encode() if name.startswith("scenes:") else Path(name).read_bytes()
-        return hashlib.sha256(data).hexdigest()[:16]
+        if name.startswith("scenes:"):
+            return hashlib.sha256(name.encode()).hexdigest()[:16]
+        if not Path(name).is_file():  # a pipe would be waited for without end
+            raise BadImageError(name, "is no file, or not there; restore it, or take it off the list")
+        with Path(name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     names = list(dict.fromkeys([*pictures, *mask_files]))
     with ThreadPoolExecutor(workers) as pool:
         return dict(zip(names, pool.map(content, names), strict=True))
 
 
-def _identified(items: list[Item], setting: Setting) -> Iterator[Item]:
+def _identified(items: Sequence[Item]) -> Iterator[Item]:
     """Name items after their picture and mask, shortly where that tells them apart."""
-    names = list(dict.fromkeys(item.picture for item in items))
-    stems = _told_apart(names)
+    stems = _told_apart([item.picture for item in items])
     mask_stems = {item.mask: item.mask.replace(" ", "_") for item in items if item.seed >= 0}
-    mask_stems |= _told_apart(list(dict.fromkeys(item.mask for item in items if item.seed < 0)))
+    mask_stems |= _told_apart([item.mask for item in items if item.seed < 0])
     alone = Counter(item.picture for item in items)
-    for item in items:
-        stem = stems[item.picture]
-        yield item._replace(id=stem if alone[item.picture] == 1 else f"{stem}__{mask_stems[item.mask]}")
+    both = (f"{stems[item.picture]}__{mask_stems[item.mask]}" for item in items)
+    names = (stems[item.picture] if alone[item.picture] == 1 else name for item, name in zip(items, both, strict=True))
+    for item, name in zip(items, _unique(names), strict=True):
+        yield item._replace(id=name)
 
 
 def _told_apart(names: Sequence[str]) -> dict[str, str]:
-    """Return a stem for each path, with folders where stems repeat, fit to be a file's name."""
-    paths = [Path(name) for name in names]
-    depth = files.telling_depth(paths) if paths else 1
-    plain = {name: "_".join([*path.parts[-depth:-1], path.stem]) for name, path in zip(names, paths, strict=True)}
-    return {name: "".join(c if c.isalnum() or c in "-._" else "_" for c in stem) for name, stem in plain.items()}
+    """Return a stem for each path, with folders where stems repeat."""
+    paths = {name: Path(name) for name in names}
+    depth = files.telling_depth(list(paths.values())) if paths else 1
+    return {name: "_".join([*path.parts[-depth:-1], path.stem]) for name, path in paths.items()}
+
+
+def _unique(names: Iterable[str]) -> Iterator[str]:
+    """Make each name fit to be a file's, and number those that are taken, whatever the case of their letters."""
+    taken: set[str] = set()
+    for name in names:
+        fit = "".join(c if c.isalnum() or c in "-._" else "_" for c in name)
+        fit = f"_{fit[1:]}" if fit.startswith(".") else fit  # no hidden file
+        if len(os.fsencode(fit)) > LONGEST_NAME:
+            fit = f"{fit[: LONGEST_NAME // 8]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+        numbered = itertools.chain([fit], (f"{fit}_{number}" for number in itertools.count(2)))
+        free = next(candidate for candidate in numbered if candidate.casefold() not in taken)
+        taken.add(free.casefold())
+        yield free

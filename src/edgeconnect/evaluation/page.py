@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from edgeconnect.errors import printable
 from edgeconnect.evaluation import charts, tables
 from edgeconnect.evaluation.contenders import GROUND_TRUTH, STRICT
 from edgeconnect.evaluation.exhibits import GAIN, Gallery
@@ -76,7 +77,7 @@ def render(study: Study, results: Results, rows: Mapping[str, Rows], k: int) -> 
     gallery = Gallery(study, results, rows, k)
     grids = list(bin_grids(results))
     return template.render(
-        name=study.folder.resolve().name,
+        name=printable(study.folder.resolve().name, kept=""),
         facts=list(facts(results)),
         contenders=[(tables.label(method), PROTOCOLS.get(method["edges"], "")) for method in results["methods"]],
         measures=results["measures"],

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from edgeconnect.evaluation.intervals import Interval, mean_interval, ratio_interval
+from edgeconnect.evaluation.intervals import Interval, ratio_interval
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.study import Failure
 from edgeconnect.metrics.definitions import DEFINITIONS
@@ -82,29 +82,18 @@ def _cells(names: Sequence[str], items: Sequence[Item], rows: Rows) -> dict[str,
 
 def cell(name: str, items: Sequence[Item], rows: Rows) -> dict[str, Any]:
     """Sum one measure up over items."""
-    parts, wholes = EDGE_SHARES.get(name, ({name: 1.0}, {}))
-    kept = [(item, rows[item.id]) for item in items if not math.isnan(rows[item.id].get(next(iter(parts)), math.nan))]
-    pictures = [item.picture for item, _ in kept]
-    top = [_weighted(parts, row) for _, row in kept]
-    if wholes:
-        interval = ratio_interval(top, [_weighted(wholes, row) for _, row in kept], pictures)
-    else:
-        interval = mean_interval(top, pictures)
-    capped = sum(value >= DEFINITIONS[name].cap for value in top)
+    shares = [(item.picture, share(name, rows[item.id])) for item in items]
+    kept = [(picture, part, whole) for picture, (part, whole) in shares if not math.isnan(part)]
+    interval = ratio_interval([(part, whole) for _, part, whole in kept], [picture for picture, _, _ in kept])
+    capped = sum(part >= DEFINITIONS[name].cap for _, part, _ in kept)
     return {**_plain(Interval._asdict(interval)), "n": len(kept), "capped": capped}
 
 
-def item_value(name: str, row: Mapping[str, float]) -> float:
-    """Return a measure of one item, shares of edges from its counts; nan where there is none."""
+def share(name: str, row: Mapping[str, float]) -> tuple[float, float]:
+    """Return what is added up over items, and what that sum is divided by the sum of; nan where it was not measured."""
     parts, wholes = EDGE_SHARES.get(name, ({name: 1.0}, {}))
-    if any(math.isnan(row.get(part, math.nan)) for part in (*parts, *wholes)):
-        return math.nan
-    whole = _weighted(wholes, row) if wholes else 1.0
-    return _weighted(parts, row) / whole if whole else math.nan
-
-
-def _weighted(weights: Mapping[str, float], row: Mapping[str, float]) -> float:
-    return sum(weight * row[name] for name, weight in weights.items())
+    part, whole = (sum(w * row.get(key, math.nan) for key, w in weights.items()) for weights in (parts, wholes))
+    return part, whole if wholes else 1.0
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,17 +48,22 @@ class Study:
         self.folder, self.manifest, self.batch_size = folder, manifest, batch_size
         self.library = Library(manifest.setting)
 
-    def begin(self, contenders: Sequence[Contender]) -> None:
-        """Write down what is evaluated and who. Raises UserError where the folder holds something else."""
+    def claim(self) -> None:
+        """Write down what is evaluated. Raises UserError where the folder holds something else."""
         path = self.folder / MANIFEST
         if path.is_file() and read_manifest(path).digest() != self.manifest.digest():
             raise UserError(
                 f"{path}: holds other pictures, masks or sizes; give another --output, or --manifest {path}"
             )
+        self.manifest.write(path)  # again, too: files may have moved
+
+    def begin(self, contenders: Sequence[Contender]) -> None:
+        """Write down what is evaluated and who. Raises UserError where the folder holds something else."""
         known = self._known_methods()
         named: dict[str, str] = {}
         for contender in contenders:
-            if contender.name in named:
+            others = [*named, *(name for name in known if name != contender.name)]
+            if slug(contender.name).casefold() in (slug(name).casefold() for name in others):
                 raise UserError(f"two methods are called {contender.name}; evaluate one of them in another folder")
             named[contender.name] = contender.identity()
             if known.get(contender.name, named[contender.name]) != named[contender.name]:
@@ -66,8 +71,7 @@ class Study:
                     f"{self.folder}: its results of {contender.name} are of other weights, settings or files; "
                     "give another --output, or remove that folder"
                 )
-        if not path.is_file():
-            self.manifest.write(path)
+        self.claim()
         write_whole(self.folder / METHODS, (json.dumps(known | named, indent=1) + "\n").encode())
 
     def _known_methods(self) -> dict[str, str]:
@@ -93,7 +97,7 @@ class Study:
 
     def complete(self, contender: Contender, watch: Watch) -> Iterator[Failure]:
         """Complete and write what is not there yet; yield what could not be, which counts for no method."""
-        left = [i for i, item in enumerate(self.manifest.items) if not self._is_done(contender.name, item)]
+        left = [i for i, item in enumerate(self.manifest.items) if not self._is_done(contender, item)]
         watch(len(self.manifest.items) - len(left))
         for batch in self._batches(left):
             try:
@@ -114,11 +118,13 @@ class Study:
                     raise
                 yield Failure(contender.name, sample.id, reason(error))
 
-    def _is_done(self, method: str, item: Item) -> bool:
-        return self.picture(method, item).is_file() or self.edge(method, item).is_file()
+    def _is_done(self, contender: Contender, item: Item) -> bool:
+        draws, paints = (contender.draws_edges, contender.paints) if isinstance(contender, Run) else (False, True)
+        files_of = [self.edge(contender.name, item)] * draws + [self.picture(contender.name, item)] * paints
+        return all(file.is_file() for file in files_of)
 
     def _keep(self, contender: Contender, batch: Sequence[Sample]) -> None:
-        """Complete a batch and write it; the picture comes last, so that one which is there is done."""
+        """Complete a batch and write it."""
         for sample, filled in zip(batch, contender.complete(batch), strict=True):
             item = self.manifest.items[sample.number]
             if filled.edge is not None:
@@ -140,14 +146,15 @@ class Study:
         workers: int,
         watch: Watch,
     ) -> dict[str, dict[str, float]]:
-        """Return the measures of each item's files by its id; nan where one does not apply.
+        """Return the measures of each item's files by its id; nan where one does not apply, nothing without files.
 
         The counts of edges, EDGE_COUNTS, come as measures, to be added up. What was measured before is read again.
         """
         path = table_of(self.folder, contender.name)
-        wanted = [*names, *distances, *(EDGE_COUNTS if isinstance(contender, Run) and contender.draws_edges else ())]
-        known = read_table(path)
-        left = [i for i, item in enumerate(self.manifest.items) if not known.get(item.id, {}).keys() >= set(wanted)]
+        columns = (*names, *distances, *EDGE_COUNTS)
+        known = {id_: row for id_, row in read_table(path).items() if row.keys() >= set(columns)}
+        done = [i for i, item in enumerate(self.manifest.items) if self._is_done(contender, item)]
+        left = [i for i in done if self.manifest.items[i].id not in known]
         watch(len(self.manifest.items) - len(left))
 
         def one(index: int) -> dict[str, float]:
@@ -157,10 +164,11 @@ class Study:
 
         with ThreadPoolExecutor(workers) as pool:
             fresh = dict(zip((self.manifest.items[i].id for i in left), pool.map(one, left), strict=True))
+        known |= fresh
+        rows = {id_: {name: known[id_][name] for name in columns} for id_ in (self.manifest.items[i].id for i in done)}
         if fresh:
-            known |= fresh
-            write_table(path, {item.id: known[item.id] for item in self.manifest.items})
-        return known
+            write_table(path, rows)
+        return rows
 
     def _measured(
         self, contender: Contender, sample: Sample, names: Sequence[str], distances: Mapping[str, Perceptual]

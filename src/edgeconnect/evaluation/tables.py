@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,11 @@ Results = Mapping[str, Any]
 DIGITS = {"dB": 2}
 USUAL_DIGITS = 4
 SUMMED_UP = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
-ESCAPED = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
+ESCAPED = str.maketrans(
+    {c: f"\\{c}" for c in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}"}
+    | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+)
 
 
 class Table(NamedTuple):
@@ -122,31 +127,46 @@ def _piped(cells: Sequence[str]) -> str:
 
 
 def _set_lines(results: Results) -> Iterator[str]:
-    names = list(dict.fromkeys(name for method in results["methods"] for name in method["set"]))
+    names, rows = _of_set(results)
     yield from ("### of all pictures together", "", _piped(["", *names]), _piped(["---"] * (len(names) + 1)))
-    for method in results["methods"]:
-        values = [method["set"].get(name) for name in names]
-        yield _piped([label(method), *("" if value is None else f"{value:.5g}" for value in values)])
+    yield from map(_piped, rows)
+
+
+def _of_set(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Return the names of what is measured of all pictures together, and a row for each method."""
+    names = list(dict.fromkeys(name for method in results["methods"] for name in method["set"]))
+    values = [[method["set"].get(name) for name in names] for method in results["methods"]]
+    texts = [["" if value is None else f"{value:.5g}" for value in row] for row in values]
+    return names, [[label(method), *row] for method, row in zip(results["methods"], texts, strict=True)]
 
 
 def as_latex(results: Results) -> str:
     """Write a booktabs table for each measure; the best of a column in bold, intervals in the CSV."""
-    return "\n".join("\n".join(_latex(table)) for table in tables(results))
+    blocks = ["\n".join(_latex(table)) for table in tables(results)]
+    blocks += ["\n".join(_latex_set(results))] if any(method["set"] for method in results["methods"]) else []
+    return "\n\n".join(blocks) + "\n"
 
 
 def _latex(table: Table) -> Iterator[str]:
     arrow = r"$\uparrow$" if table.arrow == "↑" else r"$\downarrow$"
-    heads = [column.split(" n=")[0].translate(ESCAPED) for column in table.columns]
-    yield r"\begin{table}"
-    yield f"\\caption{{{table.measure.translate(ESCAPED)} {arrow}: {table.what.translate(ESCAPED)}}}"
-    yield f"\\begin{{tabular}}{{l{'r' * len(heads)}}}"
-    yield r"\toprule"
-    yield " & ".join(["hole ratio in \\%", *heads]) + r" \\"
-    yield r"\midrule"
+    heads, counts = zip(*(column.split(" n=") for column in table.columns), strict=True)
+    caption = f"{table.measure.translate(ESCAPED)} {arrow}: {table.what.translate(ESCAPED)}"
+    rows = [["items", *counts]]
     for name, cells, best in table.rows:
-        values = [cell.split(" ")[0] for cell in cells]
-        bold = [f"\\textbf{{{value}}}" if b else value for value, b in zip(values, best, strict=True)]
-        yield " & ".join([name.translate(ESCAPED), *bold]) + r" \\"
-    yield r"\bottomrule"
-    yield r"\end{tabular}"
-    yield "\\end{table}\n"
+        texts = (re.sub(r" \[.*?\]", "", cell) for cell in cells)
+        bold = [rf"\textbf{{{text}}}" if b else text for text, b in zip(texts, best, strict=True)]
+        rows.append([name.translate(ESCAPED), *bold])
+    yield from _tabular(caption, [r"hole ratio in \%", *(head.translate(ESCAPED) for head in heads)], rows)
+
+
+def _latex_set(results: Results) -> Iterator[str]:
+    names, rows = _of_set(results)
+    escaped = [[cell.translate(ESCAPED) for cell in row] for row in rows]
+    yield from _tabular("of all pictures together", ["", *(name.translate(ESCAPED) for name in names)], escaped)
+
+
+def _tabular(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield from (r"\begin{table}", f"\\caption{{{caption}}}", f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}")
+    yield from (r"\toprule", " & ".join(heads) + r" \\", r"\midrule")
+    yield from (" & ".join(row) + r" \\" for row in rows)
+    yield from (r"\bottomrule", r"\end{tabular}", r"\end{table}")

@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 class Inception:
     """From pictures to features; the weights are looked for, and the network is built, when first needed.
 
-    `weights` is the path of a state dict with the package's key names; empty, it is the package's download, from `url`
-    where that is given. `dims`, 64, 192, 768 or 2048, names the layer. Raises UserError where the weights cannot be
-    had or do not fit; never measures with untrained ones.
+    `weights` is the path of a state dict with the package's key names; empty, it is the package's download, from
+    `url` where that is given. `dims`, 64, 192, 768 or 2048, names the layer, `option` what errors call the weights.
+    Raises UserError where the weights cannot be had or do not fit; never measures with untrained ones.
     """
 
-    def __init__(self, weights: str, dims: int, device: torch.device, url: str = "") -> None:
-        self.weights, self.dims, self.device, self.address = weights, dims, device, url
+    def __init__(self, weights: str, dims: int, device: torch.device, url: str = "", option: str = OPTION) -> None:
+        self.weights, self.dims, self.device, self.address, self.option = weights, dims, device, url, option
 
     @cached_property
     def url(self) -> str:
@@ -46,7 +46,7 @@ class Inception:
         """Return the file of weights, fetched into torch's cache if need be."""
         path = Path(self.weights or Path(torch.hub.get_dir(), "checkpoints", Path(self.url).name))
         if not path.is_file():
-            load_state(self.weights, self.url, OPTION)
+            load_state(self.weights, self.url, self.option)
         return path
 
     @cached_property
@@ -57,14 +57,15 @@ class Inception:
         if not digest.startswith(Path(self.url).stem.rpartition("-")[2]):
             other = f"{self.path} is not what {self.url} holds"
             if not self.weights:
-                raise UserError(f"{other}; delete it, or give another with {OPTION}")
-            log.warning("%s: %s: scores compare only among themselves", OPTION, other)
+                raise UserError(f"{other}; delete it, or give another with {self.option}")
+            log.warning("%s: %s: scores compare only among themselves", self.option, other)
         return f"pytorch-fid-inception-v3 sha256:{digest}"
 
     @cached_property
     def network(self) -> nn.Module:
         """Build the network up to the layer, frozen."""
-        return build(load_state(str(self.path), self.url, OPTION), self.dims, str(self.path)).to(self.device)
+        state = load_state(str(self.path), self.url, self.option)
+        return build(state, self.dims, f"{self.option}: {self.path}").to(self.device)
 
     def resized(self, picture: NDArray[np.uint8]) -> Tensor:
         """Return (1, 3, 299, 299) in [0, 1] of (H, W, 3): the resize that pytorch-fid's network begins with.
@@ -99,7 +100,7 @@ def build(state: Mapping[str, Tensor], dims: int, source: str) -> nn.Module:
         whole = inception._inception_v3(num_classes=1008, aux_logits=False, weights=None).state_dict()
     wanted = {name: value.shape for name, value in whole.items() if not name.endswith(COUNTER)}
     remedy = f"give a copy of {inception.FID_WEIGHTS_URL}"
-    weights = dict.fromkeys(whole, torch.zeros(())) | fitting(state, wanted, f"{OPTION}: {source}", remedy)
+    weights = dict.fromkeys(whole, torch.zeros(())) | fitting(state, wanted, source, remedy)
     # The package loads its weights from its own address while it builds, and has no parameter for others: for the
     # moment, its loader answers with ours.
     fetch = inception.load_state_dict_from_url

@@ -55,19 +55,19 @@ class Perceptual:
         return torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def load_lpips(name: str, weights: str = "", device: torch.device | None = None) -> Perceptual:
+def load_lpips(name: str, weights: str = "", device: torch.device | None = None, option: str = OPTION) -> Perceptual:
     """Build LPIPS `alex` or `vgg` with the backbone's state dict at `weights`, or torchvision's download.
 
-    A path may hold the whole network or its `features.*` alone. Raises UserError where the weights cannot be had or do
-    not fit; never measures with untrained ones.
+    A path may hold the whole network or its `features.*` alone; `option` is what errors call it. Raises UserError
+    where the weights cannot be had or do not fit; never measures with untrained ones.
     """
     backbone = BACKBONES[name]
     network = _hollow(name)
     trunk = {key: re.sub(r"^net\.slice\d+", "features", key) for key in network.state_dict() if key.startswith("net.")}
     wanted = {there: network.state_dict()[key].shape for key, there in trunk.items()}
     remedy = f"lpips_{name} takes torchvision's {backbone.name}, {backbone.url}"
-    state = load_state(weights, backbone.url, OPTION)
-    found = fitting(state, wanted, f"{OPTION}: {weights or backbone.url}", remedy)
+    state = load_state(weights, backbone.url, option)
+    found = fitting(state, wanted, f"{option}: {weights or backbone.url}", remedy)
     heads = torch.load(_heads(name), map_location="cpu", weights_only=True)
     network.load_state_dict(heads | {key: found[there] for key, there in trunk.items()}, strict=False, assign=True)
     return Perceptual(network, backbone.smallest, device or torch.device("cpu"))

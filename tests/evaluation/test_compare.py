@@ -1,0 +1,230 @@
+"""compare: the same items or nothing, differences in pairs, and a verdict only where it is one."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from studies import PLAN, Painter, holes, photos, setting, strict_json
+
+from edgeconnect.cli import main
+from edgeconnect.errors import IncompleteError, UserError
+from edgeconnect.evaluation import charts
+from edgeconnect.evaluation.compare import Difference, Entry, differences, load, table
+from edgeconnect.evaluation.contenders import STRICT, Classical, open_run
+from edgeconnect.evaluation.evaluate import evaluate, read_results
+from edgeconnect.evaluation.intervals import Interval
+from edgeconnect.evaluation.manifest import Item, Manifest, compose
+from edgeconnect.evaluation.study import EDGE_COUNTS
+
+
+def items(count, of_each=1):
+    """Items of two bins; `of_each` of them share a picture."""
+    rows = [Item(f"i{n}", f"{n // of_each}.png", "m", -1, 0.05 + 0.1 * (n % 2), str(n), "") for n in range(count)]
+    return Manifest(setting(), tuple(rows))
+
+
+def entry(name, values, failed=()):
+    return Entry(name, {f"i{n}": {"psnr_rgb": value} for n, value in enumerate(values)}, frozenset(failed))
+
+
+def compared(manifest, *entries, names=("psnr_rgb",)):
+    return {(d.first, d.second, d.measure, d.bin): d for d in differences(manifest, entries, names)}
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Two methods that differ by little on pictures that differ by much."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(25, 4, 80)
+    return items(80), entry("one", values), entry("other", values + rng.normal(0.3, 0.5, 80))
+
+
+# Numbers
+
+
+def test_differences_are_paired(noisy):
+    manifest, one, other = noisy
+    found = compared(manifest, one, other)
+    assert [key[3] for key in found] == ["(1,10]", "(10,20]", "all"]
+    difference = found["one", "other", "psnr_rgb", "all"]
+    values = [np.array([row["psnr_rgb"] for row in side.rows.values()]) for side in (one, other)]
+    gaps = values[1] - values[0]
+    assert difference.means == pytest.approx((values[0].mean(), values[1].mean()))
+    assert difference.difference.value == pytest.approx(gaps.mean())
+    width = difference.difference.high - difference.difference.low
+    assert width == pytest.approx(2 * 1.96 * gaps.std() / np.sqrt(80), rel=0.1)
+    assert width < 2 * 1.96 * values[0].std() / np.sqrt(80) / 3
+    assert (difference.n, difference.pictures, found["one", "other", "psnr_rgb", "(1,10]"].n) == (80, 80, 40)
+    assert difference.verdict == "other is better"
+    turned = compared(manifest, other, one)["other", "one", "psnr_rgb", "all"]
+    assert turned.difference.low == pytest.approx(-difference.difference.high)
+    assert turned.verdict == "other is better"
+
+
+def test_items_of_one_picture_go_together():
+    values = np.repeat(np.random.default_rng(0).normal(25, 4, 20), 4)
+    gaps = np.repeat(np.random.default_rng(1).normal(0, 1, 20), 4)
+    widths = []
+    for of_each in (1, 4):
+        found = compared(items(80, of_each), entry("one", values), entry("other", values + gaps))
+        difference = found["one", "other", "psnr_rgb", "all"]
+        assert difference.pictures == 80 // of_each
+        widths.append(difference.difference.high - difference.difference.low)
+    assert widths[1] > 1.7 * widths[0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "interval", "pictures", "verdict"),
+    [
+        ("psnr_rgb", (1.0, 0.1, 2.0), 6, "b is better"),
+        ("psnr_rgb", (-1.0, -2.0, -0.1), 6, "a is better"),
+        ("l1_hole", (1.0, 0.1, 2.0), 6, "a is better"),
+        ("l1_hole", (-1.0, -2.0, -0.1), 6, "b is better"),
+        ("psnr_rgb", (1.0, -0.1, 2.0), 6, "no difference shown"),
+        ("psnr_rgb", (1.0, 0.0, 2.0), 6, "no difference shown"),
+        ("psnr_rgb", (0.0, 0.0, 0.0), 6, "no difference shown"),
+        ("psnr_rgb", (1.0, 1.0, 1.0), 5, "no difference shown"),
+    ],
+)
+def test_a_verdict_needs_an_interval_without_0_and_pictures_enough(measure, interval, pictures, verdict):
+    assert Difference(measure, "all", "a", "b", (0.0, 0.0), Interval(*interval), 9, pictures).verdict == verdict
+
+
+def test_the_same_numbers_differ_by_nothing(noisy):
+    manifest, one, _ = noisy
+    difference = compared(manifest, one, one._replace(label="same"))["one", "same", "psnr_rgb", "all"]
+    assert difference.difference == (0.0, 0.0, 0.0)
+    assert difference.verdict == "no difference shown"
+
+
+def test_items_that_failed_in_either_or_were_not_measured_are_left_out():
+    one = entry("one", [10, 20, 30, 40, float("nan"), 60], failed={"i0"})
+    other = entry("other", [1, 2, 3, 4, 5, 6], failed={"i3"})
+    del other.rows["i5"]
+    found = compared(items(6), one, other)
+    assert {key[3]: (d.n, d.means) for key, d in found.items()} == {
+        "(1,10]": (1, (30.0, 3.0)),
+        "(10,20]": (1, (20.0, 2.0)),
+        "all": (2, (25.0, 2.5)),
+    }
+    assert not compared(items(6), one, other, names=("l1_hole",))
+
+
+def test_edges_are_added_up_as_in_the_tables():
+    """The F1 of a bin is of its pixels together, so that compare shows the numbers of the report."""
+    rng = np.random.default_rng(0)
+
+    def drawn(share):
+        rows = {}
+        for n in range(30):
+            hits = int(rng.binomial(50, share)) if n else 0
+            rows[f"i{n}"] = dict(zip(EDGE_COUNTS, (hits, 50 if n else 0, 50 if n else 0), strict=True))
+        return rows
+
+    one, other = Entry("one", drawn(0.3), frozenset()), Entry("other", drawn(0.6), frozenset())
+    difference = compared(items(30), one, other, names=("edge_f1",))["one", "other", "edge_f1", "all"]
+    totals = [sum(row["true_positives"] for row in side.rows.values()) for side in (one, other)]
+    assert difference.means == pytest.approx([2 * total / 2900 for total in totals])
+    assert difference.difference.value == pytest.approx((totals[1] - totals[0]) / 1450)
+    assert (difference.n, difference.verdict) == (30, "other is better")
+    nothing = {id_: dict.fromkeys(EDGE_COUNTS, 0.0) for id_ in one.rows}
+    assert not compared(items(30), one, Entry("none", nothing, frozenset()), names=("edge_precision",))
+
+
+def test_the_text_has_a_block_for_each_pair_and_measure(noisy):
+    manifest, one, other = noisy
+    third = one._replace(label="third")
+    blocks = table(list(differences(manifest, [one, other, third], ["psnr_rgb"]))).split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [
+        "psnr_rgb ↑   other - one",
+        "psnr_rgb ↑   third - one",
+        "psnr_rgb ↑   third - other",
+    ]
+    assert "n=80 " in blocks[0]
+    assert blocks[0].endswith("other is better")
+
+
+# Folders
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, trained):
+    """Evaluations of the same items in a/evaluation and b/evaluation; those in a failed at one item."""
+    place = tmp_path_factory.mktemp("evaluations")
+    pictures = photos(place / "pictures", [f"{n}.png" for n in range(7)], (32, 32))
+    masks = holes(place / "masks", {"m.png": 0.3, "n.png": 0.5}, (32, 32))
+    manifest = compose(str(pictures), str(masks), setting(pairing="all"))
+    runs = [open_run(f"{trained}:{stage}", [], STRICT) for stage in (1, 4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "curves", lambda results: {})
+        with pytest.raises(IncompleteError):
+            evaluate(place / "a/evaluation", manifest, [Painter("black", 0, ["3__m"]), Classical("telea")], PLAN)
+        evaluate(place / "b/evaluation", manifest, [Classical("telea"), *runs], PLAN)
+    return place
+
+
+def compare(folders, capsys, *arguments, names=("a/evaluation", "b/evaluation")):
+    code = main(["compare", *(str(folders / name) for name in names), *arguments])
+    return code, *capsys.readouterr()
+
+
+def test_folders_are_compared_item_by_item(folders, capsys):
+    code, printed, said = compare(
+        folders, capsys, "--json", "--measures", "psnr_rgb", "edge_f1", "--output", str(folders / "c.json")
+    )
+    assert code == 0, said
+    found = strict_json(folders / "c.json")
+    assert json.loads(printed) == found
+    rows = {(row["first"], row["second"], row["measure"], row["bin"]): row for row in found["differences"]}
+    telea = rows["a/evaluation/telea", "b/evaluation/telea", "psnr_rgb", "all"]
+    assert (telea["n"], telea["pictures"]) == (13, 7)
+    assert telea["difference"] == {"value": 0, "low": 0, "high": 0}
+    black = rows["a/evaluation/black", "b/evaluation/telea", "psnr_rgb", "all"]
+    assert black["verdict"] == "b/evaluation/telea is better"
+    assert black["difference"]["low"] > 0
+    of_edges = {key[:2] for key in rows if key[2] == "edge_f1"}
+    assert of_edges == {tuple(f"b/evaluation/run:{stage} (strict edges)" for stage in ("edge", "joint"))}
+    cell = read_results(folders / "a/evaluation")["methods"][0]["bins"]["all"]["psnr_rgb"]
+    assert black["means"][0] == pytest.approx(cell["value"])
+    assert (cell["n"], black["n"]) == (13, 13)
+
+
+def test_the_report_and_the_comparison_say_the_same_of_edges(folders, capsys):
+    code, printed, _ = compare(folders, capsys, "--json", "--measures", "edge_f1", names=("b/evaluation",))
+    assert code == 0
+    means = next(row["means"] for row in json.loads(printed)["differences"] if row["bin"] == "all")
+    methods = read_results(folders / "b/evaluation")["methods"][1:]
+    assert means == pytest.approx([method["bins"]["all"]["edge_f1"]["value"] for method in methods])
+
+
+def test_one_folder_is_compared_in_itself_and_twice_is_once(folders, capsys):
+    one = compare(folders, capsys, names=("a/evaluation",))
+    assert one[0] == 0
+    assert one[1].startswith("psnr_rgb ↑   evaluation/telea - evaluation/black\n")
+    assert compare(folders, capsys, names=("a/evaluation", "a/../a/evaluation"))[:2] == one[:2]
+
+
+def test_other_items_are_refused(folders, capsys):
+    manifest = compose(str(folders / "pictures"), str(folders / "masks/m.png"), setting())
+    evaluate(folders / "c", manifest, [Classical("telea")], PLAN)
+    code, _, said = compare(folders, capsys, names=("a/evaluation", "c"))
+    assert (code, "evaluate different items; repeat one with --manifest of the other" in said) == (2, True)
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(folders, tmp_path, capsys):
+    shutil.copytree(folders / "a/evaluation", tmp_path / "a")
+    shutil.copytree(folders / "a/evaluation", tmp_path / "damaged")
+    (tmp_path / "damaged/results.json").write_text("{}")
+    cases = [
+        (("a", "gone"), (), "is no manifest of an evaluation"),
+        (("a", "damaged"), (), "are no results of an evaluation"),
+        (("a",), ("--measures", "beauty"), "--measures: beauty is none of"),
+        (("a",), ("--measures", "edge_f1"), "edge_f1: no two methods have them both"),
+    ]
+    for names, arguments, wanted in cases:
+        code, _, said = compare(tmp_path, capsys, *arguments, names=names)
+        assert (code, said.count("error: "), wanted in said) == (2, 1, True), said
+    (tmp_path / "a/measures/telea.csv").unlink()
+    with pytest.raises(UserError, match=r"telea\.csv: holds no measures; evaluate telea again"):
+        load([tmp_path / "a"])

@@ -1,0 +1,252 @@
+"""evaluate, end to end: from a run, pictures and masks to tables and a page, and again; mistakes in one line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from studies import holes, photos, pixels, save, strict_json
+
+from edgeconnect.cli import main
+from edgeconnect.commands.evaluation import CLASSICAL
+from edgeconnect.evaluation import charts
+from edgeconnect.metrics.definitions import DEFINITIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ("results.json", "results.csv", "tables.md", "tables.tex", "report.html", "manifest.json")
+
+
+@pytest.fixture(autouse=True)
+def _plain_pages(monkeypatch):
+    """Draw no curves, which take most of the time."""
+    monkeypatch.setattr(charts, "curves", lambda results: {})
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three pictures, and a mask of each one's name."""
+    photos(tmp_path / "pictures")
+    return holes(tmp_path / "masks", {"a.png": 0.1, "b.png": 0.3, "c.png": 0.5}).parent
+
+
+@pytest.fixture
+def evaluate(data, capsys):
+    """Return a function that evaluates the pictures, with masks by name, and returns exit code, stdout and stderr."""
+
+    def call(output, *arguments, pairing="stem", methods=("telea",), pictures="pictures", masks="masks"):
+        named = ["--pictures", data / pictures, "--masks", data / masks, "--pairing", pairing, "--size", 32]
+        whole = ["evaluate", *named, "--output", data / output, "--workers", 1, "--shown", 1]
+        code = main([str(part) for part in (*whole, *(("--methods", *methods) if methods else ()), *arguments)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def error(said):
+    lines = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, said
+    assert "Traceback" not in said
+    return lines[0]
+
+
+# Everything
+
+
+def test_one_command_measures_everybody_with_everything(evaluate, trained, data):
+    runs = [f"{trained}:{stage}" for stage in (1, 2, 3, "joint")]
+    code, printed, said = evaluate(
+        "out", "--runs", *runs, "--edges", "ground-truth", methods=("telea", "navier_stokes", "biharmonic")
+    )
+    assert code == 0, said
+    assert all((data / "out" / name).stat().st_size for name in FILES)
+    found = strict_json(data / "out/results.json")
+    of_runs, classical = found["methods"][:4], found["methods"][4:]
+    assert [method["name"] for method in of_runs] == [
+        f"run:{stage}" for stage in ("edge", "inpaint", "edge_inpaint", "joint")
+    ]
+    assert {method["edges"] for method in of_runs} == {"ground-truth"}
+    assert {method["edges"] for method in classical} == {""}
+    measured = [{n for n, cell in m["bins"]["all"].items() if cell["n"]} for m in found["methods"]]
+    edges = {name for name in DEFINITIONS if name.startswith("edge_")}
+    pictures = {name for name, about in DEFINITIONS.items() if not about.needs - {"mask"}} - {"ssim_gray_uniform51"}
+    assert measured == [edges, pictures, edges | pictures, edges | pictures, *[pictures] * 3]
+    assert {cell["n"] for m in found["methods"] for cell in m["bins"]["all"].values()} == {0, 3}
+    assert list(found["bins"]) == ["(1,10]", "(30,40]", "(40,50]", "all"]
+    assert "run:joint (ground-truth edges)" in printed
+    for name in ("tables.md", "tables.tex", "report.html"):
+        assert "ground-truth edges" in (data / "out" / name).read_text("utf-8")
+    assert "run:joint,ground-truth," in (data / "out/results.csv").read_text()
+
+
+def test_a_manifest_repeats_it_bit_for_bit(evaluate, trained, data):
+    who = ("--runs", f"{trained}:3")
+    assert evaluate("one/out", *who, pairing="per-bin", masks="masks")[0] == 0
+    again = ("--manifest", data / "one/out/manifest.json")
+    code, _, said = evaluate("two/out", *who, *again, "--batch-size", 2, pairing="all", masks="nowhere")
+    assert code == 0, said
+    for name in FILES:
+        assert (data / "one/out" / name).read_bytes() == (data / "two/out" / name).read_bytes(), name
+    save(data / "pictures/b.png", np.zeros((40, 40, 3), np.uint8))
+    code, _, said = evaluate("three", *again)
+    assert (code, "b.png: is not what it was when the manifest was written" in error(said)) == (2, True)
+    assert not (data / "three").exists()
+
+
+def test_drawn_masks_of_the_same_seed_are_the_same_items(data):
+    whole = ["evaluate", "--pictures", "scenes:2", "--masks", "irregular", "--size", "32", "--methods", "telea"]
+    for output, seed in (("one", "3"), ("two", "3"), ("three", "4")):
+        assert main([*whole, "--seed", seed, "--output", str(data / output)]) == 0
+    one, two, three = ((data / name / "results.json").read_bytes() for name in ("one", "two", "three"))
+    assert one == two != three
+    assert strict_json(data / "one/results.json")["bins"]["all"]["items"] == 14
+
+
+def test_it_goes_on_where_it_stopped(evaluate, trained, data, monkeypatch):
+    from edgeconnect.evaluation.contenders import Run
+
+    assert evaluate("out", "--runs", f"{trained}:3")[0] == 0
+    before = {name: (data / "out" / name).read_bytes() for name in FILES}
+    (data / "out/pictures/run-edge_inpaint/b.png").unlink()
+    (data / "out/results.json").unlink()
+    asked, complete = [], Run.complete
+    monkeypatch.setattr(Run, "complete", lambda run, batch: asked.extend(s.id for s in batch) or complete(run, batch))
+    assert evaluate("out", "--runs", f"{trained}:3")[0] == 0
+    assert asked == ["b"]
+    assert before == {name: (data / "out" / name).read_bytes() for name in FILES}
+
+
+def test_other_weights_in_the_same_folder_are_refused(evaluate, copied, data):
+    who = ("--runs", f"{copied}:3")
+    assert evaluate("out", *who)[0] == 0
+    assert evaluate("out", *who, "--mirror")[1].count("run:edge_inpaint mirrored (strict edges)") == 1
+    for change in (("--edges", "ground-truth"), ("--set", "SIGMA=2")):
+        code, _, said = evaluate("out", *who, *change)
+        assert (code, "its results of run:edge_inpaint are of other weights" in error(said)) == (2, True)
+    assert main(["train", "--checkpoints", str(copied), "--model", "3", "--set", "MAX_ITERS=3", "--no-check"]) == 0
+    before = (data / "out/results.json").read_bytes()
+    code, _, said = evaluate("out", *who)
+    assert (code, "are of other weights, settings or files" in error(said)) == (2, True)
+    assert (data / "out/results.json").read_bytes() == before
+
+
+# Others
+
+
+def test_what_is_exported_comes_back_as_results(evaluate, data):
+    assert evaluate("unused", "--export", data / "export", pairing="all")[0] == 0
+    assert not (data / "unused").exists()
+    items = json.loads((data / "export/manifest.json").read_text())["items"]
+    assert len(items) == 9
+    for item in items:
+        hole = pixels(data / f"export/masks/{item['id']}.png")
+        damaged = pixels(data / f"export/damaged/{item['id']}.png")
+        assert set(np.unique(hole)) == {0, 255}
+        assert (hole > 0).mean() == item["ratio"]
+        assert not damaged[hole > 0].any(), "the hole's pixels leaked"
+        assert damaged[hole == 0].any()
+    given = ("--manifest", data / "export/manifest.json", "--results", f"black holes={data / 'export/damaged'}")
+    code, printed, said = evaluate("out", *given)
+    assert code == 0, said
+    assert "black holes" in printed
+    found = strict_json(data / "out/results.json")
+    telea, theirs = (method["bins"]["all"]["l1_hole"] for method in found["methods"])
+    assert (telea["n"], theirs["n"]) == (9, 9)
+    assert theirs["value"] > 3 * telea["value"]
+    code, _, said = evaluate("unused", "--export", data / "export", pairing="stem")
+    assert (code, "holds other pictures, masks or sizes" in error(said)) == (2, True)
+
+
+def test_bad_results_are_listed_and_the_exit_code_is_1(evaluate, data):
+    assert evaluate("first")[0] == 0
+    theirs = Path(shutil.copytree(data / "first/pictures/telea", data / "theirs"))
+    save(theirs / "b.png", np.zeros((9, 9, 3), np.uint8))
+    code, _, said = evaluate("out", "--results", f"theirs={theirs}")
+    assert (code, error(said)) == (
+        1,
+        f"error: 1 of 3 items failed and count for no method: b (theirs); {data / 'out/results.json'} has them all",
+    )
+    assert "theirs: b: " in said
+    found = strict_json(data / "out/results.json")
+    assert {m["bins"]["all"]["psnr_rgb"]["n"] for m in found["methods"]} == {2}
+    assert "9x9" in (data / "out/report.html").read_text("utf-8")
+
+
+# As the configuration says
+
+
+def test_mode_3_evaluates_the_model_of_the_configuration(copied, capsys):
+    one = ["run", "--checkpoints", str(copied), "--set", "VAL_FLIST=scenes:8-9"]
+    before = sorted(path.name for path in copied.iterdir())
+    assert main([*one, "--dry-run"]) == 0
+    assert "MODE: eval\nMODEL: joint\n" in capsys.readouterr().out
+    assert sorted(path.name for path in copied.iterdir()) == before
+    for arguments, stage in (([], "joint"), (["--set", "MODEL=2"], "inpaint"), (["--model", "1"], "edge")):
+        shutil.rmtree(copied / "evaluation", ignore_errors=True)
+        assert main([*one, *arguments]) == 0, capsys.readouterr().err
+        assert f"run:{stage} (strict edges)" in capsys.readouterr().out
+        found = strict_json(copied / "evaluation/results.json")
+        assert [method["name"] for method in found["methods"]] == [f"run:{stage}", *CLASSICAL]
+        assert found["setting"]["size"] == 32
+
+
+# Mistakes
+
+
+def test_every_mistake_is_one_line_and_leaves_no_report(evaluate, trained, data, tmp_path):
+    (tmp_path / "empty").mkdir()
+    run, here = ("--runs", f"{trained}:3"), ("--manifest", data / "pictures/a.png")
+    cases = {
+        "no mask of the same name for": {"masks": "unpaired"},
+        "does not exist": {"pictures": "gone"},
+        "--pictures: ": {"pictures": "empty"},
+        "--masks: ": {"masks": "empty"},
+        "is no manifest of an evaluation": {"arguments": here},
+        "gone is no run's folder": {"arguments": ("--runs", tmp_path / "gone")},
+        "EdgeModel_gen.pth does not exist": {"arguments": ("--runs", tmp_path / "empty")},
+        "set BASE_CHANNELS": {"arguments": (*run, "--set", "BASE_CHANNELS=8")},
+        "MODEL: 7 is none of": {"arguments": ("--runs", f"{trained}:7")},
+        "two methods are called run:edge_inpaint": {"arguments": (*run, run[1])},
+        "--methods: magic is none of": {"methods": ("magic",)},
+        "nobody to evaluate": {"methods": ("none",)},
+        "--results: folder has no name": {"arguments": ("--results", "folder")},
+        "--results: =x has no name": {"arguments": ("--results", "=x")},
+        "--results: ..=x has no name": {"arguments": ("--results", "..=x")},
+        "--results x: gone does not exist": {"arguments": ("--results", "x=gone")},
+        "holds no a.png, b.png, c.png": {"arguments": ("--results", f"x={ROOT / 'examples/images'}")},
+        "--size: -5 is too small": {"arguments": ("--size", -5)},
+        "--size: 3 is too small": {"arguments": ("--size", 3)},
+        "--seed: -1 is too small": {"arguments": ("--seed", -1)},
+        "--batch-size: 0 is too small": {"arguments": ("--batch-size", 0)},
+        "--lpips-weights: 1 given for 0 networks": {"arguments": ("--lpips-weights", "x")},
+        "--set SIGMA=x": {"arguments": ("--set", "SIGMA=x")},
+    }
+    holes(data / "unpaired", {"a.png": 0.1, "x.png": 0.2, "b.png": 0.1})
+    for said, case in cases.items():
+        arguments = case.pop("arguments", ())
+        code, _, errors = evaluate("out", *arguments, **case)
+        assert code == 2, (said, errors)
+        assert said in error(errors), (said, errors)
+        assert not (data / "out").exists(), said
+
+
+def test_what_is_missing_is_named(data, capsys):
+    for arguments, wanted in (
+        (["--pictures", data / "pictures", "--masks", data / "masks"], "--output is missing"),
+        (["--masks", data / "masks", "--output", data / "out"], "--pictures is missing"),
+        (["--pictures", data / "pictures", "--output", data / "out"], "--masks is missing"),
+        (["--checkpoints", data / "gone"], "gone does not exist"),
+    ):
+        assert main(["evaluate", *(str(part) for part in arguments)]) == 2
+        assert wanted in error(capsys.readouterr().err)
+
+
+def test_scripts_open_without_the_package_installed(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for name in ("evaluate", "compare"):
+        command = [sys.executable, ROOT / f"scripts/{name}.py", "--help"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (done.returncode, f"usage: {name}.py" in done.stdout) == (0, True), done.stderr

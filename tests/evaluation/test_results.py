@@ -1,0 +1,108 @@
+"""results.json: every mean by hand, over the items that it says, and nothing that is no JSON."""
+
+import json
+import math
+
+import pytest
+from studies import setting
+
+from edgeconnect.evaluation.manifest import Item, Manifest
+from edgeconnect.evaluation.results import ALL, Measured, results
+from edgeconnect.evaluation.study import EDGE_COUNTS, Failure
+from edgeconnect.metrics.definitions import DEFINITIONS
+
+NAN = math.nan
+RATIOS = {"a": 0.1, "b": 0.1000001, "c": 0.15, "d": 1.0}
+
+
+@pytest.fixture
+def manifest():
+    """Items of three bins; b and c are of one picture."""
+    pictures = {"a": "1.png", "b": "2.png", "c": "2.png", "d": "3.png"}
+    return Manifest(setting(), tuple(Item(i, pictures[i], "m.png", -1, RATIOS[i], i, "") for i in RATIOS))
+
+
+def measured(name, rows, of_set=None, edges=""):
+    table = {id_: dict.fromkeys(EDGE_COUNTS, NAN) | row for id_, row in rows.items()}
+    return Measured(name, edges, table, of_set or {})
+
+
+def psnr(*values):
+    return {id_: {"psnr_rgb": value} for id_, value in zip(RATIOS, values, strict=False)}
+
+
+def counts(*rows):
+    return {id_: dict(zip(EDGE_COUNTS, row, strict=True)) for id_, row in zip(RATIOS, rows, strict=True)}
+
+
+def cells(found, method=0, name="psnr_rgb"):
+    return {bin_: cell[name] for bin_, cell in found["methods"][method]["bins"].items()}
+
+
+def test_means_are_over_the_items_of_a_bin(manifest):
+    found = results(manifest, [measured("m", psnr(20.0, 30.0, 32.0, 25.0))], [])
+    assert {bin_: cell["value"] for bin_, cell in cells(found).items()} == {
+        "(1,10]": 20.0,
+        "(10,20]": 31.0,
+        "(60,100]": 25.0,
+        ALL: pytest.approx(26.75),
+    }
+    assert [cell["n"] for cell in cells(found).values()] == [1, 2, 1, 4]
+    assert {bin_: about["items"] for bin_, about in found["bins"].items()} == {
+        "(1,10]": 1,
+        "(10,20]": 2,
+        "(60,100]": 1,
+        ALL: 4,
+    }
+    assert found["bins"][ALL]["ratio"] == pytest.approx(sum(RATIOS.values()) / 4)
+    assert (found["pictures"], found["manifest"]) == (3, manifest.digest())
+    assert cells(found)["(10,20]"]["low"] == cells(found)["(10,20]"]["high"] == 31.0, "one picture"
+    assert found["measures"]["psnr_rgb"]["what"] == DEFINITIONS["psnr_rgb"].what
+
+
+def test_an_item_that_one_method_fails_at_counts_for_none(manifest):
+    good = measured("good", psnr(20.0, 30.0, 32.0, 25.0))
+    bad = measured("bad", psnr(10.0, 10.0, 20.0))
+    found = results(manifest, [good, bad], [Failure("bad", "d", "gone"), Failure("good", "b", "gone")])
+    assert [cell["n"] for cell in cells(found).values()] == [cell["n"] for cell in cells(found, 1).values()]
+    assert [cell["value"] for cell in cells(found).values()] == [20.0, 32.0, None, 26.0]
+    assert [cell["value"] for cell in cells(found, 1).values()] == [10.0, 20.0, None, 15.0]
+    assert [about["items"] for about in found["bins"].values()] == [1, 1, 0, 2]
+    assert found["bins"]["(60,100]"]["ratio"] is None
+    assert [failure["id"] for failure in found["failures"]] == ["d", "b"]
+    assert found["pictures"] == 2
+
+
+def test_edges_add_up_before_they_are_divided(manifest):
+    found = results(manifest, [measured("m", counts((1, 2, 4), (0, 8, 0), (3, 4, 3), (0, 0, 0)), edges="strict")], [])
+    assert list(found["measures"]) == ["edge_precision", "edge_recall", "edge_f1"]
+    assert cells(found, 0, "edge_precision")[ALL]["value"] == pytest.approx(4 / 14)
+    assert cells(found, 0, "edge_recall")[ALL]["value"] == pytest.approx(4 / 7)
+    assert cells(found, 0, "edge_f1")[ALL]["value"] == pytest.approx(8 / 21)
+    assert cells(found, 0, "edge_f1")["(60,100]"] == {"value": None, "low": None, "high": None, "n": 1, "capped": 0}
+    assert found["methods"][0]["edges"] == "strict"
+
+
+def test_what_does_not_apply_is_left_out_and_counted(manifest):
+    rows = psnr(20.0, NAN, 32.0, 100.0) | {}
+    found = results(manifest, [measured("m", rows), measured("edges", counts(*[(1, 1, 1)] * 4))], [])
+    assert cells(found)["(10,20]"] == {"value": 32.0, "low": 32.0, "high": 32.0, "n": 1, "capped": 0}
+    assert (cells(found)[ALL]["n"], cells(found)[ALL]["capped"]) == (3, 1)
+    assert [cell["n"] for cell in cells(found, 1).values()] == [0] * 4
+    assert list(found["measures"]) == ["psnr_rgb", "edge_precision", "edge_recall", "edge_f1"]
+
+
+def test_results_are_strict_json_and_their_own_copy(manifest):
+    methods = [measured("m", psnr(20.0, NAN, NAN, 25.0), {"fid": 12.5, "kid": NAN}), measured("none", {})]
+    for failures in ([Failure("m", "a", "why")], [Failure("none", id_, "why") for id_ in RATIOS]):
+        kept = methods[:1] if len(failures) == 1 else methods
+        found = results(manifest, kept, failures)
+        assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert found["methods"][0]["set"] == {"fid": 12.5, "kid": None}
+
+
+def test_measures_come_in_the_order_of_their_definitions(manifest):
+    rows = {id_: {name: 1.0 for name in reversed(DEFINITIONS) if "edge" not in name} for id_ in RATIOS}
+    found = results(manifest, [measured("m", rows)], [])
+    assert list(found["measures"]) == [name for name in DEFINITIONS if "edge" not in name]
+    assert list(found["bins"]) == ["(1,10]", "(10,20]", "(60,100]", ALL]
