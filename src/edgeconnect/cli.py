@@ -68,13 +68,15 @@ def say_in_one_line(arguments: threading.ExceptHookArgs) -> None:
 
 def parser(door: str | None = None) -> argparse.ArgumentParser:
     """Describe every command; a door shows its own name in the usage."""
-    top = argparse.ArgumentParser(prog="edgeconnect", description="Image inpainting: edges first, colours next.")
+    top = argparse.ArgumentParser(
+        prog="edgeconnect", description="Image inpainting: edges first, colours next.", allow_abbrev=False
+    )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, about: str) -> argparse.ArgumentParser:
         prog = Path(sys.argv[0]).name if door == name else None
-        return commands.add_parser(name, prog=prog, help=about, description=about)
+        return commands.add_parser(name, prog=prog, help=about, description=about, allow_abbrev=False)
 
     runs.add_train_options(add("train", "Train a stage, or go on where it stands."))
     complete.add_test_options(add("test", "Complete pictures with the trained generators."))

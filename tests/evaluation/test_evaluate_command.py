@@ -70,11 +70,11 @@ def test_one_command_measures_everybody_with_everything(evaluate, trained, data)
     ]
     assert {method["edges"] for method in of_runs} == {"ground-truth"}
     assert {method["edges"] for method in classical} == {""}
-    measured = [{n for n, cell in m["bins"]["all"].items() if cell["n"]} for m in found["methods"]]
+    measured = [{n for n, c in m["bins"]["all"].items() if c["n"] + c["empty"]} for m in found["methods"]]
     edges = {name for name in DEFINITIONS if name.startswith("edge_")}
     pictures = {name for name, about in DEFINITIONS.items() if not about.needs - {"mask"}} - {"ssim_gray_uniform51"}
     assert measured == [edges, pictures, edges | pictures, edges | pictures, *[pictures] * 3]
-    assert {cell["n"] for m in found["methods"] for cell in m["bins"]["all"].values()} == {0, 3}
+    assert {c["n"] + c["empty"] for m in found["methods"] for c in m["bins"]["all"].values()} == {0, 3}
     assert list(found["bins"]) == ["(1,10]", "(30,40]", "(40,50]", "all"]
     assert "run:joint (ground-truth edges)" in printed
     for name in ("tables.md", "tables.tex", "report.html"):
@@ -129,7 +129,7 @@ def test_other_weights_in_the_same_folder_are_refused(evaluate, copied, data):
     assert main(["train", "--checkpoints", str(copied), "--model", "3", "--set", "MAX_ITERS=3", "--no-check"]) == 0
     before = (data / "out/results.json").read_bytes()
     code, _, said = evaluate("out", *who)
-    assert (code, "are of other weights, settings or files" in error(said)) == (2, True)
+    assert (code, "are of other weights or settings" in error(said)) == (2, True)
     assert (data / "out/results.json").read_bytes() == before
 
 
@@ -173,6 +173,48 @@ def test_bad_results_are_listed_and_the_exit_code_is_1(evaluate, data):
     found = strict_json(data / "out/results.json")
     assert {m["bins"]["all"]["psnr_rgb"]["n"] for m in found["methods"]} == {2}
     assert "9x9" in (data / "out/report.html").read_text("utf-8")
+    shutil.copy(data / "first/pictures/telea/b.png", theirs)
+    code, printed, said = evaluate("out", "--results", f"theirs={theirs}")
+    assert (code, "theirs has changed: measured anew" in said, "3 items" in printed) == (0, True, True)
+
+
+def test_failures_come_with_what_was_measured(evaluate, data):
+    assert evaluate("first")[0] == 0
+    theirs = Path(shutil.copytree(data / "first/pictures/telea", data / "theirs"))
+    save(theirs / "b.png", np.zeros((9, 9, 3), np.uint8))
+    code, printed, said = evaluate("out", "--results", f"theirs={theirs}")
+    assert (code, "2 items of 2 pictures" in printed, "report.html" in said) == (1, True, True)
+
+
+def test_manifest_is_found_again_from_anywhere(evaluate, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(data)
+    relative = ["evaluate", "--pictures", "pictures", "--masks", "masks", "--pairing", "stem", "--size", "32"]
+    assert main([*relative, "--methods", "telea", "--output", "here"]) == 0
+    monkeypatch.chdir("/")
+    again = ["evaluate", "--manifest", str(data / "here/manifest.json"), "--methods", "telea"]
+    assert main([*again, "--output", str(data / "there")]) == 0
+    assert (data / "here/results.json").read_bytes() == (data / "there/results.json").read_bytes()
+
+
+def test_runs_of_one_folder_name_are_told_apart_by_names_of_their_own(evaluate, trained, copied):
+    code, printed, said = evaluate("out", "--runs", f"{trained}:3", f"mine={copied}:3", methods=None)
+    assert code == 0, said
+    assert "run:edge_inpaint (strict edges)" in printed
+    assert "mine:edge_inpaint (strict edges)" in printed
+
+
+def test_settings_that_only_the_command_line_had_are_found(copied, data, capsys):
+    from edgeconnect import config
+
+    (copied / "config.yml").write_text(config.example())
+    assert main(["evaluate", "--checkpoints", str(copied), "--methods", "none", "--output", str(data / "out")]) == 0
+    assert strict_json(data / "out/manifest.json")["setting"]["size"] == 32
+
+
+def test_options_are_not_guessed(copied, capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--mode", "3", "--checkpoints", str(copied)])
+    assert "--mode" in capsys.readouterr().err
 
 
 # As the configuration says

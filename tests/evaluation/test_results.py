@@ -79,14 +79,20 @@ def test_edges_add_up_before_they_are_divided(manifest):
     assert cells(found, 0, "edge_precision")[ALL]["value"] == pytest.approx(4 / 14)
     assert cells(found, 0, "edge_recall")[ALL]["value"] == pytest.approx(4 / 7)
     assert cells(found, 0, "edge_f1")[ALL]["value"] == pytest.approx(8 / 21)
-    assert cells(found, 0, "edge_f1")["(60,100]"] == {"value": None, "low": None, "high": None, "n": 1, "capped": 0}
+    assert cells(found, 0, "edge_f1")["(60,100]"] == {
+        **{"value": None, "low": None, "high": None},
+        **{"n": 0, "capped": 0, "empty": 1},
+    }
     assert found["methods"][0]["edges"] == "strict"
 
 
 def test_what_does_not_apply_is_left_out_and_counted(manifest):
     rows = psnr(20.0, NAN, 32.0, 100.0) | {}
     found = results(manifest, [measured("m", rows), measured("edges", counts(*[(1, 1, 1)] * 4))], [])
-    assert cells(found)["(10,20]"] == {"value": 32.0, "low": 32.0, "high": 32.0, "n": 1, "capped": 0}
+    assert cells(found)["(10,20]"] == {
+        **{"value": 32.0, "low": 32.0, "high": 32.0},
+        **{"n": 1, "capped": 0, "empty": 0},
+    }
     assert (cells(found)[ALL]["n"], cells(found)[ALL]["capped"]) == (3, 1)
     assert [cell["n"] for cell in cells(found, 1).values()] == [0] * 4
     assert list(found["measures"]) == ["psnr_rgb", "edge_precision", "edge_recall", "edge_f1"]

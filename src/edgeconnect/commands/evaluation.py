@@ -4,12 +4,13 @@ import argparse
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeconnect.commands.runs import load_config, require_folder, shown
-from edgeconnect.errors import UserError
-from edgeconnect.settings import DRAWN_MASKS, SHAPES, Config
+from edgeconnect.errors import IncompleteError, UserError
+from edgeconnect.settings import ALL, CONFIG_FILE, DRAWN_MASKS, SHAPES, Config
 from edgeconnect.storage import write_whole
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def add_evaluate_options(sub: argparse.ArgumentParser) -> None:
     what.add_argument("--pairing", choices=("per-bin", "all", "stem"), default="per-bin", help="of pictures and masks")
     what.add_argument("--size", type=int, help="side of the centred square; 0: as they are; default INPUT_SIZE")
     what.add_argument("--seed", type=int, default=0, help="of the pairing and of drawn masks")
-    what.add_argument("--manifest", type=Path, help="the items of an earlier evaluation, in place of all of the above")
-    who.add_argument("--runs", nargs="+", default=[], metavar="FOLDER[:STAGE]", help="default --checkpoints")
+    what.add_argument("--manifest", type=Path, help="the items of an earlier evaluation: its pictures, masks, size")
+    who.add_argument("--runs", nargs="+", default=[], metavar="[NAME=]FOLDER[:STAGE]", help="default --checkpoints")
     who.add_argument("--methods", nargs="+", default=list(CLASSICAL), metavar="NAME", help="classical ones, or none")
     who.add_argument("--results", nargs="+", default=[], metavar="NAME=FOLDER", help="somebody else's, <id>.png each")
     who.add_argument("--edges", choices=("strict", "ground-truth"), default="strict", help="what runs see of the edges")
@@ -57,7 +58,7 @@ def add_evaluate_options(sub: argparse.ArgumentParser) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate and say where the report is."""
     from edgeconnect.evaluation import tables
-    from edgeconnect.evaluation.evaluate import PAGE
+    from edgeconnect.evaluation.evaluate import PAGE, RESULTS, read_results
     from edgeconnect.evaluation.evaluate import evaluate as run
 
     a = arguments
@@ -69,9 +70,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if output is None:
         raise UserError("--output is missing; name a folder for the report")
     who, how = contenders(a), plan(a)
-    found = run(output, manifest_of(a, config), who, how)
-    print(tables.summary(found))
-    log.info("the report: %s", output / PAGE)
+    try:
+        run(output, manifest_of(a, config), who, how)
+    finally:
+        if (output / RESULTS).is_file() and sys.exc_info()[0] in (None, IncompleteError):
+            print(tables.summary(read_results(output)))
+            log.info("the report: %s", output / PAGE)
 
 
 def evaluate_run(arguments: argparse.Namespace) -> None:
@@ -80,7 +84,7 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
     config = load_config(argparse.Namespace(**vars(arguments) | {"dry_run": True}))
     if shown(arguments, config):
         return
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     add_evaluate_options(parser)
     chosen = [part for text in arguments.set for part in ("--set", text)]
     model = ["--model", config.run.model]
@@ -102,8 +106,22 @@ def configured(a: argparse.Namespace) -> Config:
             raise UserError(f"{option}: {value} is too small; give {least} or more")
     if a.checkpoints:
         require_folder(a.checkpoints)
+        file = run_settings(a.checkpoints, a.model or "edge_inpaint")
+        if file.name != CONFIG_FILE:
+            return configuration.load(file, [(f"--set {text}", text) for text in a.set]).config
         return load_config(argparse.Namespace(**vars(a), dry_run=True), model="edge_inpaint")
     return configuration.load(None, [(f"--set {text}", text) for text in a.set]).config
+
+
+def run_settings(folder: Path, model: str) -> Path:
+    """Name the file with the settings of a run: config.yml, unless it is the untouched example and --set had them."""
+    from edgeconnect import config as configuration
+
+    file = folder / CONFIG_FILE
+    stage = configuration.load(None, [("--model", f"MODEL={model}")]).config.run.model
+    resolved = folder / f"resolved_{'edge_inpaint' if stage == ALL else stage}.yml"
+    untouched = not file.is_file() or file.read_bytes() == configuration.example().encode()
+    return resolved if untouched and resolved.is_file() else file
 
 
 def manifest_of(a: argparse.Namespace, config: Config) -> "Manifest":
@@ -111,6 +129,8 @@ def manifest_of(a: argparse.Namespace, config: Config) -> "Manifest":
     from edgeconnect.evaluation.manifest import Setting, compose, read_manifest, verify
 
     if a.manifest:
+        if a.pictures or a.masks or a.size is not None:
+            log.warning("--manifest: its own pictures, masks and size count, not --pictures, --masks and --size")
         manifest = read_manifest(a.manifest)
         verify(manifest, a.workers)
         return manifest
@@ -131,6 +151,8 @@ def contenders(a: argparse.Namespace) -> list["Contender"]:
     """Open everybody that is to be evaluated."""
     from edgeconnect.evaluation.contenders import Classical, Results, open_run
 
+    if "none" in a.methods and len(a.methods) > 1:
+        raise UserError(f"--methods: {' '.join(a.methods)}: none stands alone")
     methods = [] if a.methods == ["none"] else a.methods
     unknown = [name for name in methods if name not in CLASSICAL]
     if unknown:
@@ -165,7 +187,8 @@ def plan(a: argparse.Namespace) -> "Plan":
     distances = {f"lpips_{name}": load_lpips(name, path, device, "--lpips-weights") for name, path in pairs}
     inception = Inception(a.fid_weights, 2048, device, option="--fid-weights") if a.fid or a.kid else None
     if inception:
-        log.info("extractor %s", inception.name)  # or, before the work, that its weights are missing
+        log.info("extractor %s", inception.name)
+        inception.network.eval()  # before the work: weights that are missing or do not fit are said now
     return Plan(obtainable({MASK}), distances, inception, a.kid, a.batch_size, a.workers, a.shown)
 
 

@@ -244,7 +244,9 @@ def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool
     wanted = set(keys)
     alone = [str(image) for image, key in zip(images, keys, strict=True) if key not in partners]
     if alone:
-        raise UserError(f"no {what} of the same name for {named(alone)}; give one for each, or one file for all")
+        raise UserError(
+            f"no {what} of the same name for {named(alone)}; give one for each" + ", or one file for all" * shared
+        )
     surplus = [str(other) for key, other in partners.items() if key not in wanted]
     if surplus and len(images) > 1:
         raise UserError(f"no picture of the same name for the {what} {named(surplus)}; remove it, or add the picture")

@@ -66,6 +66,8 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[Entry]]:
         for method in found["methods"]:
             name = f"{where}/{tables.label(method)}"
             entries.append(Entry(name, measures_of(folder, method["name"]), failed))
+    if len(entries) < 2:
+        raise UserError(f"{folders[0]}: holds one method; name another evaluation beside it")
     return manifests[0], entries
 
 

@@ -61,7 +61,7 @@ class Contender(Protocol):
         """Tell what decides its results, so that those of another are not taken for them."""
 
     def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
-        """Complete pictures of one size; known pixels come back bit for bit."""
+        """Complete pictures of one size; known pixels come back bit for bit, but in others' results."""
 
 
 @dataclass
@@ -167,7 +167,9 @@ class Run:
 
 
 def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
-    """Open `FOLDER` or `FOLDER:STAGE`; stages are numbers or names, as for --model, before which MODEL counts."""
+    """Open `[NAME=]FOLDER[:STAGE]`; stages are numbers or names, as for --model, before which MODEL counts."""
+    name, sign, rest = spec.partition("=")
+    spec = rest if sign and not Path(spec).exists() else spec
     folder, _, stage = spec.rpartition(":") if ":" in spec and not Path(spec).is_dir() else (spec, "", "")
     path = Path(folder)
     if not folder or not path.is_dir():
@@ -177,4 +179,7 @@ def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, m
     named = run.evaluated_stage(configuration.load(None, chosen).config)
     settings = (path / f"resolved_{named}.yml", path / CONFIG_FILE)  # what ran, which --set may have changed
     found = next((file for file in settings if file.is_file()), None)
-    return Run(path, configuration.load(found, chosen).config, sees_edges, mirror)
+    opened = Run(path, configuration.load(found, chosen).config, sees_edges, mirror)
+    if spec == rest:
+        opened.name = f"{printable(name, kept='')}:{opened.stage}{' mirrored' if mirror else ''}"
+    return opened

@@ -60,6 +60,8 @@ def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], 
     found = results(manifest, measured, failures)
     if plan.inception:
         found["extractor"] = plan.inception.name
+    if plan.distances:
+        found["weights"] = {name: distance.mark for name, distance in plan.distances.items()}
     write_report(study, found, measured, plan.shown)
     if failures:
         names = ", ".join(f"{failure.id} ({failure.method})" for failure in failures[:5])
@@ -88,7 +90,10 @@ def _measured(study: Study, contender: Contender, plan: Plan, failed: Set[str]) 
 def of_set(study: Study, method: str, plan: Plan, failed: Set[str]) -> dict[str, float]:
     """Return FID, and KID, of the completed pictures against the true ones, each of these once; nothing of one."""
     kept = [(number, item) for number, item in enumerate(study.manifest.items) if item.id not in failed]
-    if plan.inception is None or not all(study.picture(method, item).is_file() for _, item in kept):
+    if plan.inception is None:
+        return {}
+    if not all(study.picture(method, item).is_file() for _, item in kept):
+        log.warning("%s paints no pictures: no FID", method)
         return {}
     truths = {study.folder / "truth" / f"{item.picture_hash}.png": number for number, item in kept}
     if len(truths) < 2:

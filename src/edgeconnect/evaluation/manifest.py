@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.sources import SceneSource, Source, open_source
-from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.storage import expanded, write_whole
 
 SCHEMA = 1
@@ -99,7 +99,7 @@ def read_manifest(path: Path) -> Manifest:
         manifest = Manifest(setting, tuple(Item(**row) for row in rows))
         digest = contents["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is no manifest of an evaluation ({error!r}); give a manifest.json") from error
+        raise UserError(f"{path}: is no manifest of an evaluation ({reason(error)}); give a manifest.json") from error
     if digest != manifest.digest():
         raise UserError(f"{path}: was changed since it was written; write a new one by leaving --manifest out")
     return manifest
@@ -171,7 +171,10 @@ def _items(chosen: Sequence[tuple[str, str, int]], library: Library, workers: in
 
 
 def _name(source: Source, index: int) -> str:
-    return f"scenes:{source.first + index}" if isinstance(source, SceneSource) else source.name(index)
+    """Name a picture so that it is found again, from wherever."""
+    if isinstance(source, SceneSource):
+        return f"scenes:{source.first + index}"
+    return str(Path(source.name(index)).absolute())
 
 
 def _drawn(names: Sequence[str], kind: str, setting: Setting) -> Iterator[tuple[str, str, int]]:
@@ -199,7 +202,7 @@ def within(height: int, width: int, span: tuple[float, float]) -> masks.Pixels:
 
 def _paired(names: Sequence[str], masks_from: str, library: Library, workers: int) -> Iterator[tuple[str, str, int]]:
     """Pair pictures with mask files."""
-    setting, found = library.setting, files.list_images(masks_from, "--masks")
+    setting, found = library.setting, [path.absolute() for path in files.list_images(masks_from, "--masks")]
     if setting.pairing == STEM:
         shared = not expanded(masks_from).is_dir()
         partners = files.pair([Path(name) for name in names], found, "mask", shared)

@@ -81,12 +81,13 @@ def _cells(names: Sequence[str], items: Sequence[Item], rows: Rows) -> dict[str,
 
 
 def cell(name: str, items: Sequence[Item], rows: Rows) -> dict[str, Any]:
-    """Sum one measure up over items."""
+    """Sum one measure up over items; those that add nothing to it, as without an edge, are `empty` and not in `n`."""
     shares = [(item.picture, share(name, rows[item.id])) for item in items]
-    kept = [(picture, part, whole) for picture, (part, whole) in shares if not math.isnan(part)]
+    known = [(picture, part, whole) for picture, (part, whole) in shares if not math.isnan(part)]
+    kept = [found for found in known if found[2]]
     interval = ratio_interval([(part, whole) for _, part, whole in kept], [picture for picture, _, _ in kept])
     capped = sum(part >= DEFINITIONS[name].cap for _, part, _ in kept)
-    return {**_plain(Interval._asdict(interval)), "n": len(kept), "capped": capped}
+    return {**_plain(Interval._asdict(interval)), "n": len(kept), "capped": capped, "empty": len(known) - len(kept)}
 
 
 def share(name: str, row: Mapping[str, float]) -> tuple[float, float]:

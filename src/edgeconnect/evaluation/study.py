@@ -10,7 +10,9 @@ import csv
 import io
 import itertools
 import json
+import logging
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -19,18 +21,21 @@ from typing import Any, NamedTuple
 
 from edgeconnect.data import files
 from edgeconnect.errors import BadImageError, UserError, is_out_of_memory, reason
-from edgeconnect.evaluation.contenders import Contender, Run, Sample
+from edgeconnect.evaluation.contenders import Contender, Results, Run, Sample
 from edgeconnect.evaluation.manifest import Item, Library, Manifest, read_manifest
 from edgeconnect.metrics.edges import count_edges
 from edgeconnect.metrics.images import measure
 from edgeconnect.metrics.perceptual import Perceptual
 from edgeconnect.sheets import write_png
-from edgeconnect.storage import write_whole
+from edgeconnect.storage import discard, write_whole
 
 MANIFEST, METHODS = "manifest.json", "methods.json"
+CHUNK = 500  # items that an interruption costs the measures of
 EDGE_COUNTS = ("true_positives", "drawn", "wanted")
 
 Watch = Callable[[int], Any]
+
+log = logging.getLogger(__name__)
 
 
 class Failure(NamedTuple):
@@ -67,12 +72,24 @@ class Study:
                 raise UserError(f"two methods are called {contender.name}; evaluate one of them in another folder")
             named[contender.name] = contender.identity()
             if known.get(contender.name, named[contender.name]) != named[contender.name]:
-                raise UserError(
-                    f"{self.folder}: its results of {contender.name} are of other weights, settings or files; "
-                    "give another --output, or remove that folder"
-                )
+                self._give_way(contender)
         self.claim()
         write_whole(self.folder / METHODS, (json.dumps(known | named, indent=1) + "\n").encode())
+
+    def _give_way(self, contender: Contender) -> None:
+        """Forget what was measured of others' results that have changed, or of a run whose pictures were removed.
+
+        Raises UserError where pictures would go that somebody here completed.
+        """
+        pictures, edges = (self.folder / part / slug(contender.name) for part in ("pictures", "edges"))
+        if not isinstance(contender, Results) and (pictures.exists() or edges.exists()):
+            raise UserError(
+                f"{self.folder}: its results of {contender.name} are of other weights or settings; give another "
+                f"--output, or remove {pictures} and {edges}"
+            )
+        log.warning("%s has changed: measured anew", contender.name)
+        shutil.rmtree(pictures, ignore_errors=True)
+        discard(table_of(self.folder, contender.name))
 
     def _known_methods(self) -> dict[str, str]:
         path = self.folder / METHODS
@@ -152,6 +169,7 @@ class Study:
         """
         path = table_of(self.folder, contender.name)
         columns = (*names, *distances, *EDGE_COUNTS)
+        self._forget_other_weights(path, distances)
         known = {id_: row for id_, row in read_table(path).items() if row.keys() >= set(columns)}
         done = [i for i, item in enumerate(self.manifest.items) if self._is_done(contender, item)]
         left = [i for i in done if self.manifest.items[i].id not in known]
@@ -162,13 +180,23 @@ class Study:
             watch(1)
             return found
 
+        ids = [self.manifest.items[i].id for i in done]
         with ThreadPoolExecutor(workers) as pool:
-            fresh = dict(zip((self.manifest.items[i].id for i in left), pool.map(one, left), strict=True))
-        known |= fresh
-        rows = {id_: {name: known[id_][name] for name in columns} for id_ in (self.manifest.items[i].id for i in done)}
-        if fresh:
-            write_table(path, rows)
-        return rows
+            for first in range(0, len(left), CHUNK):
+                part = left[first : first + CHUNK]
+                known |= dict(zip((self.manifest.items[i].id for i in part), pool.map(one, part), strict=True))
+                write_table(path, {id_: {name: known[id_][name] for name in columns} for id_ in ids if id_ in known})
+        return {id_: {name: known[id_][name] for name in columns} for id_ in ids}
+
+    def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
+        """Drop measures that a network of other weights made."""
+        marks = path.with_suffix(".json")
+        wanted = {name: distance.mark for name, distance in distances.items()}
+        known = json.loads(marks.read_text("utf-8")) if marks.is_file() else {}
+        if any(known.get(name, mark) != mark for name, mark in wanted.items()):
+            discard(path)
+        if wanted:
+            write_whole(marks, (json.dumps(known | wanted, indent=1) + "\n").encode())
 
     def _measured(
         self, contender: Contender, sample: Sample, names: Sequence[str], distances: Mapping[str, Perceptual]

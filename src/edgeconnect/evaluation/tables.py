@@ -66,10 +66,11 @@ def _best(values: Sequence[float | None], higher: bool) -> float | None:
 
 
 def _text(cell: Mapping[str, Any], items: int, digits: int) -> str:
-    """Write a cell; a mean over fewer items than the column's says over how many, and how many were capped."""
+    """Write a cell; a mean over fewer items than the column's says over how many, how many were capped or empty."""
     if cell["value"] is None:
         return ""
-    notes = [f"n={cell['n']}"] * (cell["n"] != items) + [f"{cell['capped']} capped"] * bool(cell["capped"])
+    notes = [f"n={cell['n']}"] * (cell["n"] != items)
+    notes += [f"{cell[kind]} {kind}" for kind in ("capped", "empty") if cell[kind]]
     text = f"{cell['value']:.{digits}f} [{cell['low']:.{digits}f}, {cell['high']:.{digits}f}]"
     return f"{text} ({', '.join(notes)})" if notes else text
 
