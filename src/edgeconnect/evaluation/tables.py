@@ -129,8 +129,14 @@ def _piped(cells: Sequence[str]) -> str:
 
 def _set_lines(results: Results) -> Iterator[str]:
     names, rows = _of_set(results)
-    yield from ("### of all pictures together", "", _piped(["", *names]), _piped(["---"] * (len(names) + 1)))
+    yield from (f"### {_set_caption(results)}", "", _piped(["", *names]), _piped(["---"] * (len(names) + 1)))
     yield from map(_piped, rows)
+
+
+def _set_caption(results: Results) -> str:
+    """Say how many pictures stand against how many, by what, and what too few of them mean."""
+    of = f"{results['bins']['all']['items']} completed pictures against {results['pictures']} true ones"
+    return f"{of}, {results.get('extractor', 'extractor not recorded')}; below 2,048 FID is biased"
 
 
 def _of_set(results: Results) -> tuple[list[str], list[list[str]]]:
@@ -163,7 +169,9 @@ def _latex(table: Table) -> Iterator[str]:
 def _latex_set(results: Results) -> Iterator[str]:
     names, rows = _of_set(results)
     escaped = [[cell.translate(ESCAPED) for cell in row] for row in rows]
-    yield from _tabular("of all pictures together", ["", *(name.translate(ESCAPED) for name in names)], escaped)
+    yield from _tabular(
+        _set_caption(results).translate(ESCAPED), ["", *(name.translate(ESCAPED) for name in names)], escaped
+    )
 
 
 def _tabular(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
