@@ -11,13 +11,14 @@ from support import FakeFeed, FakeMethod, differing, random_batch, state_of, tin
 from edgeconnect import config as configuration
 from edgeconnect import run
 from edgeconnect.data import files, masks
-from edgeconnect.data.dataset import FIXED_EPOCH, VAL, InpaintingDataset
+from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
 from edgeconnect.data.loader import ordered_batches
 from edgeconnect.engine import Engine, inference, parameters
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.samples import Reading, sample
 from edgeconnect.methods import METHODS
 from edgeconnect.predict import Predictor, plan
+from edgeconnect.settings import VAL
 from edgeconnect.trainer import evaluate
 
 CPU = torch.device("cpu")

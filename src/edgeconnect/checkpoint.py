@@ -21,7 +21,6 @@ from edgeconnect.storage import copy_whole, fingerprint, keep_aside, sweep
 from edgeconnect.types import Method, is_trained
 from edgeconnect.weights import Contents, Source, is_readable, load_generator, load_network, published, read, sources
 
-RESUME = ("auto", "never", "must")
 NEEDED = {"step", "pictures", "optimizers", "config", "versions", "random"}
 EARLIER = {"edge": (), "inpaint": (), "edge_inpaint": ("inpaint",), "joint": ("edge_inpaint", "inpaint", "edge")}
 

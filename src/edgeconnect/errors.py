@@ -1,8 +1,10 @@
 """The kinds of error that users see."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+NAMED = 5  # names that an error lists before it counts the rest
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED")
 
 
@@ -14,6 +16,12 @@ def reason(error: BaseException) -> str:
 def printable(text: str, kept: str = "\n") -> str:
     """Escape control characters and undecodable bytes: a file's name cannot move the cursor of a terminal."""
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
+def named(names: Sequence[str]) -> str:
+    """List a few names and count the rest."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def is_out_of_memory(error: BaseException) -> bool:

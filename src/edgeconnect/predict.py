@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
-from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, reason
+from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, named, reason
 from edgeconnect.settings import DataConfig
 from edgeconnect.sheets import to_uint8, write_png
 from edgeconnect.storage import expanded
 from edgeconnect.types import Batch, Method
 
-ASPECT_TOLERANCE = 0.02
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
 
 
@@ -65,11 +64,11 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     outputs = [_output(path, Path(image), Path(output), len(images)) for path in images]
     doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
     if doubles:
-        raise UserError(f"--input: several pictures would be written to {files.named(doubles)}; rename one of each")
+        raise UserError(f"--input: several pictures would be written to {named(doubles)}; rename one of each")
     inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}  # unlike resolve(), ends in loops
     lost = [str(path) for path in outputs if os.path.realpath(path) in inputs]
     if lost:
-        raise UserError(f"--output: would overwrite {files.named(lost)}; choose another folder")
+        raise UserError(f"--output: would overwrite {named(lost)}; choose another folder")
     return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
 
 
@@ -80,7 +79,7 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
 
 def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
     """Name the pictures that could not be completed, and where the others are."""
-    names = files.named([str(job.image) for job in failed])
+    names = named([str(job.image) for job in failed])
     place = os.path.commonpath([job.output.parent for job in jobs])
     others = f"; the others are in {place}" if len(failed) < len(jobs) else ""
     return IncompleteError(
@@ -218,8 +217,7 @@ class Predictor:
         self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int
     ) -> NDArray[np.uint8]:
         """Resize a mask or edge map of the picture's shape; stretch one of another shape only where that is asked."""
-        stretch = gray.shape[1] * height / (gray.shape[0] * width)
-        if abs(stretch - 1) > ASPECT_TOLERANCE and not self.resize_mask:
+        if files.is_stretched(gray.shape, (height, width)) and not self.resize_mask:
             raise BadImageError(
                 path,
                 f"the {what} is {gray.shape[1]}x{gray.shape[0]}, {image} is {width}x{height}; "

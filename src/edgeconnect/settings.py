@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from edgeconnect import parse
 from edgeconnect.parse import MAX_PIXELS, Parser
 
+TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 MODES = dict(enumerate(("train", "test", "eval"), start=1))
 STAGES = dict(enumerate(("edge", "inpaint", "edge_inpaint", "joint"), start=1))
 SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
@@ -89,9 +90,9 @@ class DataConfig:
     def lists(self, split: str) -> Lists:
         """Return the lists of TRAIN, VAL or TEST."""
         return {
-            "TRAIN": Lists(self.train_flist, self.train_mask_flist, self.train_edge_flist),
-            "VAL": Lists(self.val_flist, self.val_mask_flist, self.val_edge_flist),
-            "TEST": Lists(self.test_flist, self.test_mask_flist, self.test_edge_flist),
+            TRAIN: Lists(self.train_flist, self.train_mask_flist, self.train_edge_flist),
+            VAL: Lists(self.val_flist, self.val_mask_flist, self.val_edge_flist),
+            TEST: Lists(self.test_flist, self.test_mask_flist, self.test_edge_flist),
         }[split]
 
 

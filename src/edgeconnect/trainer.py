@@ -7,20 +7,18 @@ from itertools import islice, takewhile
 from typing import Protocol
 
 from edgeconnect import randomness
-from edgeconnect.accidents import Accident, LossWatch, keep_batch, losses_of
+from edgeconnect.accidents import LOSS, Accident, LossWatch, keep_batch, losses_of
 from edgeconnect.best import Best
 from edgeconnect.checkpoint import Checkpoints, Start
 from edgeconnect.ema import EMA
 from edgeconnect.engine import Engine, all_finite, inference
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, named
 from edgeconnect.logs import RunLog, progress, read_scalars
 from edgeconnect.settings import Config
 from edgeconnect.sheets import sample_rows, sheet
 from edgeconnect.signals import Signals
 from edgeconnect.types import Batch, Method, Scalars, is_trained
 from edgeconnect.weights import Contents
-
-SHOWN = 5  # names in a message
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +86,9 @@ class Trainer:
         """
         for network in self.method.networks.values():
             network.train(is_trained(network))
-        if self.data not in ("", feed.identity()):
-            log.warning("TRAIN_FLIST was %s, is %s; it goes on, not as it would have", self.data, feed.identity())
-        self.data = feed.identity()
+        before, self.data = self.data, feed.identity()
+        if before not in ("", self.data):
+            log.warning("TRAIN_FLIST was %s, is %s; it goes on, not as it would have", before, self.data)
         self.evaluate_what_is_owed(feed)
         with progress(self.max_iters, self.step, self.checkpoints.stage, "it") as bar:
             for batch in takewhile(self.signals.going_on, self.batches(feed)):
@@ -162,11 +160,10 @@ class Trainer:
     def accident(self, accident: Accident, batch: Batch) -> UserError:
         """Keep the batch of an accident and say what happened, where to look, and what may help."""
         place = keep_batch(self.checkpoints.folder, self.checkpoints.stage, accident, batch)
-        names = ", ".join(batch.name[:SHOWN]) + (f" and {n} more" if (n := len(batch.name) - SHOWN) > 0 else "")
         return UserError(
-            f"stage {self.checkpoints.stage}, iteration {accident.step}: {accident.culprits()}; pictures: {names}, "
-            f"kept in {place}; the last save is of iteration {self.saved}; look at them, lower LR, set GRAD_CLIP or "
-            "PRECISION: fp32, or pass over such batches with SKIP_NONFINITE"
+            f"stage {self.checkpoints.stage}, iteration {accident.step}: {accident.culprits()}; "
+            f"pictures: {named(batch.name)}, kept in {place}; the last save is of iteration {self.saved}; "
+            "look at them, lower LR, set GRAD_CLIP or PRECISION: fp32, or pass over such batches with SKIP_NONFINITE"
         )
 
     def due(self, interval: int) -> bool:
@@ -178,7 +175,7 @@ class Trainer:
         values = read_scalars(scalars)
         self.log.train(epoch, self.step, values)
         verbose = self.config.run.verbose
-        return {name: f"{value:.4g}" for name, value in values.items() if verbose or not name.startswith("l_")}
+        return {name: f"{value:.4g}" for name, value in values.items() if verbose or not name.startswith(LOSS)}
 
     def validate(self, feed: Feed) -> bool:
         """Log the measures over the validation set, of the averaged weights where EMA is on.

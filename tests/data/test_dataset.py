@@ -10,12 +10,12 @@ from PIL import Image
 from skimage.feature import canny
 
 from edgeconnect.data import files
-from edgeconnect.data.dataset import FIXED_EPOCH, TEST, TRAIN, VAL, InpaintingDataset, collate
+from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset, collate
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
-from edgeconnect.settings import DataConfig
+from edgeconnect.settings import TEST, TRAIN, VAL, DataConfig
 from edgeconnect.types import Batch
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from edgeconnect.data import mask_shapes as shapes
 from edgeconnect.data import masks
-from edgeconnect.data.dataset import FIXED_EPOCH, TRAIN, VAL, InpaintingDataset
+from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
 from edgeconnect.data.masks import Pixels
-from edgeconnect.settings import MASKS, SHAPES, DataConfig
+from edgeconnect.settings import MASKS, SHAPES, TRAIN, VAL, DataConfig
 
 SIDE = st.integers(16, 96)
 EXACT = [kind for kind in shapes.GENERATORS if kind != "half"]

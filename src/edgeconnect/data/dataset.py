@@ -14,11 +14,10 @@ from edgeconnect.data import edges, files, mask_shapes, masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.parse import SMALLEST_TRAINED
-from edgeconnect.settings import DRAWN_MASKS, DataConfig
+from edgeconnect.settings import DRAWN_MASKS, TRAIN, VAL, DataConfig
 from edgeconnect.storage import expanded
 from edgeconnect.types import Batch
 
-TRAIN, VAL, TEST = "TRAIN", "VAL", "TEST"
 FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
 STAND_INS = 20  # pictures tried in place of a bad one

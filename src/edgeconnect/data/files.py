@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-from edgeconnect.errors import BadImageError, UserError, reason
+from edgeconnect.errors import BadImageError, UserError, named, reason
 from edgeconnect.parse import MAX_PIXELS
 from edgeconnect.storage import expanded
 
@@ -30,7 +30,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-NAMED = 5  # names that an error lists before it counts the rest
+ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
 
 log = logging.getLogger(__name__)
@@ -228,6 +228,11 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
+def is_stretched(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether two pictures, (height, width, ...), differ in their aspect ratio, by more than resizing rounds."""
+    return abs(one[1] * other[0] / (one[0] * other[1]) - 1) > ASPECT_TOLERANCE
+
+
 def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> list[Path]:
     """Return, for each picture, the file of the same stem; with `shared`, a single file serves them all.
 
@@ -264,9 +269,3 @@ def telling_depth(paths: Sequence[Path]) -> int:
             return depth
     doubles = [name for name, n in Counter(_tail(path, depth) for path in paths).items() if n > 1]
     raise UserError(f"several pictures are called {named(doubles)}; rename or remove one of each")
-
-
-def named(names: Sequence[str]) -> str:
-    """List a few names and count the rest."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

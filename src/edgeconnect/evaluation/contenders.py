@@ -17,7 +17,7 @@ from edgeconnect.data import edges, files
 from edgeconnect.data.dataset import FIXED_EPOCH, collate, to_batch
 from edgeconnect.data.masks import Mask
 from edgeconnect.engine import Engine
-from edgeconnect.errors import BadImageError, UserError, printable
+from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.methods.classical import CLASSICAL
 from edgeconnect.predict import complete_batch
 from edgeconnect.saves import STATE
@@ -94,13 +94,13 @@ class Results:
         self.paths = {path.stem: path for path in found}
         doubles = [stem for stem, n in Counter(path.stem for path in found).items() if n > 1]
         if doubles:
-            raise UserError(f"{folder}: several results are called {files.named(doubles)}; keep one of each")
+            raise UserError(f"{folder}: several results are called {named(doubles)}; keep one of each")
 
     def require(self, ids: Iterable[str]) -> None:
         """Raise UserError where an item has no result."""
         missing = [f"{id_}.png" for id_ in ids if id_ not in self.paths]
         if missing:
-            raise UserError(f"{self.folder}: holds no {files.named(missing)}; every item needs a result of its id")
+            raise UserError(f"{self.folder}: holds no {named(missing)}; every item needs a result of its id")
 
     def identity(self) -> str:
         """Hash every file."""

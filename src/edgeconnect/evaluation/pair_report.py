@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeconnect.data.files import named
-from edgeconnect.errors import IncompleteError, printable
+from edgeconnect.errors import IncompleteError, named, printable
 from edgeconnect.evaluation.pairs import Row
 from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.metrics.summary import Statistic, summarize

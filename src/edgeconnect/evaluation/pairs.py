@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeconnect.data import files, masks
-from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.errors import BadImageError, UserError, named
 from edgeconnect.metrics.images import Picture, measure
-from edgeconnect.predict import ASPECT_TOLERANCE
 from edgeconnect.storage import expanded
 
 Distance = Callable[[Picture, Picture], list[float]]
@@ -54,7 +53,7 @@ def plan(data: str, results: str, mask: str = "") -> list[Pair]:
         paired = files.pair(truths, completed, "result", shared=False)
         surplus = [str(path) for path in completed if path not in set(paired)]
         if surplus:
-            raise UserError(f"no true picture for the results {files.named(surplus)}; remove them, or add the pictures")
+            raise UserError(f"no true picture for the results {named(surplus)}; remove them, or add the pictures")
         completed = paired
     if not mask:
         return [Pair(*parts) for parts in zip(truths, completed, strict=True)]
@@ -102,8 +101,7 @@ class Measurer:
         if pair.mask is None:
             return truth, completed, None
         gray = files.read_mask(pair.mask, self.reading.threshold)
-        stretch = gray.shape[1] * truth.shape[0] / (gray.shape[0] * truth.shape[1])
-        if abs(stretch - 1) > ASPECT_TOLERANCE and not self.reading.resize:
+        if files.is_stretched(gray.shape, truth.shape) and not self.reading.resize:
             raise BadImageError(
                 pair.mask,
                 f"the mask is {_size(gray)}, {pair.truth} is {_size(truth)}; give the mask that it was completed with, "

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeconnect.data.doctor import symptoms
-from edgeconnect.data.doctor.listings import MASK, PICTURE, TEST, Listing, Watch, count_files, open_lists, read_lists
+from edgeconnect.data.doctor.listings import MASK, PICTURE, Listing, Watch, count_files, open_lists, read_lists
 from edgeconnect.data.doctor.report import BINS, Edgeless, Finding, Holes, Range, Report, SplitFigures
 from edgeconnect.data.doctor.trials import Trial, draw_items, measure_loader
 from edgeconnect.data.edges import NO_EDGES
-from edgeconnect.settings import Config, DataConfig
+from edgeconnect.settings import TEST, Config, DataConfig
 
 __all__ = ["Finding", "Report", "count_files", "examine"]
 

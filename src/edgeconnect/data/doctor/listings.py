@@ -12,10 +12,9 @@ from edgeconnect.data.doctor.report import Finding, Severity
 from edgeconnect.data.doctor.specimens import Specimen, look_at_mask, look_at_picture
 from edgeconnect.data.sources import FileSource, open_source
 from edgeconnect.errors import UserError
-from edgeconnect.settings import DRAWN_MASKS, DataConfig
+from edgeconnect.settings import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
 from edgeconnect.storage import expanded
 
-TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
 QUICK = 64  # files of each list that a quick look reads
 CHUNK = 16  # things a thread takes at a time

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from edgeconnect.data.files import NAMED, named
-from edgeconnect.errors import printable
+from edgeconnect.errors import NAMED, named, printable
 
 SCHEMA = 1
 COLUMNS = 100

@@ -6,18 +6,17 @@ from itertools import combinations
 from pathlib import Path
 
 from edgeconnect.data import files, masks
-from edgeconnect.data.doctor.listings import EDGE, MASK, PICTURE, TEST, TRAIN, Listing, refusal
+from edgeconnect.data.doctor.listings import EDGE, MASK, PICTURE, Listing, refusal
 from edgeconnect.data.doctor.report import RANKS, Finding, Severity
 from edgeconnect.data.doctor.specimens import MIDDLE, Specimen
 from edgeconnect.data.doctor.trials import Trial
 from edgeconnect.data.edges import NO_EDGES
 from edgeconnect.errors import UserError
 from edgeconnect.parse import SMALLEST_TRAINED
-from edgeconnect.settings import Config, DataConfig
+from edgeconnect.settings import TEST, TRAIN, Config, DataConfig
 
 GRAY_SHARE = 0.25  # of a mask that is far from black and white: more than soft rims make
 EDGELESS_SHARE = 0.1  # of the items, above which a missing edge is more than a picture's nature
-ASPECT_TOLERANCE = 0.02  # as test.py has it
 FAULTS = {
     "missing-file": "not there; correct the list",
     "not-a-file": "a folder, or no regular file; take it off the list, or list the pictures in it",
@@ -170,7 +169,7 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
     sound = {specimen.path: specimen for specimen in others.sound}
     partner = dict(zip(pictures.paths, partners, strict=True))
     both = [(a, sound[partner[a.path]]) for a in pictures.sound if partner[a.path] in sound]
-    odd = [a for a, b in both if abs(a.width * b.height / (a.height * b.width) - 1) > ASPECT_TOLERANCE]
+    odd = [a for a, b in both if files.is_stretched((a.height, a.width), (b.height, b.width))]
     if odd:
         problem = f"of another shape than the {others.kind} in {others.key}; cut one like the other"
         yield pictures.finding("warning", "other-shape", problem, odd)

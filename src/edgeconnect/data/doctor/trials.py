@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeconnect.data.doctor.listings import TRAIN, Listing, each
+from edgeconnect.data.doctor.listings import Listing, each
 from edgeconnect.data.doctor.report import Throughput
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.settings import Config
+from edgeconnect.settings import TRAIN, Config
 
 if TYPE_CHECKING:
     from edgeconnect.types import Batch
