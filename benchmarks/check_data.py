@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from circumstances import circumstances
 
-from edgeconnect import config as configuration
-from edgeconnect.data import doctor
+from edgeconnect.config import file as config_file
+from edgeconnect.data import validation
 
 MANY = 100_000
 
@@ -32,14 +32,14 @@ def make_pictures(folder: Path, count: int, side: int) -> int:
 
 def measure(folder: Path, workers: int) -> dict[str, float]:
     """Examine a folder; what comes after reading (items on trial, the loader) takes as long for any number."""
-    config = configuration.load(None, [("benchmark", f"TRAIN_FLIST={folder}"), ("benchmark", "MASK=strokes")]).config
+    config = config_file.load(None, [("benchmark", f"TRAIN_FLIST={folder}"), ("benchmark", "MASK=strokes")]).config
     start, ends, read = time.perf_counter(), [0.0], [0]
 
     def watch(more: int) -> None:
         ends.append(time.perf_counter())
         read.append(more)
 
-    report = doctor.examine(config, workers=workers, watch=watch)
+    report = validation.examine(config, workers=workers, watch=watch)
     reading, total = ends[-1] - start, time.perf_counter() - start
     if any(finding.severity != "note" for finding in report.findings):
         sys.exit(report.table())

@@ -27,12 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from circumstances import circumstances
 from pytorch_fid import fid_score, inception
 
+from edgeconnect import images
 from edgeconnect.data import files
 from edgeconnect.data.scenes import render
+from edgeconnect.evaluation.feature_stats import Reading, sample
 from edgeconnect.evaluation.fid import score
-from edgeconnect.evaluation.samples import Reading, sample
+from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
-from edgeconnect.sheets import write_png
 
 WAYS = ("ours", "package", "one side")
 
@@ -55,7 +56,7 @@ def make_pairs(folder: Path, source: str, count: int, side: int) -> None:
     """Write pictures to a/ and blurred copies to b/."""
     paths = files.list_images(source, "--images")[:count] if source else []
     for n in range(count):
-        picture = files.fit(files.read_image(paths[n]), side) if source else render(n, side, side)
+        picture = images.fit(images.read_image(paths[n]), side) if source else render(n, side, side)
         write_png(folder / "a" / f"{n:06d}.png", picture)
         write_png(folder / "b" / f"{n:06d}.png", cv2.GaussianBlur(picture, (0, 0), 1.5))
 

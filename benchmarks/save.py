@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 from circumstances import circumstances
 
-from edgeconnect import config as configuration
-from edgeconnect.checkpoint import Checkpoints, Frozen
-from edgeconnect.ema import EMA
+from edgeconnect.checkpoint.stage import Checkpoints, Frozen
+from edgeconnect.config import file as config_file
+from edgeconnect.config.sections import Config
 from edgeconnect.engine import Engine
 from edgeconnect.methods import build
-from edgeconnect.settings import Config
+from edgeconnect.training.ema import EMA
 from edgeconnect.types import Method
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--ema", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    config = configuration.load(None, [("ema", f"EMA_DECAY={0.999 if options.ema else 0}")]).config
+    config = config_file.load(None, [("ema", f"EMA_DECAY={0.999 if options.ema else 0}")]).config
     method = trained(config)
     extra = {"ema": EMA(method.networks, config.optim.ema_decay).state_dict()}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeconnect import config as configuration
-from edgeconnect.config import Config
+from edgeconnect.config import file as config_file
+from edgeconnect.config.file import Config
 from edgeconnect.types import Batch, Completion, Scalars, Update, composite
 
 PARITY = Path(__file__).parent / "parity"
@@ -20,7 +20,7 @@ PLAIN = {"CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0}  # losses that need n
 def tiny_config(**keys: Any) -> Config:
     """Build a configuration of tiny networks without VGG."""
     overrides = [(name, f"{name}={value}") for name, value in (TINY | PLAIN | keys).items()]
-    return configuration.load(None, overrides).config
+    return config_file.load(None, overrides).config
 
 
 def random_batch(size: int = 2, height: int = 32, width: int = 32, seed: int = 0) -> Batch:

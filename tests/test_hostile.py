@@ -16,18 +16,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import FakeMethod
 
-from edgeconnect.config import FIELDS, Config, load
+from edgeconnect import images
+from edgeconnect.config.file import FIELDS, Config, load
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import files, flist, masks
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, UserError, printable
 from edgeconnect.predict import Predictor, plan
-from edgeconnect.settings import DataConfig
 
 SMALL = 10_000  # pixels: what fuzzed headers may ask for
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 READERS = {
-    "read_image": files.read_image,
-    "read_gray": files.read_gray,
+    "read_image": images.read_image,
+    "read_gray": images.read_gray,
     "read_mask": lambda path, limit: files.read_mask(path, 127, limit),
 }
 reading = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
@@ -64,14 +65,14 @@ def as_rgb(shows: np.ndarray) -> np.ndarray:
 def test_picture_is_read_as_what_it_shows(tmp_path, name):
     data, shows, tolerance = PICTURES[name]
     path = write(tmp_path / "a.png", data)
-    image = files.read_image(path, SMALL)
+    image = images.read_image(path, SMALL)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
     np.testing.assert_allclose(image.astype(int), as_rgb(shows), rtol=0, atol=tolerance)
     clear = corpus.CHOSEN == 2 if name == "gif-transparent" else np.zeros(image.shape[:2], np.bool_)
     gray = np.where(clear, 0, np.asarray(Image.fromarray(image).convert("L")))
-    np.testing.assert_allclose(files.read_gray(path).astype(int), gray, rtol=0, atol=1)
-    np.testing.assert_array_equal(files.read_mask(path, 0), files.read_gray(path))
+    np.testing.assert_allclose(images.read_gray(path).astype(int), gray, rtol=0, atol=1)
+    np.testing.assert_array_equal(files.read_mask(path, 0), images.read_gray(path))
 
 
 @reading
@@ -92,7 +93,7 @@ def test_sizes_are_judged_before_memory_is_taken(tmp_path):
         write(tmp_path / name, data)
     program = """
 import pathlib, sys
-from edgeconnect.data import files
+from edgeconnect import images
 
 def peak():
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
@@ -101,8 +102,8 @@ def peak():
 before = peak()
 for path in pathlib.Path(sys.argv[1]).iterdir():
     try:
-        files.read_image(path)
-    except files.BadImageError:
+        images.read_image(path)
+    except images.BadImageError:
         print(peak() - before)
 """
     command = [sys.executable, "-W", "error", "-c", program, tmp_path]
@@ -116,8 +117,8 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
 def test_max_pixels_is_exact(tmp_path, name):
     path, most = write(tmp_path / "a.png", PICTURES[name].data), corpus.HEIGHT * corpus.WIDTH
     most = 256 if name == "tiff-tiled" else most  # one tile of 16x16 is decoded for 12x9 pixels
-    assert files.read_image(path, most).shape == (corpus.HEIGHT, corpus.WIDTH, 3)
-    assert f"more than MAX_PIXELS {most - 1}" in refused(files.read_image, path, most - 1)
+    assert images.read_image(path, most).shape == (corpus.HEIGHT, corpus.WIDTH, 3)
+    assert f"more than MAX_PIXELS {most - 1}" in refused(images.read_image, path, most - 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -178,7 +179,7 @@ def test_masks_of_every_depth_are_read_and_cut_at_the_threshold(tmp_path_factory
     path = tmp_path_factory.getbasetemp() / f"mask.{suffix}"
     picture.save(path)
     wanted = np.rint(scaled(array)).astype(np.uint8).reshape(height, width)
-    np.testing.assert_array_equal(files.read_gray(path), wanted)
+    np.testing.assert_array_equal(images.read_gray(path), wanted)
     if 0 < wanted.max() <= threshold:
         with pytest.raises(BadImageError, match=f"MASK_THRESHOLD {threshold}, the brightest is {wanted.max()}"):
             files.read_mask(path, threshold)
@@ -218,7 +219,7 @@ def test_name_that_no_file_can_have_is_refused(tmp_path, name, read):
 def test_file_without_permission_is_refused(tmp_path):
     path = write(tmp_path / "a.png", corpus.PNG)
     path.chmod(0)
-    assert "Permission denied" in refused(files.read_image, path)
+    assert "Permission denied" in refused(images.read_image, path)
 
 
 NAMES = {
@@ -238,9 +239,9 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_error_escapes_what_a_name_holds(tmp_path, name):
     path = tmp_path / os.fsdecode(NAMES[name] + b".png")
-    refused(files.read_image, write(path, b"no picture"))
+    refused(images.read_image, write(path, b"no picture"))
     write(path, corpus.PNG)
-    np.testing.assert_array_equal(files.read_image(path), corpus.RGB)
+    np.testing.assert_array_equal(images.read_image(path), corpus.RGB)
 
 
 def test_folders_that_are_linked_in_circles_are_walked_once(tmp_path):
@@ -379,7 +380,7 @@ def test_folder_of_every_file_completes_what_is_a_picture_and_names_the_rest(tmp
         assert job.output.is_file() == (not failure)
         if not failure:
             image, hole, _ = predictor.read(job)
-            np.testing.assert_array_equal(files.read_image(job.output)[~hole], image[~hole])
+            np.testing.assert_array_equal(images.read_image(job.output)[~hole], image[~hole])
 
 
 # Configurations

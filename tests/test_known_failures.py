@@ -8,18 +8,18 @@ import torch
 from PIL import Image
 from support import FakeFeed, FakeMethod, differing, random_batch, state_of, tiny_config
 
-from edgeconnect import config as configuration
-from edgeconnect import run
+from edgeconnect import images, run
+from edgeconnect.config import file as config_file
+from edgeconnect.config.sections import VAL
 from edgeconnect.data import files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
 from edgeconnect.data.loader import ordered_batches
 from edgeconnect.engine import Engine, inference, parameters
 from edgeconnect.errors import UserError
-from edgeconnect.evaluation.samples import Reading, sample
+from edgeconnect.evaluation.feature_stats import Reading, sample
 from edgeconnect.methods import METHODS
 from edgeconnect.predict import Predictor, plan
-from edgeconnect.settings import VAL
-from edgeconnect.trainer import evaluate
+from edgeconnect.training.trainer import evaluate
 
 CPU = torch.device("cpu")
 
@@ -113,7 +113,7 @@ def test_09_pictures_of_any_mode_and_size_are_completed(mode, tmp_path):
     else:
         picture(path, (37, 29), mode)
     predictor = Predictor(method_of("edge_inpaint"), Engine(CPU), tiny_config().data)
-    image, mask = files.read_image(path), np.zeros((29, 37), dtype=bool)
+    image, mask = images.read_image(path), np.zeros((29, 37), dtype=bool)
     mask[5:20, 5:20] = True
     done = predictor.complete(image, mask).merged
     assert done.shape == (29, 37, 3)
@@ -145,8 +145,8 @@ def test_12_optimisers_are_saved_and_missing_or_finished_checkpoints_said(run_fo
 
 def test_13_typos_are_errors_and_numbers_are_numbers():
     with pytest.raises(UserError, match="did you mean MAX_ITERS"):
-        configuration.load(None, [("--set", "MAX_ITER=3")])
-    config = configuration.load(None, [("--set", "MAX_ITERS=2e6"), ("--set", "LR=1e-4")]).config
+        config_file.load(None, [("--set", "MAX_ITER=3")])
+    config = config_file.load(None, [("--set", "MAX_ITERS=2e6"), ("--set", "LR=1e-4")]).config
     assert (config.optim.max_iters, config.optim.lr) == (2_000_000, 1e-4)
 
 
@@ -206,13 +206,13 @@ def test_17_vgg_is_built_once_and_not_for_edges(monkeypatch):
 
 
 def test_18_scalars_leave_the_device_at_log_interval_only(run_folder, monkeypatch):
-    from edgeconnect import trainer
+    from edgeconnect.training import trainer
 
     read = []
     real = trainer.read_scalars
     monkeypatch.setattr(trainer, "read_scalars", lambda scalars: read.append(1) or real(scalars))
     folder = run_folder(MAX_ITERS=6, LOG_INTERVAL=3, VAL_FLIST="")
-    run.train(configuration.load(folder / "config.yml").config, folder)
+    run.train(config_file.load(folder / "config.yml").config, folder)
     assert len(read) == 2
 
 

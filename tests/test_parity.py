@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from support import PARITY, STAGES
 
+from edgeconnect.checkpoint.published_format import FILES, from_published, to_published
 from edgeconnect.engine import Engine
 from edgeconnect.methods import METHODS
-from edgeconnect.published import FILES, from_published, to_published
 
 EXPECTED = json.loads((PARITY / "train" / "expected.json").read_text())
 

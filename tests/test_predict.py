@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.feature import canny
 
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.predict import Job, Outcome, Predictor, incomplete, plan, unfinished
-from edgeconnect.settings import DataConfig
 from edgeconnect.types import Batch, Completion, composite
 
 FILL = 0.6  # 153 of 255

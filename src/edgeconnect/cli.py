@@ -13,7 +13,7 @@ from pathlib import Path
 from edgeconnect import __version__
 from edgeconnect.commands import complete, curves, data, demo, evaluation, fid, metrics, runs
 from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
-from edgeconnect.signals import Stopped
+from edgeconnect.training.signals import Stopped
 
 INTERRUPTED = 130
 COMMANDS = (

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeconnect import images
+from edgeconnect.atomic import expanded
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import edges, files, masks
 from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, named, reason
-from edgeconnect.settings import DataConfig
-from edgeconnect.sheets import to_uint8, write_png
-from edgeconnect.storage import expanded
+from edgeconnect.images import to_uint8, write_png
 from edgeconnect.types import Batch, Method
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
@@ -198,7 +199,7 @@ class Predictor:
 
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
-        image = files.read_image(job.image, self.config.max_pixels)
+        image = images.read_image(job.image, self.config.max_pixels)
         height, width = image.shape[:2]
         gray = files.read_mask(job.mask, self.config.mask_threshold, self.config.max_pixels)
         gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
@@ -209,7 +210,7 @@ class Predictor:
             image,
             mask,
             self.fitted(
-                files.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
+                images.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
             ),
         )
 
@@ -217,13 +218,13 @@ class Predictor:
         self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int
     ) -> NDArray[np.uint8]:
         """Resize a mask or edge map of the picture's shape; stretch one of another shape only where that is asked."""
-        if files.is_stretched(gray.shape, (height, width)) and not self.resize_mask:
+        if images.is_stretched(gray.shape, (height, width)) and not self.resize_mask:
             raise BadImageError(
                 path,
                 f"the {what} is {gray.shape[1]}x{gray.shape[0]}, {image} is {width}x{height}; "
                 "give one of its shape, or --resize-mask to stretch it as the published program does",
             )
-        return files.resize(gray, height, width)
+        return images.resize(gray, height, width)
 
 
 def complete_batch(

@@ -9,25 +9,26 @@ from pathlib import Path
 
 import torch
 
-from edgeconnect import config as configuration
-from edgeconnect import randomness
-from edgeconnect.checkpoint import Checkpoints
-from edgeconnect.data import doctor
+from edgeconnect import rng
+from edgeconnect.atomic import write_whole
+from edgeconnect.checkpoint.saves import RECORD, SAVES, saves_in
+from edgeconnect.checkpoint.stage import Checkpoints
+from edgeconnect.checkpoint.weights import load_generators, sources
+from edgeconnect.config import file as config_file
+from edgeconnect.config.sections import ALL, RANDOM, Config
+from edgeconnect.data import validation
 from edgeconnect.data.loader import Feed
 from edgeconnect.engine import Engine, choose_device, choose_precision
 from edgeconnect.errors import UserError, reason
-from edgeconnect.lock import FolderLock
-from edgeconnect.logs import RunLog, progress
 from edgeconnect.methods import build
+from edgeconnect.networks.vgg import load_vgg
 from edgeconnect.predict import Job, Predictor, incomplete
-from edgeconnect.saves import RECORD, SAVES, saves_in
-from edgeconnect.settings import ALL, RANDOM, Config
-from edgeconnect.signals import Signals, Stopped
-from edgeconnect.storage import write_whole
-from edgeconnect.trainer import Trainer
+from edgeconnect.progress import progress
+from edgeconnect.training.lock import FolderLock
+from edgeconnect.training.logs import RunLog
+from edgeconnect.training.signals import Signals, Stopped
+from edgeconnect.training.trainer import Trainer
 from edgeconnect.types import Method
-from edgeconnect.vgg import load_vgg
-from edgeconnect.weights import load_generators, sources
 
 ONE_AFTER_THE_OTHER = ("edge", "inpaint", "edge_inpaint")
 
@@ -87,7 +88,7 @@ def begins_with(folder: Path | None, stage: str, stages: Sequence[str]) -> Path 
 
 def look_at_data(config: Config) -> None:
     """Say what a quick look at the data warns of; raise UserError where training would meet errors."""
-    report = doctor.examine(config, quick=True, workers=os.cpu_count() or 1)
+    report = validation.examine(config, quick=True, workers=os.cpu_count() or 1)
     relevant = [finding for finding in report.findings if "TEST" not in finding.where]
     errors = [finding.line() for finding in relevant if finding.severity == "error"]
     for line in (*errors[1:], *(finding.line() for finding in relevant if finding.severity == "warning")):
@@ -99,7 +100,7 @@ def look_at_data(config: Config) -> None:
 def train_stage(config: Config, folder: Path, resume: str, init_from: Path | None, signals: Signals) -> None:
     """Train one stage from where its folder stands; a stage that has ended is left alone and said so."""
     stage, max_iters = config.run.model, config.optim.max_iters
-    randomness.seed(config.run.seed)
+    rng.seed(config.run.seed)
     engine = make_engine(config, training=True)
     method = build(stage, config, engine.prepare)
     checkpoints = Checkpoints(folder, stage, config.log.keep_checkpoints)
@@ -111,7 +112,7 @@ def train_stage(config: Config, folder: Path, resume: str, init_from: Path | Non
     log.info("stage %s: %s", stage, start.message)
     feed = Feed(config, pin_memory=engine.device.type == "cuda")
     log.info("%s", feed.describe())
-    write_whole(folder / f"resolved_{stage}.yml", configuration.dump(config).encode())
+    write_whole(folder / f"resolved_{stage}.yml", config_file.dump(config).encode())
     with closing(RunLog(folder, stage, start.step, start.step - owed)) as run_log:
         trainer = Trainer(method, engine, checkpoints, run_log, config, signals)
         trainer.restore(start)

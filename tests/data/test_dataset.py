@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from skimage.feature import canny
 
-from edgeconnect.data import files
+from edgeconnect import images
+from edgeconnect.config.sections import TEST, TRAIN, VAL, DataConfig
 from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset, collate
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
-from edgeconnect.settings import TEST, TRAIN, VAL, DataConfig
 from edgeconnect.types import Batch
 
 
@@ -87,7 +87,7 @@ def test_picture_gray_and_edges_belong_together():
 def test_files_are_cropped_and_resized_before_anything_else(tmp_path):
     folder = pictures(tmp_path, 1, height=40, width=61)
     dataset = InpaintingDataset(DataConfig(val_flist=folder, mask="half", input_size=32), VAL, 0)
-    image = files.fit(render(0, 40, 61), 32)
+    image = images.fit(render(0, 40, 61), 32)
     item = dataset[0, 0]
     np.testing.assert_array_equal(item.image[0].permute(1, 2, 0).numpy(), image.astype(np.float32) / 255)
     assert item.name == [str(tmp_path / "0.png")]
@@ -208,7 +208,7 @@ def test_irregular_mask_files_are_cropped_resized_and_binarized_like_pictures(tm
     mask = np.hstack([free_form(1, 96), free_form(2, 96)[:, :40]])
     save(tmp_path / "m.png", mask)
     item = scenes(VAL, mask="external", val_mask_flist=str(tmp_path))[0, 0]
-    np.testing.assert_array_equal(item.mask[0, 0].numpy() > 0, files.fit(mask, 32) > 127)
+    np.testing.assert_array_equal(item.mask[0, 0].numpy() > 0, images.fit(mask, 32) > 127)
     assert 0.05 < item.mask.mean() < 0.5
 
 
@@ -217,7 +217,7 @@ def test_mask_files_take_the_pictures_shape_where_input_size_is_0(tmp_path):
     save(tmp_path / "m.png", hole(20, 30, side=10))
     settings = DataConfig(val_flist=folder, val_mask_flist=str(tmp_path / "m.png"), mask="external", input_size=0)
     mask = InpaintingDataset(settings, VAL, 0)[0, 0].mask
-    np.testing.assert_array_equal(mask[0, 0].numpy() > 0, files.resize(hole(20, 30, side=10), 40, 60) > 127)
+    np.testing.assert_array_equal(mask[0, 0].numpy() > 0, images.resize(hole(20, 30, side=10), 40, 60) > 127)
 
 
 def test_jpeg_residue_below_the_threshold_is_no_hole(tmp_path):
@@ -298,8 +298,8 @@ def test_external_edges_are_resized_like_pictures_and_thinned_where_asked(tmp_pa
     )
     dataset = InpaintingDataset(settings, VAL, 0)
     for n in drawn:
-        expected = files.fit(drawn[n], 32).astype(np.float32) / np.float32(255)
-        thin = canny(to_gray(files.fit(render(n, 40, 61), 32)), sigma=1.0)
+        expected = images.fit(drawn[n], 32).astype(np.float32) / np.float32(255)
+        thin = canny(to_gray(images.fit(render(n, 40, 61), 32)), sigma=1.0)
         assert thin.any()
         np.testing.assert_array_equal(dataset[0, n].edge[0, 0].numpy(), expected * thin if nms else expected)
 

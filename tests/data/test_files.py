@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from edgeconnect import images
 from edgeconnect.data import files
 from edgeconnect.errors import UserError
 
@@ -44,7 +45,7 @@ def one_line(caught: pytest.ExceptionInfo, *parts: object) -> None:
 def test_rgb_comes_back_as_it_was(tmp_path, suffix):
     image = noise(5, 7, 3)
     path = save(tmp_path / f"a.{suffix}", image, **({"lossless": True} if suffix == "webp" else {}))
-    read = files.read_image(path)
+    read = images.read_image(path)
     assert read.dtype == np.uint8
     assert read.flags.c_contiguous
     np.testing.assert_array_equal(read, image)
@@ -53,33 +54,33 @@ def test_rgb_comes_back_as_it_was(tmp_path, suffix):
 def test_gray_becomes_three_equal_channels(tmp_path):
     gray = noise(5, 7)
     path = save(tmp_path / "a.png", gray)
-    np.testing.assert_array_equal(files.read_image(path), np.dstack([gray] * 3))
-    np.testing.assert_array_equal(files.read_gray(path), gray)
+    np.testing.assert_array_equal(images.read_image(path), np.dstack([gray] * 3))
+    np.testing.assert_array_equal(images.read_gray(path), gray)
 
 
 def test_one_bit_becomes_black_and_white(tmp_path):
     bits = noise(5, 7) > 127
     path = save(tmp_path / "a.png", bits)
     assert mode(path) == "1"
-    np.testing.assert_array_equal(files.read_gray(path), np.uint8(255) * bits)
-    np.testing.assert_array_equal(files.read_image(path)[..., 2], np.uint8(255) * bits)
+    np.testing.assert_array_equal(images.read_gray(path), np.uint8(255) * bits)
+    np.testing.assert_array_equal(images.read_image(path)[..., 2], np.uint8(255) * bits)
 
 
 def test_gray_with_alpha_drops_it_in_a_picture_and_blends_it_into_black_in_a_mask(tmp_path):
     layer = np.dstack([np.full((4, 6), 200, np.uint8), np.repeat([[0, 0, 0, 255, 255, 255]], 4, 0).astype(np.uint8)])
     path = save(tmp_path / "a.png", layer)
     assert mode(path) == "LA"
-    np.testing.assert_array_equal(files.read_image(path), 200)
-    np.testing.assert_array_equal(files.read_gray(path), np.where(layer[..., 1] > 0, 200, 0))
+    np.testing.assert_array_equal(images.read_image(path), 200)
+    np.testing.assert_array_equal(images.read_gray(path), np.where(layer[..., 1] > 0, 200, 0))
 
 
 def test_colours_with_alpha_drop_it_in_a_picture_and_blend_it_into_black_in_a_mask(tmp_path):
     image = noise(4, 6, 4)
     image[..., 3] = np.repeat([[0, 0, 0, 255, 255, 255]], 4, 0)
     path = save(tmp_path / "a.png", image)
-    np.testing.assert_array_equal(files.read_image(path), image[..., :3])
+    np.testing.assert_array_equal(images.read_image(path), image[..., :3])
     gray = np.asarray(Image.fromarray(image[..., :3]).convert("L"))
-    np.testing.assert_array_equal(files.read_gray(path), np.where(image[..., 3] > 0, gray, 0))
+    np.testing.assert_array_equal(images.read_gray(path), np.where(image[..., 3] > 0, gray, 0))
 
 
 def test_palette_becomes_its_colours(tmp_path):
@@ -88,7 +89,7 @@ def test_palette_becomes_its_colours(tmp_path):
     picture.putpalette(colours.ravel().tolist())
     picture.save(tmp_path / "a.png")
     assert mode(tmp_path / "a.png") == "P"
-    np.testing.assert_array_equal(files.read_image(tmp_path / "a.png"), colours[chosen])
+    np.testing.assert_array_equal(images.read_image(tmp_path / "a.png"), colours[chosen])
 
 
 @pytest.mark.parametrize("transparency", [2, bytes([255, 128, 0, 64])])
@@ -99,8 +100,8 @@ def test_palette_with_transparency_keeps_its_colours_in_a_picture_and_is_black_w
     picture = Image.fromarray(chosen).copy()
     picture.putpalette(colours.ravel().tolist())
     picture.save(tmp_path / "a.png", transparency=transparency)
-    np.testing.assert_array_equal(files.read_image(tmp_path / "a.png"), colours[chosen])
-    gray = files.read_gray(tmp_path / "a.png")
+    np.testing.assert_array_equal(images.read_image(tmp_path / "a.png"), colours[chosen])
+    gray = images.read_gray(tmp_path / "a.png")
     assert (gray[chosen == 2] == 0).all()
     opaque = np.asarray(Image.fromarray(colours[chosen]).convert("L"))
     np.testing.assert_array_equal(gray[chosen == 0], opaque[chosen == 0])
@@ -112,7 +113,7 @@ def test_cmyk_jpeg_becomes_rgb(tmp_path):
     image[:, 8:] = (20, 60, 200)
     path = save(tmp_path / "a.jpg", image, "CMYK", quality=95)
     assert mode(path) == "CMYK"
-    read = files.read_image(path).astype(int)
+    read = images.read_image(path).astype(int)
     assert read.shape == (16, 16, 3)
     assert np.abs(read[:, 2:6] - image[:, 2:6]).max() < 25
     assert np.abs(read[:, 10:14] - image[:, 10:14]).max() < 25
@@ -124,34 +125,34 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix):
     path = save(tmp_path / f"a.{suffix}", deep)
     assert mode(path) == "I;16"
     expected = ((deep.astype(int) + 128) // 257).astype(np.uint8)
-    np.testing.assert_array_equal(files.read_gray(path), expected)
-    np.testing.assert_array_equal(files.read_image(path), np.dstack([expected] * 3))
+    np.testing.assert_array_equal(images.read_gray(path), expected)
+    np.testing.assert_array_equal(images.read_image(path), np.dstack([expected] * 3))
 
 
 @pytest.mark.parametrize("top", [255, 65535])
 def test_integers_of_32_bits_count_to_255_or_to_65535(tmp_path, top):
     path = save(tmp_path / "a.tif", np.array([[0, top // 5, top]], np.int32))
     assert mode(path) == "I"
-    np.testing.assert_array_equal(files.read_gray(path), [[0, 51, 255]])
+    np.testing.assert_array_equal(images.read_gray(path), [[0, 51, 255]])
 
 
 def test_dark_sixteen_bit_picture_is_not_taken_for_an_eight_bit_one(tmp_path):
     path = save(tmp_path / "a.png", np.full((4, 4), 200, np.uint16))
-    np.testing.assert_array_equal(files.read_gray(path), 1)
+    np.testing.assert_array_equal(images.read_gray(path), 1)
 
 
 @pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 64, 128, 255]), (255.0, [0, 64, 128, 255])])
 def test_floats_count_from_0_to_1_or_from_0_to_255(tmp_path, top, expected):
     path = save(tmp_path / "a.tif", np.array([expected], np.float32) / 255 * np.float32(top))
     assert mode(path) == "F"
-    np.testing.assert_array_equal(files.read_gray(path), [expected])
+    np.testing.assert_array_equal(images.read_gray(path), [expected])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_floats_that_are_not_finite_are_refused(tmp_path, bad):
     path = save(tmp_path / "a.tif", np.array([[0.5, bad]], np.float32))
     with pytest.raises(UserError) as caught:
-        files.read_gray(path)
+        images.read_gray(path)
     one_line(caught, path, "not finite")
 
 
@@ -173,9 +174,9 @@ def test_pictures_and_masks_are_turned_upright_as_exif_says(tmp_path, orientatio
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path / "a.png", stored, exif=exif)
-    np.testing.assert_array_equal(files.read_image(path), UPRIGHT[orientation](stored))
+    np.testing.assert_array_equal(images.read_image(path), UPRIGHT[orientation](stored))
     gray = np.asarray(Image.fromarray(stored).convert("L"))
-    np.testing.assert_array_equal(files.read_gray(path), UPRIGHT[orientation](gray))
+    np.testing.assert_array_equal(images.read_gray(path), UPRIGHT[orientation](gray))
 
 
 # What cannot be decoded
@@ -194,7 +195,7 @@ def broken(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["half.jpg", "half.png", "empty.png", "text.jpg", "zeros.tif"])
-@pytest.mark.parametrize("read", [files.read_image, files.read_gray, lambda path: files.read_mask(path, 127)])
+@pytest.mark.parametrize("read", [images.read_image, images.read_gray, lambda path: files.read_mask(path, 127)])
 def test_broken_file_is_a_user_error_of_one_line_that_names_it(tmp_path, broken, name, read):
     path = tmp_path / name
     path.write_bytes(broken[name])
@@ -205,14 +206,14 @@ def test_broken_file_is_a_user_error_of_one_line_that_names_it(tmp_path, broken,
 
 def test_missing_file_is_a_user_error_that_names_it(tmp_path):
     with pytest.raises(UserError) as caught:
-        files.read_image(tmp_path / "gone.png")
+        images.read_image(tmp_path / "gone.png")
     one_line(caught, tmp_path / "gone.png", "does not exist", "correct the list")
 
 
 def test_folder_named_like_a_picture_is_a_user_error(tmp_path):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(UserError) as caught:
-        files.read_image(tmp_path / "folder.png")
+        images.read_image(tmp_path / "folder.png")
     one_line(caught, tmp_path / "folder.png")
 
 
@@ -269,7 +270,7 @@ def test_latin_1_bytes_in_names_reach_the_file(tmp_path):
     save(tmp_path / "a.png", noise(2, 3, 3)).rename(tmp_path / name)
     (listed,) = files.list_images(str(write(tmp_path / "list.txt", b"caf\xe9.png\n")), "KEY")
     assert os.fsencode(listed.name) == b"caf\xe9.png"
-    np.testing.assert_array_equal(files.read_image(listed), noise(2, 3, 3))
+    np.testing.assert_array_equal(images.read_image(listed), noise(2, 3, 3))
 
 
 def test_relative_paths_count_from_the_lists_folder(tmp_path, monkeypatch):
@@ -361,26 +362,26 @@ def test_fit_is_a_centre_crop_and_pillows_bilinear(shape, side):
     left, top = (width - short) // 2, (height - short) // 2
     expected = Image.fromarray(image).crop((left, top, left + short, top + short))
     expected = np.asarray(expected.resize((side, side), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(files.fit(image, side), expected)
+    np.testing.assert_array_equal(images.fit(image, side), expected)
 
 
 def test_fit_without_a_crop_stretches():
     image = noise(20, 31, 3)
     expected = np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(files.fit(image, 16, crop=False), expected)
+    np.testing.assert_array_equal(images.fit(image, 16, crop=False), expected)
 
 
 @pytest.mark.parametrize("side", [0, 24])
 def test_fit_leaves_alone_what_fits(side):
     image = noise(24, 24, 3)
-    assert files.fit(image, side) is image
+    assert images.fit(image, side) is image
 
 
 @pytest.mark.parametrize("shape", [(37, 53, 3), (53, 37)])
 def test_resize_is_pillows_bilinear(shape):
     image = noise(*shape)
     expected = np.asarray(Image.fromarray(image).resize((19, 30), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(files.resize(image, 30, 19), expected)
+    np.testing.assert_array_equal(images.resize(image, 30, 19), expected)
 
 
 # Pairs

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from support import tiny_config
 
+from edgeconnect.config.sections import Config, DataConfig, OptimizerConfig, RunConfig
 from edgeconnect.data.loader import EpochSampler, Feed
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
-from edgeconnect.settings import Config, DataConfig, OptimizerConfig, RunConfig
 from edgeconnect.types import Batch
 
 

@@ -9,7 +9,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edgeconnect.data import files, mask_shapes
+from edgeconnect import images
+from edgeconnect.data import mask_shapes
 from edgeconnect.data.mask_files import Bin, mask_set, write_masks
 from edgeconnect.errors import UserError
 
@@ -38,7 +39,7 @@ def test_folders_hold_as_many_masks_as_asked_each_inside_its_bin(tmp_path):
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [*names, "masks.csv"]
     assert [row["file"] for row in rows] == [f"{name}/mask_{n:06d}.png" for name in names for n in range(4)]
     for row, (low, high) in zip(rows, [pair for pair in itertools.pairwise(EDGES) for _ in range(4)], strict=True):
-        mask = files.read_gray(tmp_path / "m" / row["file"])
+        mask = images.read_gray(tmp_path / "m" / row["file"])
         assert mask.shape == (32, 48)
         assert set(np.unique(mask)) <= {0, 255}
         assert low < (mask > 0).mean() == float(row["ratio"]) <= high
@@ -85,7 +86,7 @@ def test_a_row_draws_its_mask_again(tmp_path):
     row = written(tmp_path / "m", edges=(0.2, 0.3))[3]
     rng, pixels = np.random.default_rng(int(row["seed"])), Bin(0.2, 0.3).pixels(32, 32)
     again = mask_shapes.draw(row["kind"], 32, 32, rng, pixels, row["touches_border"] == "1")
-    np.testing.assert_array_equal(files.read_gray(tmp_path / "m" / row["file"]) > 0, again)
+    np.testing.assert_array_equal(images.read_gray(tmp_path / "m" / row["file"]) > 0, again)
 
 
 @pytest.mark.parametrize(

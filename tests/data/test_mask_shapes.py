@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeconnect.config.sections import MASKS, SHAPES, TRAIN, VAL, DataConfig
 from edgeconnect.data import mask_shapes as shapes
 from edgeconnect.data import masks
 from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
 from edgeconnect.data.masks import Pixels
-from edgeconnect.settings import MASKS, SHAPES, TRAIN, VAL, DataConfig
 
 SIDE = st.integers(16, 96)
 EXACT = [kind for kind in shapes.GENERATORS if kind != "half"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edgeconnect import images
 from edgeconnect.data import files
 from edgeconnect.data.scene_files import write_scenes
 from edgeconnect.data.scenes import render
@@ -13,21 +14,21 @@ def test_scenes_are_written_under_their_numbers(tmp_path):
     write_scenes(tmp_path, 3, 2, [32], None, 0)
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["scene_000003.png", "scene_000004.png"]
     for n in (3, 4):
-        image = files.read_image(tmp_path / f"images/scene_{n:06d}.png")
+        image = images.read_image(tmp_path / f"images/scene_{n:06d}.png")
         np.testing.assert_array_equal(image, render(n, 32, 32))
 
 
 def test_two_sides_are_height_and_width_and_the_seed_names_the_series(tmp_path):
     write_scenes(tmp_path, 0, 1, [24, 40], None, 7)
-    image = files.read_image(tmp_path / "images/scene_000000.png")
+    image = images.read_image(tmp_path / "images/scene_000000.png")
     np.testing.assert_array_equal(image, render(0, 24, 40, 7))
 
 
 def test_masks_have_their_ratio_and_pair_with_the_scenes(tmp_path):
     write_scenes(tmp_path, 0, 4, [32, 48], "0.2-0.4", 0)
-    images = files.list_images(str(tmp_path / "images"), "KEY")
-    masks = files.pair(images, files.list_images(str(tmp_path / "masks"), "KEY"), "mask", shared=False)
-    read = [files.read_gray(path) for path in masks]
+    listed = files.list_images(str(tmp_path / "images"), "KEY")
+    masks = files.pair(listed, files.list_images(str(tmp_path / "masks"), "KEY"), "mask", shared=False)
+    read = [images.read_gray(path) for path in masks]
     assert len(read) == 4
     for mask in read:
         assert mask.shape == (32, 48)
@@ -63,4 +64,4 @@ def test_ratio_that_is_no_range_is_refused(tmp_path, ratio):
 
 def test_ratio_without_a_whole_number_of_pixels_takes_the_nearest(tmp_path):
     write_scenes(tmp_path, 0, 1, [33], "0.5-0.5", 0)
-    assert np.count_nonzero(files.read_gray(tmp_path / "masks" / "scene_000000.png")) == 544
+    assert np.count_nonzero(images.read_gray(tmp_path / "masks" / "scene_000000.png")) == 544

@@ -5,16 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
-from studies import PLAN, Painter, holes, photos, setting, strict_json
+from evaluations import PLAN, Painter, holes, photos, setting, strict_json
 
 from edgeconnect.cli import main
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.evaluation import charts
 from edgeconnect.evaluation.compare import Difference, Entry, differences, load, table
-from edgeconnect.evaluation.contenders import STRICT, Classical, open_run
+from edgeconnect.evaluation.entries import STRICT, Classical, open_run
 from edgeconnect.evaluation.evaluate import evaluate, read_results
 from edgeconnect.evaluation.intervals import Interval
 from edgeconnect.evaluation.manifest import Item, Manifest, compose
+from edgeconnect.evaluation.report import charts
 from edgeconnect.evaluation.study import EDGE_COUNTS
 
 

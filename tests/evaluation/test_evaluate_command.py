@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from studies import holes, photos, pixels, save, strict_json
+from evaluations import holes, photos, pixels, save, strict_json
 
 from edgeconnect.cli import main
 from edgeconnect.commands.evaluation import CLASSICAL
-from edgeconnect.evaluation import charts
+from edgeconnect.evaluation.report import charts
 from edgeconnect.metrics.definitions import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +106,7 @@ def test_drawn_masks_of_the_same_seed_are_the_same_items(data):
 
 
 def test_it_goes_on_where_it_stopped(evaluate, trained, data, monkeypatch):
-    from edgeconnect.evaluation.contenders import Run
+    from edgeconnect.evaluation.entries import Run
 
     assert evaluate("out", "--runs", f"{trained}:3")[0] == 0
     before = {name: (data / "out" / name).read_bytes() for name in FILES}
@@ -204,9 +204,9 @@ def test_runs_of_one_folder_name_are_told_apart_by_names_of_their_own(evaluate, 
 
 
 def test_settings_that_only_the_command_line_had_are_found(copied, data, capsys):
-    from edgeconnect import config
+    from edgeconnect.config import file as config_file
 
-    (copied / "config.yml").write_text(config.example())
+    (copied / "config_file.yml").write_text(config_file.example())
     assert main(["evaluate", "--checkpoints", str(copied), "--methods", "none", "--output", str(data / "out")]) == 0
     assert strict_json(data / "out/manifest.json")["setting"]["size"] == 32
 

@@ -14,11 +14,11 @@ from PIL import Image
 from pytorch_fid import fid_score, inception
 
 from edgeconnect.commands.fid import add_fid_options, device_of
-from edgeconnect.data.files import read_image
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
+from edgeconnect.evaluation.feature_stats import Recipe
 from edgeconnect.evaluation.fid import agreed
-from edgeconnect.evaluation.samples import Recipe
+from edgeconnect.images import read_image
 
 DIMS = 64  # the first block alone: fast, and its matrices are small
 

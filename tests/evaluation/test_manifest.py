@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluations import holes, photos, save, setting
 from hypothesis import given
 from hypothesis import strategies as st
-from studies import holes, photos, save, setting
 
 from edgeconnect.data.mask_shapes import GENERATORS
 from edgeconnect.errors import BadImageError, UserError

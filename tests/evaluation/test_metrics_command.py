@@ -15,10 +15,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchvision.models import alexnet
 
 from edgeconnect.commands.metrics import add_metrics_options
-from edgeconnect.data.files import read_image
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import IncompleteError, UserError
 from edgeconnect.evaluation.pairs import MaskReading, Measurer, plan
+from edgeconnect.images import read_image
 from edgeconnect.metrics.definitions import MASK, obtainable
 from edgeconnect.metrics.images import measure
 

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from studies import setting
+from evaluations import setting
 
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.results import ALL, Measured, results

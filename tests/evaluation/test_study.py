@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from studies import FULL, NAMES, PLAN, Painter, holes, photos, pixels, save, setting, strict_json
+from evaluations import FULL, NAMES, PLAN, Painter, holes, photos, pixels, save, setting, strict_json
 
 from edgeconnect.errors import BadImageError, IncompleteError, UserError
-from edgeconnect.evaluation import charts
-from edgeconnect.evaluation.contenders import STRICT, Classical, Results, open_run
+from edgeconnect.evaluation.entries import STRICT, Classical, Results, open_run
 from edgeconnect.evaluation.evaluate import evaluate, read_results
+from edgeconnect.evaluation.feature_stats import Reading
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import compose, read_manifest
-from edgeconnect.evaluation.samples import Reading
+from edgeconnect.evaluation.report import charts
 from edgeconnect.evaluation.study import Study, measures_of, read_table, slug, table_of, write_table
 
 EDGES = (0.0, 0.1, 0.3, 1.0)

@@ -3,19 +3,12 @@
 import argparse
 import logging
 
-from edgeconnect import config as configuration
+from edgeconnect.checkpoint.saves import RECORD
 from edgeconnect.commands.evaluation import evaluate_run
-from edgeconnect.commands.runs import (
-    add_resume_options,
-    add_run_options,
-    load_config,
-    require_folder,
-    shown,
-    train,
-)
+from edgeconnect.commands.runs import add_resume_options, add_run_options, load_config, require_folder, shown, train
+from edgeconnect.config import file as config_file
+from edgeconnect.config.sections import CONFIG_FILE
 from edgeconnect.errors import UserError
-from edgeconnect.saves import RECORD
-from edgeconnect.settings import CONFIG_FILE
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +79,6 @@ def by_mode(arguments: argparse.Namespace) -> None:
     """Do what MODE says."""
     path = arguments.checkpoints / CONFIG_FILE
     chosen = [(f"--set {text}", text) for text in arguments.set]
-    mode = configuration.load(path if path.is_file() else None, chosen).config.run.mode
+    mode = config_file.load(path if path.is_file() else None, chosen).config.run.mode
     arguments.by_mode = True
     {"train": train, "test": test, "eval": evaluate_run}[mode](arguments)

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from edgeconnect import parse
+from edgeconnect.config import validators
+from edgeconnect.config.sections import STAGES
 from edgeconnect.errors import UserError
-from edgeconnect.settings import STAGES
 
 
 def add_plot_options(sub: argparse.ArgumentParser) -> None:
@@ -29,10 +29,10 @@ def plot(arguments: argparse.Namespace) -> None:
     if not 0 <= a.smooth < 1:
         raise UserError(f"--smooth: {a.smooth:g} is no weight; give 0 or more, below 1")
     try:
-        stage = parse.numbered(STAGES)(a.stage) if a.stage else ""
+        stage = validators.numbered(STAGES)(a.stage) if a.stage else ""
     except ValueError as error:
         raise UserError(f"--stage: {a.stage} {error}") from error
-    from edgeconnect import curves
+    from edgeconnect.evaluation import curves
 
     if a.output and a.output.suffix.lower() not in curves.FORMATS:
         raise UserError(f"--output: {a.output} ends in none of {', '.join(curves.FORMATS)}")

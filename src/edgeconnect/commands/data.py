@@ -8,8 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from edgeconnect.commands.runs import add_run_options, load_config, require_folder
+from edgeconnect.config.sections import SHAPES
 from edgeconnect.data import flist
-from edgeconnect.settings import SHAPES
 
 
 def add_flist_options(sub: argparse.ArgumentParser) -> None:
@@ -85,12 +85,12 @@ def add_check_options(sub: argparse.ArgumentParser) -> None:
 
 def check(arguments: argparse.Namespace) -> int:
     """Look at the data and return 0, 1 for warnings, 2 for errors."""
-    from edgeconnect.data import doctor
+    from edgeconnect.data import validation
 
     require_folder(arguments.checkpoints)
     config = load_config(arguments)
-    files = doctor.count_files(config.data, arguments.quick)
+    files = validation.count_files(config.data, arguments.quick)
     with tqdm(total=files, desc="reading", unit="file", leave=False) as bar:
-        report = doctor.examine(config, quick=arguments.quick, workers=arguments.workers, watch=bar.update)
+        report = validation.examine(config, quick=arguments.quick, workers=arguments.workers, watch=bar.update)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.table())
     return report.severity

@@ -13,6 +13,6 @@ def add_demo_options(sub: argparse.ArgumentParser) -> None:
 
 def demonstrate(arguments: argparse.Namespace) -> None:
     """Run the demo."""
-    from edgeconnect import showcase
+    from edgeconnect import quickstart
 
-    showcase.demonstrate(arguments.checkpoints, arguments.set)
+    quickstart.demonstrate(arguments.checkpoints, arguments.set)

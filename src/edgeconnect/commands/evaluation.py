@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeconnect.atomic import write_whole
 from edgeconnect.commands.runs import load_config, require_folder, shown
+from edgeconnect.config.sections import ALL, CONFIG_FILE, DRAWN_MASKS, SHAPES, Config
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.settings import ALL, CONFIG_FILE, DRAWN_MASKS, SHAPES, Config
-from edgeconnect.storage import write_whole
 
 if TYPE_CHECKING:
-    from edgeconnect.evaluation.contenders import Contender
+    from edgeconnect.evaluation.entries import Contender
     from edgeconnect.evaluation.evaluate import Plan
     from edgeconnect.evaluation.manifest import Manifest
 
@@ -57,9 +57,9 @@ def add_evaluate_options(sub: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate and say where the report is."""
-    from edgeconnect.evaluation import tables
     from edgeconnect.evaluation.evaluate import PAGE, RESULTS, read_results
     from edgeconnect.evaluation.evaluate import evaluate as run
+    from edgeconnect.evaluation.report import tables
 
     a = arguments
     config = configured(a)
@@ -93,7 +93,7 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
 
 def configured(a: argparse.Namespace) -> Config:
     """Read the configuration of --checkpoints, or take the defaults."""
-    from edgeconnect import config as configuration
+    from edgeconnect.config import file as config_file
 
     for option, value, least in (
         ("--size", a.size or SMALLEST, SMALLEST),
@@ -108,19 +108,19 @@ def configured(a: argparse.Namespace) -> Config:
         require_folder(a.checkpoints)
         file = run_settings(a.checkpoints, a.model or "edge_inpaint")
         if file.name != CONFIG_FILE:
-            return configuration.load(file, [(f"--set {text}", text) for text in a.set]).config
+            return config_file.load(file, [(f"--set {text}", text) for text in a.set]).config
         return load_config(argparse.Namespace(**vars(a), dry_run=True), model="edge_inpaint")
-    return configuration.load(None, [(f"--set {text}", text) for text in a.set]).config
+    return config_file.load(None, [(f"--set {text}", text) for text in a.set]).config
 
 
 def run_settings(folder: Path, model: str) -> Path:
     """Name the file with the settings of a run: config.yml, unless it is the untouched example and --set had them."""
-    from edgeconnect import config as configuration
+    from edgeconnect.config import file as config_file
 
     file = folder / CONFIG_FILE
-    stage = configuration.load(None, [("--model", f"MODEL={model}")]).config.run.model
+    stage = config_file.load(None, [("--model", f"MODEL={model}")]).config.run.model
     resolved = folder / f"resolved_{'edge_inpaint' if stage == ALL else stage}.yml"
-    untouched = not file.is_file() or file.read_bytes() == configuration.example().encode()
+    untouched = not file.is_file() or file.read_bytes() == config_file.example().encode()
     return resolved if untouched and resolved.is_file() else file
 
 
@@ -149,7 +149,7 @@ def manifest_of(a: argparse.Namespace, config: Config) -> "Manifest":
 
 def contenders(a: argparse.Namespace) -> list["Contender"]:
     """Open everybody that is to be evaluated."""
-    from edgeconnect.evaluation.contenders import Classical, Results, open_run
+    from edgeconnect.evaluation.entries import Classical, Results, open_run
 
     if "none" in a.methods and len(a.methods) > 1:
         raise UserError(f"--methods: {' '.join(a.methods)}: none stands alone")
@@ -197,7 +197,7 @@ def export(manifest: "Manifest", folder: Path) -> None:
     from tqdm import tqdm
 
     from edgeconnect.evaluation.study import MANIFEST, Study
-    from edgeconnect.sheets import write_png
+    from edgeconnect.images import write_png
 
     study = Study(folder, manifest)
     study.claim()

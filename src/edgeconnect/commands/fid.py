@@ -40,14 +40,14 @@ def fid_score(arguments: argparse.Namespace) -> None:
     """Compare two sides, or write the statistics of one."""
     a = arguments
     refuse(a)
-    from edgeconnect.evaluation import fid, samples
+    from edgeconnect.evaluation import feature_stats, fid
     from edgeconnect.metrics.inception import Inception
 
     extractor = Inception(a.weights, a.dims, device_of(a.gpu))
-    reading = samples.Reading(a.batch_size, a.workers, None if a.no_cache else samples.cache_folder())
+    reading = feature_stats.Reading(a.batch_size, a.workers, None if a.no_cache else feature_stats.cache_folder())
     if a.save_stats:
-        made = samples.sample(a.path[0], extractor, reading)
-        samples.write_archive(a.save_stats, made)
+        made = feature_stats.sample(a.path[0], extractor, reading)
+        feature_stats.write_archive(a.save_stats, made)
         log.info("statistics of %d pictures written to %s", made.n, a.save_stats)
         return
     scores = fid.score(a.path, extractor, reading, a.kid, a.kid_size)

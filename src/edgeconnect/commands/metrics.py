@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from edgeconnect import parse
+from edgeconnect.atomic import write_whole
+from edgeconnect.config import validators
 from edgeconnect.errors import UserError
-from edgeconnect.storage import write_whole
 
 if TYPE_CHECKING:
     from edgeconnect.metrics.perceptual import Perceptual
@@ -33,7 +33,7 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--weights", nargs="+", default=[], metavar="PATH", help="their torchvision weights; default downloads them"
     )
-    sub.add_argument("--device", type=parse.device, default="auto", help="of LPIPS: auto, cpu, cuda, cuda:N")
+    sub.add_argument("--device", type=validators.device, default="auto", help="of LPIPS: auto, cpu, cuda, cuda:N")
     sub.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each picture")
     sub.add_argument("--json", action="store_true", help="print the means as JSON")
     sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default all cores")

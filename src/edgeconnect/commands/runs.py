@@ -4,10 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from edgeconnect import config as configuration
+from edgeconnect.atomic import write_whole
+from edgeconnect.config import file as config_file
+from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError
-from edgeconnect.settings import CONFIG_FILE, Config
-from edgeconnect.storage import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def load_config(arguments: argparse.Namespace, model: str = "") -> Config:
     default = [("default", f"MODEL={model}")] if model else []
     chosen = [(f"--set {text}", text) for text in arguments.set]
     named = [(f"--model {arguments.model}", f"MODEL={arguments.model}")] if arguments.model else []
-    loaded = configuration.load(path if path.is_file() else None, [*default, *chosen, *named])
+    loaded = config_file.load(path if path.is_file() else None, [*default, *chosen, *named])
     for note in loaded.notes:
         log.warning("%s", note)
     return loaded.config
@@ -59,7 +59,7 @@ def load_config(arguments: argparse.Namespace, model: str = "") -> Config:
 def copy_example(path: Path) -> None:
     """Put the example configuration into a run's folder; one that cannot be written to goes by the defaults."""
     try:
-        write_whole(path, configuration.example().encode())
+        write_whole(path, config_file.example().encode())
         log.info("%s was not there: copied from the example; edit it, or use --set KEY=VALUE", path)
     except UserError as error:
         if not path.parent.is_dir():
@@ -77,7 +77,7 @@ def require_folder(folder: Path, option: str = "--checkpoints") -> None:
 def shown(arguments: argparse.Namespace, config: Config) -> bool:
     """Print the configuration where --dry-run asks for it."""
     if arguments.dry_run:
-        print(configuration.dump(config), end="")
+        print(config_file.dump(config), end="")
     return bool(arguments.dry_run)
 
 

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from edgeconnect import images
+from edgeconnect.atomic import expanded
+from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
+from edgeconnect.config.validators import SMALLEST_TRAINED
 from edgeconnect.data import edges, files, mask_shapes, masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.parse import SMALLEST_TRAINED
-from edgeconnect.settings import DRAWN_MASKS, TRAIN, VAL, DataConfig
-from edgeconnect.storage import expanded
 from edgeconnect.types import Batch
 
 FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
@@ -64,7 +65,7 @@ class InpaintingDataset(Dataset[Batch]):
         """Return a batch of one. Raises BadImageError where a file of it cannot be used."""
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
-        image = files.fit(self.source.read(index), self.config.input_size)
+        image = images.fit(self.source.read(index), self.config.input_size)
         if self.split == TRAIN and min(image.shape[:2]) < SMALLEST_TRAINED:
             raise BadImageError(
                 self.source.name(index),
@@ -117,14 +118,14 @@ class InpaintingDataset(Dataset[Batch]):
     def _external(self, path: Path, height: int, width: int) -> masks.Mask:
         """Read a mask, centre-crop and resize it like the pictures, binarize it."""
         gray = files.read_mask(path, self.config.mask_threshold, self.config.max_pixels)
-        gray = files.fit(gray, self.config.input_size)
-        return masks.binarize(files.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
+        gray = images.fit(gray, self.config.input_size)
+        return masks.binarize(images.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
 
     def _edge(self, index: int, gray: edges.Gray, rng: np.random.Generator) -> NDArray[np.float32]:
         if self.config.edge == "canny":
             return edges.canny_edges(gray, self.config.sigma, rng)
-        drawn = files.fit(files.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
-        drawn = files.resize(drawn, gray.shape[0], gray.shape[1])
+        drawn = images.fit(images.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
+        drawn = images.resize(drawn, gray.shape[0], gray.shape[1])
         if not self.config.nms:
             return edges.as_edges(drawn)
         return edges.thinned(drawn, edges.canny_edges(gray, self.config.sigma, rng))

@@ -1,37 +1,22 @@
-"""File lists, and pictures and masks decoded to plain 8-bit arrays."""
+"""File lists: which pictures a folder, a list or a name stands for, and which belong together."""
 
 import codecs
-import contextlib
 import logging
 import os
 import stat
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
-from edgeconnect.errors import BadImageError, UserError, named, reason
-from edgeconnect.parse import MAX_PIXELS
-from edgeconnect.storage import expanded
+from edgeconnect.atomic import expanded
+from edgeconnect.config.validators import MAX_PIXELS
+from edgeconnect.errors import BadImageError, UserError, named
+from edgeconnect.images import read_gray, why_unreadable
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # whatever the suffix; EPS, for one, is a program
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +40,7 @@ def list_images(source: str, key: str) -> list[Path]:
     except FileNotFoundError as error:
         raise UserError(f"{key}: {source} does not exist (seen from {Path.cwd()})") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{key}: {source} cannot be read ({_why(error)})") from error
+        raise UserError(f"{key}: {source} cannot be read ({why_unreadable(error)})") from error
     if stat.S_ISDIR(kind):
         found = sorted(walk_images(path))
         if not found:
@@ -108,92 +93,6 @@ def read_list(path: Path, key: str) -> list[Path]:
     return [base / entry for entry in entries]
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a picture to (H, W, 3) RGB, upright as its EXIF orientation says.
-
-    Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises BadImageError naming the file.
-    """
-    with _judged(path):
-        return np.array(_opened(path, max_pixels).convert("RGB"), dtype=np.uint8)
-
-
-def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
-    with _judged(path):
-        picture = _opened(path, max_pixels)
-        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-            layer = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
-        return np.array(picture.convert("L"), dtype=np.uint8)
-
-
-@contextlib.contextmanager
-def _judged(path: Path) -> Iterator[None]:
-    """Make whatever the codecs raise a BadImageError, and keep their warnings, all of metadata, from the user."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    except BadImageError:
-        raise
-    except FileNotFoundError as error:
-        raise BadImageError(path, "does not exist; correct the list that names it") from error
-    except MemoryError as error:
-        raise BadImageError(path, "needs more memory than there is; shrink it or take it off the list") from error
-    except Exception as error:  # damaged files make the codecs raise whatever they meet
-        why = _why(error)
-        raise BadImageError(path, f"cannot be read as a picture ({why}); repair it or take it off the list") from error
-
-
-def _why(error: Exception) -> str:
-    """Say what went wrong without the file's name, which the message begins with."""
-    if isinstance(error, UnidentifiedImageError):
-        return f"its content is none of {', '.join(FORMATS)}"
-    return (isinstance(error, OSError) and error.strerror) or reason(error)
-
-
-def _opened(path: Path, max_pixels: int) -> Image.Image:
-    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits; the header is judged first."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise BadImageError(path, "is no file; take it off the list")  # a pipe would be waited for without end
-    with Image.open(path, formats=FORMATS) as picture:
-        for kind, width, height in _areas(picture):
-            if width * height > max_pixels:
-                raise BadImageError(
-                    path, f"{kind} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
-                )
-        picture.load()
-        upright = _upright(picture)
-        return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
-
-
-def _areas(picture: Image.Image) -> Iterator[tuple[str, int, int]]:
-    """Yield what decoding takes memory for: the picture, and a TIFF's tile, which is decoded whole."""
-    yield "is", *picture.size
-    if isinstance(picture, TiffImageFile) and TILEWIDTH in picture.tag_v2:
-        yield "has tiles of", int(picture.tag_v2[TILEWIDTH]), int(picture.tag_v2[TILELENGTH])
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turn a picture as EXIF says; unlike ImageOps.exif_transpose, let damaged EXIF turn nothing and write none."""
-    try:
-        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - its parser raises whatever it meets
-        return picture
-    return picture if turn is None else picture.transpose(turn)
-
-
-def _reduced(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit integers and floats, in [0, 1] or [0, 255], to 8-bit gray."""
-    samples = np.asarray(picture).astype(np.float64)
-    if not np.isfinite(samples).all():
-        raise ValueError("it holds values that are not finite")
-    if picture.mode == "F":
-        scale = 255.0 if samples.max() <= 1 else 1.0
-    else:
-        scale = 255 / 65535 if picture.mode.startswith("I;16") or samples.max() > 255 else 1.0
-    return Image.fromarray((samples * scale).round().clip(0, 255).astype(np.uint8))
-
-
 def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask to (H, W) gray, still to be resized and binarized.
 
@@ -207,30 +106,6 @@ def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArr
             "mark holes with 255, or set MASK_THRESHOLD to less",
         )
     return gray
-
-
-def fit(image: NDArray[np.uint8], side: int, crop: bool = True) -> NDArray[np.uint8]:
-    """Centre-crop to a square, then resize to (side, side) with Pillow's bilinear filter; 0 leaves it as it is."""
-    if not side:
-        return image
-    height, width = image.shape[:2]
-    if crop and height != width:
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        image = image[top : top + short, left : left + short]
-    return resize(image, side, side)
-
-
-def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize (H, W) or (H, W, 3) with Pillow's bilinear filter, antialiased."""
-    if image.shape[:2] == (height, width):
-        return image
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def is_stretched(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Tell whether two pictures, (height, width, ...), differ in their aspect ratio, by more than resizing rounds."""
-    return abs(one[1] * other[0] / (one[0] * other[1]) - 1) > ASPECT_TOLERANCE
 
 
 def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> list[Path]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeconnect.atomic import write_whole
 from edgeconnect.data.files import SUFFIXES, is_image, walk_images
 from edgeconnect.errors import UserError
-from edgeconnect.storage import write_whole
 
 SPLITS = ("train", "val", "test")
 

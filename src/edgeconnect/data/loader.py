@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from edgeconnect.config.sections import TRAIN, VAL, Config
 from edgeconnect.data.dataset import FIXED_EPOCH, Drawn, InpaintingDataset, collate
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.settings import TRAIN, VAL, Config
 from edgeconnect.types import Batch
 
 log = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from edgeconnect.atomic import whole_folder, write_whole
 from edgeconnect.data import mask_shapes
 from edgeconnect.data.masks import Pixels
 from edgeconnect.errors import UserError
-from edgeconnect.sheets import write_png
-from edgeconnect.storage import whole_folder, write_whole
+from edgeconnect.images import write_png
 
 TABLE = "masks.csv"
 CHUNK = 32  # masks a process takes at a time

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeconnect import parse
+from edgeconnect.config import validators
 from edgeconnect.data.masks import strokes
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
-from edgeconnect.sheets import write_png
+from edgeconnect.images import write_png
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def write_scenes(folder: Path, first: int, count: int, size: Sequence[int], rati
         raise UserError("scenes: --count is at least 1, --first and --seed are at least 0, --size is 16 or more")
     height, width = size[0], size[-1]
     try:
-        span = parse.span(ratio) if ratio else None
+        span = validators.span(ratio) if ratio else None
     except ValueError as error:
         raise UserError(f"--masks: {ratio!r} {error}") from None
     for index in range(first, first + count):

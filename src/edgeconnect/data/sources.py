@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeconnect import images
+from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.data import files
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
-from edgeconnect.parse import MAX_PIXELS
 
 SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
 SMALL_SCENE = 128
@@ -60,7 +61,7 @@ class FileSource:
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Decode the file."""
-        return files.read_image(self.paths[index], self.max_pixels)
+        return images.read_image(self.paths[index], self.max_pixels)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeconnect.errors import UserError, printable
-from edgeconnect.evaluation import tables
 from edgeconnect.evaluation.evaluate import read_results
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
+from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, Rows, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS

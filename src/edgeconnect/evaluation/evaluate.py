@@ -10,19 +10,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from edgeconnect.checkpoint import versions
+from edgeconnect.atomic import write_whole
+from edgeconnect.checkpoint.stage import versions
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.evaluation import page, tables
-from edgeconnect.evaluation.contenders import Contender, Results
+from edgeconnect.evaluation.entries import Contender, Results
+from edgeconnect.evaluation.feature_stats import Reading, cache_folder
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import Manifest
+from edgeconnect.evaluation.report import page, tables
 from edgeconnect.evaluation.results import Measured, results
-from edgeconnect.evaluation.samples import Reading, cache_folder
 from edgeconnect.evaluation.study import Failure, Study, slug
+from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
 from edgeconnect.metrics.perceptual import Perceptual
-from edgeconnect.sheets import write_png
-from edgeconnect.storage import write_whole
 
 RESULTS, PAGE = "results.json", "report.html"
 

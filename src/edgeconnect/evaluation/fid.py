@@ -5,15 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgeconnect.errors import UserError, printable
-from edgeconnect.evaluation.samples import (
-    Reading,
-    Recipe,
-    Sample,
-    is_archive,
-    read_archive,
-    recipe,
-    sample,
-)
+from edgeconnect.evaluation.feature_stats import Reading, Recipe, Sample, is_archive, read_archive, recipe, sample
 from edgeconnect.metrics.fid import KID, frechet_distance, kernel_distance
 from edgeconnect.metrics.inception import Inception
 

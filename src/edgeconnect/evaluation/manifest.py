@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeconnect import images
+from edgeconnect.atomic import expanded, write_whole
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.sources import SceneSource, Source, open_source
 from edgeconnect.errors import BadImageError, UserError, reason
-from edgeconnect.storage import expanded, write_whole
 
 SCHEMA = 1
 EDGES = (0.0, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)  # of the bins (0, 1 %], (1, 10 %], ... and what is beyond
@@ -115,7 +116,7 @@ class Library:
         """Read, crop and resize a picture, (H, W, 3); `scenes:12` is built-in scene 12."""
         if name.startswith("scenes:"):
             return SceneSource(int(name[7:]), int(name[7:]) + 1, self.setting.size or 256).read(0)
-        return files.fit(files.read_image(Path(name), self.setting.max_pixels), self.setting.size)
+        return images.fit(images.read_image(Path(name), self.setting.max_pixels), self.setting.size)
 
     def mask(self, name: str, seed: int, height: int, width: int) -> masks.Mask:
         """Read, crop and resize a mask, or draw it, (height, width)."""
@@ -124,7 +125,7 @@ class Library:
             pixels = within(height, width, span)
             return mask_shapes.draw(kind, height, width, np.random.default_rng(seed), pixels)
         gray = files.read_mask(Path(name), self.setting.mask_threshold, self.setting.max_pixels)
-        gray = files.resize(files.fit(gray, self.setting.size), height, width)
+        gray = images.resize(images.fit(gray, self.setting.size), height, width)
         return masks.binarize(gray, self.setting.mask_threshold, self.setting.mask_polarity)
 
 

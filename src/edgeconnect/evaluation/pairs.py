@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgeconnect import images
+from edgeconnect.atomic import expanded
 from edgeconnect.data import files, masks
 from edgeconnect.errors import BadImageError, UserError, named
 from edgeconnect.metrics.images import Picture, measure
-from edgeconnect.storage import expanded
 
 Distance = Callable[[Picture, Picture], list[float]]
 """Compares batches, (B, H, W, 3). See `metrics.perceptual.Perceptual`."""
@@ -92,7 +93,7 @@ class Measurer:
 
     def read(self, pair: Pair) -> tuple[Picture, Picture, masks.Mask | None]:
         """Decode a pair and its mask (True = missing); raises BadImageError also where their sizes disagree."""
-        truth, completed = files.read_image(pair.truth), files.read_image(pair.completed)
+        truth, completed = images.read_image(pair.truth), images.read_image(pair.completed)
         if truth.shape != completed.shape:
             raise BadImageError(
                 pair.completed,
@@ -101,13 +102,13 @@ class Measurer:
         if pair.mask is None:
             return truth, completed, None
         gray = files.read_mask(pair.mask, self.reading.threshold)
-        if files.is_stretched(gray.shape, truth.shape) and not self.reading.resize:
+        if images.is_stretched(gray.shape, truth.shape) and not self.reading.resize:
             raise BadImageError(
                 pair.mask,
                 f"the mask is {_size(gray)}, {pair.truth} is {_size(truth)}; give the mask that it was completed with, "
                 "or --resize-mask to stretch it as test.py does",
             )
-        gray = files.resize(gray, *truth.shape[:2])
+        gray = images.resize(gray, *truth.shape[:2])
         return truth, completed, masks.binarize(gray, self.reading.threshold, self.reading.polarity)
 
 

@@ -19,15 +19,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgeconnect.data import files
+from edgeconnect import images
+from edgeconnect.atomic import discard, write_whole
 from edgeconnect.errors import BadImageError, UserError, is_out_of_memory, reason
-from edgeconnect.evaluation.contenders import Contender, Results, Run, Sample
+from edgeconnect.evaluation.entries import Contender, Results, Run, Sample
 from edgeconnect.evaluation.manifest import Item, Library, Manifest, read_manifest
+from edgeconnect.images import write_png
 from edgeconnect.metrics.edges import count_edges
 from edgeconnect.metrics.images import measure
 from edgeconnect.metrics.perceptual import Perceptual
-from edgeconnect.sheets import write_png
-from edgeconnect.storage import discard, write_whole
 
 MANIFEST, METHODS = "manifest.json", "methods.json"
 CHUNK = 500  # items that an interruption costs the measures of
@@ -204,12 +204,12 @@ class Study:
         item, found = self.manifest.items[sample.number], {}
         file = self.picture(contender.name, item)
         if file.is_file():
-            completed = files.read_image(file)
+            completed = images.read_image(file)
             found = measure(sample.picture, completed, sample.hole, names)
             found |= {name: distance(sample.picture[None], completed[None])[0] for name, distance in distances.items()}
         file = self.edge(contender.name, item)
         if isinstance(contender, Run) and file.is_file():
-            counts = count_edges(contender.true_edges(sample), files.read_gray(file), sample.hole)
+            counts = count_edges(contender.true_edges(sample), images.read_gray(file), sample.hole)
             found |= {name: float(value) for name, value in asdict(counts).items() if name in EDGE_COUNTS}
         return dict.fromkeys((*names, *distances, *EDGE_COUNTS), math.nan) | found
 

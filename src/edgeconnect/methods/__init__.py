@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from edgeconnect.config.sections import Config
 from edgeconnect.methods.edgeconnect import Edge, EdgeInpaint, Inpaint, Joint
-from edgeconnect.settings import Config
 from edgeconnect.types import Method, Prepare
 
 METHODS: dict[str, Callable[[Config, Prepare], Method]] = {

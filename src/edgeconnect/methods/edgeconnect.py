@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect import losses
+from edgeconnect.config.sections import Config, OptimizerConfig
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
-from edgeconnect.networks import Discriminator, Generator
-from edgeconnect.settings import Config, OptimizerConfig
+from edgeconnect.networks.edgeconnect import Discriminator, Generator
+from edgeconnect.networks.vgg import CONTENT, STYLE, load_vgg
 from edgeconnect.types import Batch, Completion, Prepare, Scalars, Update, composite
-from edgeconnect.vgg import CONTENT, STYLE, load_vgg
 
 
 class Objective(NamedTuple):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edgeconnect.errors import UserError
 from edgeconnect.metrics.fid import Features
-from edgeconnect.pretrained import fitting, load_state
+from edgeconnect.networks.pretrained import fitting, load_state
 
 OPTION = "--weights"
 SIDE = 299

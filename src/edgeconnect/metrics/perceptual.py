@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeconnect.pretrained import fitting, load_state
+from edgeconnect.networks.pretrained import fitting, load_state
 
 OPTION = "--weights"
 

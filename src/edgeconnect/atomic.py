@@ -1,0 +1,143 @@
+"""Files and folders that appear whole or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeconnect.errors import UserError
+
+REPLACED = ".replaced"
+
+
+def expanded(source: str) -> Path:
+    """Resolve a leading `~/`; any other tilde is part of a name."""
+    if source == "~" or source.startswith("~/"):
+        return Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises where there is no home
+    return Path(source)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside, flush, rename: neither a crash nor a full disk costs what was there.
+
+    Raises UserError naming the file and the reason.
+    """
+    beside = _beside(path)
+    with explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(data)
+            flush(beside)
+            beside.replace(path)
+        finally:
+            discard(beside)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to fill; flush it and its files, then rename it to `path`, in place of what is there.
+
+    Raises UserError naming the folder and the reason; what was there stays until the new one is complete.
+    """
+    beside, former = _beside(path), path.with_name(f".{path.name}{REPLACED}")
+    with explained(path):
+        try:
+            beside.mkdir(parents=True)
+            yield beside
+            for file in beside.iterdir():
+                flush(file)
+            flush(beside)
+            if path.exists():
+                path.rename(former)
+            beside.rename(path)
+            flush(path.parent)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+            bring_back(former)
+
+
+def bring_back(former: Path) -> None:
+    """Give a replaced folder its name again where its successor did not come to be; remove it otherwise."""
+    path = former.with_name(former.name.removesuffix(REPLACED).removeprefix("."))
+    if former.exists() and not path.exists():
+        former.rename(path)
+    else:
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Name what becomes a file: briefly, for names may be as long as the file system allows."""
+    return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.part")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a run that died was about to write into a folder, and bring back what it was about to replace."""
+    for former in folder.glob(f".*{REPLACED}"):
+        bring_back(former)
+    for leftover in folder.glob(".*.part"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            discard(leftover)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into a UserError naming the file."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UserError(f"{path}: cannot be written ({why}); nothing was overwritten") from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk; some file systems cannot say so of folders."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file in place of what is there, whole or not at all.
+
+    A copy, no link: `cp` onto one of a link's names would change the other.
+    """
+    beside = _beside(target)
+    with explained(target):
+        try:
+            shutil.copyfile(source, beside)
+            flush(beside)
+            beside.replace(target)
+        finally:
+            discard(beside)
+
+
+def keep_aside(path: Path) -> Path:
+    """Give a file another name, `name.old-1.pth`, and return it."""
+    aside = free_name(path)
+    with explained(path):
+        path.rename(aside)
+    return aside
+
+
+def discard(path: Path) -> None:
+    """Remove a file that may not be there."""
+    with contextlib.suppress(OSError):  # the folder is missing or read-only: nothing was written either
+        path.unlink(missing_ok=True)
+
+
+def free_name(path: Path) -> Path:
+    """Return `name.old-1.csv`, or the first number not taken."""
+    number = 1
+    while (free := path.with_name(f"{path.stem}.old-{number}{path.suffix}")).exists():
+        number += 1
+    return free

@@ -1,0 +1,196 @@
+"""The saves of a run's folder: complete folders of their own; the newest is copied to where the published files lie.
+
+`saves/<stage>/<iteration>/` holds the networks in the published format (frozen ones, too), `state.pth`, `config.yml`,
+and `save.json` with the fingerprint of each network and state. It appears by one rename, so there never is half a
+save, nor files of two.
+"""
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeconnect.atomic import discard, explained, free_name, sweep, whole_folder
+from edgeconnect.digest import damage, fingerprint
+from edgeconnect.errors import UserError, reason
+
+SAVES, RECORD, STATE, BEST, DAMAGED = "saves", "save.json", "state.pth", "best", ".damaged"
+CHECKED = ".pth"  # the other files may be edited
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Save:
+    """One complete save; `origins` are fingerprints of the files that frozen networks were read from."""
+
+    path: Path
+    stage: str
+    step: int
+    written: int
+    files: Mapping[str, str]
+    origins: Mapping[str, str]
+
+    def damage(self) -> str:
+        """Say what is wrong with it; nothing where every file is as it was written."""
+        if not self.files:
+            return f"{RECORD} is missing or damaged"
+        return next(filter(None, (damage(self.path / file, mark) for file, mark in self.files.items())), "")
+
+    def trained(self, file: str) -> bool:
+        """Tell whether it holds a file that its stage trained, not a frozen one's copy."""
+        return file in self.files and file not in self.origins
+
+
+def read_save(path: Path) -> Save:
+    """Read a save's record; one without a readable record has no files."""
+    try:
+        record: dict[str, Any] = json.loads((path / RECORD).read_text("utf-8"))
+        counts = (int(record["step"]), int(record["written"]))
+        return Save(path, str(record["stage"]), *counts, dict(record["files"]), dict(record["origins"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Save(path, path.parent.name, int(path.name) if path.name.isdecimal() else 0, 0, {}, {})
+
+
+def saves_in(place: Path) -> list[Save]:
+    """List the saves in `saves/<stage>`, oldest first."""
+    numbered = (path for path in place.glob("*") if path.name.isdecimal() and path.is_dir())
+    return [read_save(path) for path in sorted(numbered, key=lambda path: int(path.name))]
+
+
+def places(folder: Path) -> list[Path]:
+    """List the `saves/<stage>` of a run's folder, those that were put aside (`<stage>.old-1`) included."""
+    return sorted(path for path in (folder / SAVES).glob("*") if path.is_dir())
+
+
+def newest_intact(place: Path) -> tuple[Save | None, list[tuple[Save, str]]]:
+    """Return the newest save that is whole, and newer ones with what is wrong with them."""
+    damaged: list[tuple[Save, str]] = []
+    for save in reversed(saves_in(place)):
+        problem = save.damage()
+        if not problem:
+            return save, damaged
+        damaged.append((save, problem))
+    return None, damaged
+
+
+def intact(place: Path) -> Save | None:
+    """Return the newest save that is whole; newer ones that are not are said to be passed over."""
+    save, damaged = newest_intact(place)
+    for broken, why in damaged:
+        log.warning("%s: %s; passed over for the save before it", broken.path, why)
+    return save
+
+
+def owner(folder: Path, file: Path) -> Save | None:
+    """Return the save that a published file in a run's folder is a copy of, if there is one.
+
+    A folder that is a save in itself owns what lies in it.
+    """
+    saves = [save for place in places(folder) for save in reversed(saves_in(place))]
+    saves += [read_save(path) for place in places(folder) for path in place.glob(f"*{DAMAGED}")]
+    if (folder / RECORD).is_file():
+        saves.append(read_save(folder))
+    mark = fingerprint(file)
+    return next((save for save in saves if _mark(save, file.name) == mark), None)
+
+
+def _mark(save: Save, file: str) -> str | None:
+    """Return what a file of a save was like when it was written, or is like where the record is lost."""
+    if save.files or not (save.path / file).is_file():
+        return save.files.get(file)
+    return fingerprint(save.path / file)
+
+
+def newest_with(folder: Path, file: str) -> Save | None:
+    """Return the save written last that is whole and holds a file."""
+    found = [intact(place) for place in places(folder)]
+    return max((save for save in found if save and file in save.files), key=lambda save: save.written, default=None)
+
+
+class StageSaves:
+    """The saves of one stage, as the run that writes them sees them."""
+
+    def __init__(self, folder: Path, stage: str) -> None:
+        self.place, self.stage = folder / SAVES / stage, stage
+        self._removal: threading.Thread | None = None
+
+    def newest(self) -> Save | None:
+        """Return the newest save that is whole, and take damaged ones out of the numbering.
+
+        A damaged save before which there was none counts as none. Raises UserError where all of several are damaged.
+        """
+        sweep(self.place)
+        save, damaged = newest_intact(self.place)
+        first = len(damaged) == 1 and not list(self.place.glob(f"*{DAMAGED}"))
+        if damaged and save is None and not first:
+            newest, why = damaged[0]
+            raise UserError(
+                f"{newest.path}: {why}; no save of stage {self.stage} is whole: restore one from a copy, or start it "
+                "over with --resume never"
+            )
+        for broken, why in damaged:
+            self._set_aside(broken, why)
+        return save
+
+    def _set_aside(self, save: Save, why: str) -> None:
+        aside = save.path.with_suffix(DAMAGED)
+        aside = free_name(aside) if aside.exists() else aside
+        log.warning("%s: %s; kept as %s", save.path, why, aside.name)
+        with explained(save.path):
+            save.path.rename(aside)
+
+    def put_aside(self) -> None:
+        """Keep the saves of a former run under another name."""
+        if saves_in(self.place):
+            aside = free_name(self.place)
+            log.info("the former saves are kept in %s", aside)
+            with explained(self.place):
+                self.place.rename(aside)
+
+    @contextmanager
+    def write(self, step: int, origins: Mapping[str, str]) -> Iterator[Path]:
+        """Give a folder to write a save's files to; it becomes `<iteration>` when all of them are on the disk."""
+        with whole_folder(self.place / f"{step:07d}") as part:
+            yield part
+            files = {file.name: fingerprint(file) for file in sorted(part.glob(f"*{CHECKED}"))}
+            record = {"stage": self.stage, "step": step, "written": time.time_ns(), "files": files}
+            text = json.dumps(record | {"origins": dict(origins)}, indent=1)
+            (part / RECORD).write_text(text + "\n", encoding="utf-8")
+
+    def mark_best(self, step: int) -> None:
+        """Let `best` point to a save."""
+        link, beside = self.place / BEST, self.place / f".{BEST}.part"
+        discard(beside)
+        try:
+            beside.symlink_to(f"{step:07d}")
+            beside.replace(link)
+        except OSError as error:
+            log.warning("%s: not set to iteration %d (%s)", link, step, reason(error))
+
+    def prune(self, keep: int) -> None:
+        """Remove all saves but the newest ones and the best; 0 keeps all. The removal itself is not waited for."""
+        best = (self.place / BEST).resolve()
+        doomed = []
+        for save in saves_in(self.place)[:-keep] if keep else ():
+            if save.path.resolve() != best:
+                doomed.append(save.path.with_name(f".{save.path.name}.part"))
+                with explained(save.path):
+                    save.path.rename(doomed[-1])
+        if doomed:
+            if self._removal:
+                self._removal.join()  # no pile of them where removing is slower than saving
+            self._removal = threading.Thread(target=_remove, args=(doomed,))
+            self._removal.start()
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove folders, in a thread: it takes a fifth of a save's time. The process waits for it at its end."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The configuration: its keys (`sections`), their checks (`validators`), and its files (`file`)."""

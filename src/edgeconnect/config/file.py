@@ -1,0 +1,187 @@
+"""Read and write the configuration: flat upper-case YAML outside, the frozen sections of `settings` inside.
+
+`config.yml.example` is `example()` written to a file.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from edgeconnect.atomic import expanded
+from edgeconnect.config import validators
+from edgeconnect.config.sections import FIELDS, IMAGENET, RANDOM, Config
+from edgeconnect.errors import UserError, reason
+
+NOT_COMPARED = ("MODE", "MODEL")
+LONGEST = 100  # characters of a value, entries of a list
+LEGACY = {"GAN_POOL_SIZE": "GAN_POOL_SIZE is accepted and ignored: it never did anything"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration with what its reader should be told."""
+
+    config: Config
+    notes: tuple[str, ...] = ()
+
+
+def load(path: Path | None, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
+    """Read a YAML file of flat keys and apply overrides: (where it was written, `KEY=VALUE`).
+
+    Relative paths are looked for in the file's folder, then in the working directory; those of overrides the other
+    way round.
+    Raises UserError naming file, line, key, allowed values and the nearest key.
+    """
+    values: dict[str, Any] = {}
+    notes: list[str] = []
+    folder = path.parent if path else Path()
+    for entries, places in (
+        (_entries(path) if path else (), (folder, Path())),
+        (_overrides(overrides), (Path(), folder)),
+    ):
+        for where, name, value in entries:
+            if name in LEGACY:
+                notes.append(f"{where}: {LEGACY[name]}")
+            else:
+                checked = _checked(where, name, value)
+                values[name] = _resolved(checked, places) if is_text(name) else checked
+    return Loaded(build(values), tuple(notes))
+
+
+def build(values: dict[str, Any]) -> Config:
+    """Make a configuration of checked {KEY: value}; what is missing takes its default."""
+    config = Config()
+    sections = {}
+    for section in dataclasses.fields(config):
+        names = {k.name for k in dataclasses.fields(section.type)}  # type: ignore[arg-type]
+        chosen = {name.lower(): value for name, value in values.items() if name.lower() in names}
+        sections[section.name] = dataclasses.replace(getattr(config, section.name), **chosen)
+    return Config(**sections)
+
+
+def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
+    """Yield (where, key, value) for each line of a flat YAML mapping."""
+    try:
+        root = yaml.compose(path.read_text("utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give a configuration file") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{path}: is not valid YAML: {reason(error)}") from error
+    if root is None:
+        return
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{path}: is no list of `KEY: value` lines; compare it with config.yml.example")
+    seen: dict[str, str] = {}
+    for name_node, value_node in root.value:
+        where = f"{path}, line {name_node.start_mark.line + 1}"
+        if not isinstance(name_node, yaml.ScalarNode):
+            raise UserError(f"{where}: is no `KEY: value` line; compare it with config.yml.example")
+        name = name_node.value
+        if name in seen:
+            raise UserError(f"{where}: {name} stands here a second time (first: {seen[name]}); remove one")
+        seen[name] = f"line {name_node.start_mark.line + 1}"
+        try:
+            yield where, name, _value(name, value_node)
+        except (yaml.YAMLError, ValueError) as error:
+            raise UserError(f"{where}: {name}: {reason(error)}") from error
+
+
+def _overrides(overrides: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str, Any]]:
+    for where, text in overrides:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise UserError(f"{where}: has no value; write --set KEY=VALUE")
+        try:
+            yield where, name.strip(), _value(name.strip(), yaml.compose(value, Loader=yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            yield where, name.strip(), value
+
+
+def _value(name: str, node: yaml.Node | None) -> Any:
+    """Construct what YAML says, but take a path or name as it is written: it may look like a date or a number."""
+    if is_text(name) and isinstance(node, yaml.ScalarNode):
+        return "" if node.tag.endswith(":null") else node.value
+    if node is None or name not in FIELDS:
+        return None
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    if len(items) > LONGEST or any(not isinstance(n, yaml.ScalarNode) or len(n.value) > LONGEST for n in items):
+        raise ValueError("holds neither a short value nor a short list of them")
+    try:
+        return SafeConstructor().construct_document(node)
+    except (ArithmeticError, AttributeError, LookupError) as error:  # what it does not catch, such as of `!!int ""`
+        raise ValueError(f"{node.value!r} is not what its tag says") from error
+
+
+def is_text(name: str) -> bool:
+    """Tell the keys whose value is a path or name."""
+    return name in FIELDS and FIELDS[name].metadata["parser"] is validators.text
+
+
+def _checked(where: str, name: str, value: Any) -> Any:
+    if name not in FIELDS:
+        near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "see config.yml.example for every key"
+        raise UserError(f"{where}: unknown key {name}; {hint}")
+    try:
+        return FIELDS[name].metadata["parser"](value)
+    except ValueError as error:
+        raise UserError(f"{where}: {name}: {value!r} {error}") from None
+
+
+def _resolved(value: str, places: Iterable[Path]) -> str:
+    """Make a relative path that exists in one of the places absolute; leave everything else as it is."""
+    if value in ("", IMAGENET, RANDOM):
+        return value
+    found = (place / expanded(value) for place in places if os.path.lexists(place / expanded(value)))
+    return next((str(path.absolute()) for path in found), value)
+
+
+def dump(config: Config) -> str:
+    """Write every key and value as YAML that `load` reads back to the same configuration."""
+    return "".join(f"{name}: {scalar(value)}\n" for name, value in config.flat().items())
+
+
+def scalar(value: Any) -> str:
+    """Write a value as it stands behind its key."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
+
+
+def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> list[str]:
+    """Return what changed between two flat configurations, as lines `LR 0.0001 -> 1e-05`.
+
+    Keys that only one of them knows belong to another version and are left out. Raises UserError naming those that
+    cannot change while a stage trains.
+    """
+    changed = [name for name in before if name in after and name not in NOT_COMPARED and before[name] != after[name]]
+    lines = {name: f"{name} {scalar(before[name])} -> {scalar(after[name])}" for name in changed}
+    refused = [line for name, line in lines.items() if FIELDS[name].metadata["fixed"]]
+    if refused:
+        raise UserError(
+            f"{what} cannot go on with {', '.join(refused)}; set what it had, or train in another folder with "
+            "--init-from for weights that fit"
+        )
+    return list(lines.values())
+
+
+def example() -> str:
+    """Write config.yml.example: every key, its default, one comment."""
+    lines = ["# EdgeConnect: every key, its default, what it means. Old integers and names are both accepted."]
+    values = Config().flat()
+    for section in dataclasses.fields(Config):
+        lines += ["", f"# {str(section.type.__doc__).splitlines()[0]}"]
+        for name in (k.name.upper() for k in dataclasses.fields(section.type)):  # type: ignore[arg-type]
+            entry = f"{name}: {scalar(values[name])}"
+            lines.append(f"{entry:<36}# {FIELDS[name].metadata['comment']}")
+    return "\n".join(lines) + "\n"

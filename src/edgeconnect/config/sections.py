@@ -1,0 +1,177 @@
+"""Every key of the configuration: its default, its check, its comment. The one source of all three."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from edgeconnect.config import validators
+from edgeconnect.config.validators import MAX_PIXELS, Parser
+
+TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
+MODES = dict(enumerate(("train", "test", "eval"), start=1))
+STAGES = dict(enumerate(("edge", "inpaint", "edge_inpaint", "joint"), start=1))
+SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
+DRAWN_MASKS = ("block", "half", *SHAPES)
+MASKS = dict(
+    enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), start=1)
+)
+ALL = "all"
+CONFIG_FILE = "config.yml"
+IMAGENET, RANDOM = "imagenet", "random"
+
+
+def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
+    """Declare one key: its default, the function that checks a value, its comment in the example.
+
+    `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
+    """
+    return field(default=default, metadata={"parser": parser, "comment": comment, "fixed": fixed})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What runs and where."""
+
+    mode: str = key("train", validators.numbered(MODES), "1 train, 2 test, 3 eval (main.py only)")
+    model: str = key(
+        "edge", validators.numbered(STAGES, ALL), "1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; or all = 1, 2, 3"
+    )
+    seed: int = key(10, validators.whole(0, 2**53), "of weights, shuffling, masks and flips")
+    device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
+    gpu: tuple[int, ...] = key((0,), validators.gpus, "GPUs by number; DEVICE auto takes the first")
+    precision: str = key(
+        "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 on GPUs that have it), fp32, bf16, fp16"
+    )
+    num_workers: int = key(2, validators.whole(0), "processes that read data; 0 reads in the training process")
+    debug: bool = key(False, validators.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")
+    verbose: bool = key(False, validators.switch, "1: every loss in the progress bar")
+
+
+class Lists(NamedTuple):
+    """The *_FLIST values of one split."""
+
+    pictures: str
+    masks: str
+    edges: str
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures, how they are cut, what is missing, which edges are known."""
+
+    train_flist: str = key("", validators.text, "list file, folder, one picture, or scenes:2000 (built in)")
+    val_flist: str = key("", validators.text, "empty: no evaluation, samples of the training set")
+    test_flist: str = key("", validators.text, "what test.py reads without --input")
+    train_mask_flist: str = key("", validators.text, "masks of MASK 3 to 6")
+    val_mask_flist: str = key("", validators.text, "empty: the training masks")
+    test_mask_flist: str = key("", validators.text, "what test.py takes without --mask")
+    train_edge_flist: str = key("", validators.text, "external edges (EDGE 2), paired with the pictures by file stem")
+    val_edge_flist: str = key("", validators.text, "likewise")
+    test_edge_flist: str = key("", validators.text, "what test.py takes without --edge")
+    input_size: int = key(256, validators.size, "square crop and resize in training; 0: as they are")
+    mask: str = key(
+        "external",
+        validators.numbered(MASKS),
+        "1 block, 2 half, 3 external, 4 = 3 or 1, 5 = 3, 1 or 2, 6 paired, 7 strokes, 8 irregular, 9 boxes, 10 centre, "
+        "11 border, 12 mixture",
+    )
+    mask_threshold: int = key(127, validators.whole(0, 254), "mask pixels above this are holes (published: 0)")
+    mask_polarity: str = key("hole", validators.one_of("hole", "known"), "what white means in mask files: hole, known")
+    mask_ratio: tuple[float, float] = key((0.1, 0.5), validators.span, "hole ratio of MASK 7 to 12, from-to")
+    allow_large_holes: bool = key(False, validators.switch, "1: masks with a median hole ratio above 0.6 are meant so")
+    edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
+    nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
+    sigma: float = key(2.0, validators.sigma, "of Canny; 0: random 1 to 4; -1: no edges")
+    on_bad_image: str = key(
+        "stop",
+        validators.one_of("stop", "skip"),
+        "a file that cannot be read: stop, or skip (another one takes its place)",
+    )
+    bad_image_limit: int = key(100, validators.whole(0), "files that are skipped before the run stops")
+    max_pixels: int = key(MAX_PIXELS, validators.whole(1), "larger pictures are refused unread")
+
+    def lists(self, split: str) -> Lists:
+        """Return the lists of TRAIN, VAL or TEST."""
+        return {
+            TRAIN: Lists(self.train_flist, self.train_mask_flist, self.train_edge_flist),
+            VAL: Lists(self.val_flist, self.val_mask_flist, self.val_edge_flist),
+            TEST: Lists(self.test_flist, self.test_mask_flist, self.test_edge_flist),
+        }[split]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The generators' size; 64 and 8 are the published networks."""
+
+    base_channels: int = key(64, validators.whole(1), "channels of the first layer", fixed=True)
+    residual_blocks: int = key(8, validators.whole(0), "dilated residual blocks", fixed=True)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8)."""
+
+    gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
+    l1_loss_weight: float = key(1.0, validators.real(0), "divided by the batch's hole ratio")
+    fm_loss_weight: float = key(10.0, validators.real(0), "feature matching, edge stage")
+    style_loss_weight: float = key(250.0, validators.real(0), "Gram matrices of the hole")
+    content_loss_weight: float = key(0.1, validators.real(0), "perceptual, of the whole picture")
+    inpaint_adv_loss_weight: float = key(0.1, validators.real(0), "adversarial, completion stage")
+    vgg_weights: str = key(IMAGENET, validators.text, "imagenet (download), the path of a state dict, random")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights move."""
+
+    lr: float = key(1e-4, validators.real(0), "Adam, generators")
+    d2g_lr: float = key(0.1, validators.real(0), "discriminators learn at LR * D2G_LR")
+    beta1: float = key(0.0, validators.decay, "Adam, first moment")
+    beta2: float = key(0.9, validators.decay, "Adam, second moment")
+    batch_size: int = key(8, validators.whole(1), "pictures a step")
+    max_iters: int = key(2_000_000, validators.whole(0), "the iteration at which a stage ends")
+    grad_clip: float = key(0.0, validators.real(0), "largest gradient norm of an optimiser; 0: off")
+    ema_decay: float = key(0.0, validators.decay, "moving average of the generators; 0: off")
+    skip_nonfinite: int = key(
+        0, validators.whole(0), "batches of nan or infinite loss to pass over before the run stops"
+    )
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is written when, in iterations; 0 = never."""
+
+    save_interval: int = key(1000, validators.whole(0), "checkpoints (the end of a stage always saves)")
+    keep_checkpoints: int = key(3, validators.keep, "newest saves kept in saves/<stage>/, 2 or more; 0: all")
+    best_metric: str = key(
+        "auto",
+        validators.one_of("auto", "psnr", "mae", "f1", "none"),
+        "what saves/<stage>/best is chosen by; auto: psnr or f1",
+    )
+    sample_interval: int = key(1000, validators.whole(0), "sheets of completions under samples/")
+    sample_size: int = key(12, validators.whole(1), "pictures on a sheet")
+    eval_interval: int = key(0, validators.whole(0), "evaluation on VAL_FLIST")
+    log_interval: int = key(10, validators.whole(0), "rows of log_<stage>.csv")
+    edge_threshold: float = key(0.5, validators.real(0, 1), "of edges in precision and recall")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration; functions receive the section they need."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    networks: NetworkConfig = field(default_factory=NetworkConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    def flat(self) -> dict[str, Any]:
+        """Return {KEY: value} in the order of the example."""
+        return {
+            k.name.upper(): getattr(getattr(self, s.name), k.name)
+            for s in fields(self)
+            for k in fields(s.type)  # type: ignore[arg-type]
+        }
+
+
+FIELDS = {k.name.upper(): k for s in fields(Config) for k in fields(s.type)}  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""What training would see, drawn on trial: holes, edges in them, and how fast the loader serves it."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeconnect.config.sections import TRAIN, Config
+from edgeconnect.data.validation.listings import Listing, each
+from edgeconnect.data.validation.report import Throughput
+from edgeconnect.errors import BadImageError, UserError
+
+if TYPE_CHECKING:
+    from edgeconnect.types import Batch
+
+ITEMS, QUICK_ITEMS = 256, 16  # drawn on trial, at most
+ITEM_PIXELS = 1 << 18  # larger items count for several
+DECODING = 1 / 16  # time a pixel takes to decode, over the time of Canny
+SECONDS = 3.0  # for the loader to show how fast it is
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture as training sees it; `edges` tells whether one crosses the hole."""
+
+    name: str
+    hole: float
+    edges: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Items of one split, or what keeps training from drawing any."""
+
+    split: str
+    items: Sequence[Item] = ()
+    error: UserError | None = None
+
+    @property
+    def with_hole(self) -> list[Item]:
+        """Return the items whose mask leaves something missing."""
+        return [item for item in self.items if item.hole]
+
+    @property
+    def without_edges(self) -> list[Item]:
+        """Return the items that have a hole and no edge in it."""
+        return [item for item in self.with_hole if not item.edges]
+
+
+def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> Trial:
+    """Draw items spread over a split, as its first epoch has them; bad files are passed over."""
+    from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
+
+    settings = replace(config.data, allow_large_holes=True)  # inverted masks are a finding of their own
+    try:
+        dataset = InpaintingDataset(settings, pictures.split, config.run.seed)
+    except UserError as error:
+        return Trial(pictures.split, error=error)
+    epoch = 1 if pictures.split == TRAIN else FIXED_EPOCH
+
+    def draw(index: int) -> Item | None:
+        try:
+            batch = dataset[epoch, index]
+        except BadImageError:
+            return None
+        edges = (batch.edge > config.log.edge_threshold) & (batch.mask > 0)
+        return Item(batch.name[0], float(batch.mask.mean()), bool(edges.any()))
+
+    wanted = min(len(dataset), _affordable(config.data.input_size, pictures, quick))
+    indices = range(0, len(dataset), -(-len(dataset) // wanted))
+    return Trial(pictures.split, [item for item in each(draw, indices, workers) if item])
+
+
+def _affordable(side: int, pictures: Listing, quick: bool) -> int:
+    """Return how many items to draw: fewer where pictures are large, for Canny takes a second for 6 megapixels."""
+    most = QUICK_ITEMS if quick else ITEMS
+    areas = [specimen.width * specimen.height for specimen in pictures.sound] or [side * side]
+    area = float(np.median(areas))
+    cost = (side * side or area) + DECODING * area
+    return max(1, int(most * min(1, ITEM_PIXELS / max(1, cost))))
+
+
+def measure_loader(config: Config) -> Throughput | None:
+    """Measure how many pictures a second the loader serves; None where the data make it stop.
+
+    What its processes have ready when they have started is left out.
+    """
+    from edgeconnect.data.loader import Feed
+
+    settings = replace(config.data, val_flist="", allow_large_holes=True)
+    try:
+        batches = Feed(replace(config, data=settings)).batches(0)
+        _serve(batches, at_most=1 + 2 * config.run.num_workers)
+        served, spent = _serve(batches)
+    except UserError:
+        return None
+    return Throughput(served / spent, config.optim.batch_size, config.run.num_workers)
+
+
+def _serve(batches: "Iterator[Batch]", at_most: float = math.inf) -> tuple[int, float]:
+    """Return how many pictures came in how many seconds."""
+    start, taken, pictures = time.perf_counter(), 0, 0
+    while not taken or (taken < at_most and time.perf_counter() - start < SECONDS):
+        pictures += len(next(batches).name)
+        taken += 1
+    return pictures, time.perf_counter() - start

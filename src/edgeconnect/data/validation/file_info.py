@@ -1,0 +1,156 @@
+"""Single files as they are found: whether they decode, what they hold, what a mask leaves missing."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from edgeconnect import images
+from edgeconnect.config.sections import DataConfig
+from edgeconnect.data import masks
+from edgeconnect.errors import BadImageError, reason
+
+DRAFT = 8  # JPEGs are decoded at an eighth: all of their data is read, a sixth of the time is spent
+MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+JPEG, PNG, WEBP, TIFF = b"\xff\xd8\xff", b"\x89PNG", b"RIFF", (b"II*\0", b"MM\0*")
+SIGNATURES = (JPEG, PNG, WEBP, *TIFF, b"GIF8", b"BM")
+
+
+class Specimen(NamedTuple):
+    """One file; `fault` is the code of what keeps it from being used, empty for a sound one."""
+
+    path: Path
+    real: str  # where its links lead
+    fault: str = ""
+    kind: str = ""  # format and mode, such as `JPEG RGB`
+    width: int = 0  # upright
+    height: int = 0
+    digest: bytes = b""  # of a picture's content, where it was asked for
+    hole: float = 0.0  # share of a mask that is missing, in [0, 1]
+    between: float = 0.0  # share of a mask that is neither black nor white,
+    gray: float = 0.0  # and that is far from both
+
+
+def look_at_picture(path: Path, max_pixels: int, hashed: bool = False) -> Specimen:
+    """Decode a picture or an edge map; hash the content of a sound one if asked, from what the system has cached."""
+
+    def decoded(specimen: Specimen) -> Specimen:
+        if specimen.kind.startswith(("JPEG ", "MPO ")):
+            specimen = _drafted(specimen)
+        else:
+            height, width = images.read_image(path, max_pixels).shape[:2]
+            specimen = specimen._replace(width=width, height=height)
+        return specimen._replace(digest=_digest(path)) if hashed else specimen
+
+    return _look(path, max_pixels, decoded)
+
+
+def look_at_mask(path: Path, config: DataConfig, side: int) -> Specimen:
+    """Decode a mask and measure its hole as training does: cropped and resized to `side` (0: as it is), binarized."""
+
+    def measured(specimen: Specimen) -> Specimen:
+        gray = images.read_gray(path, config.max_pixels)
+        if 0 < gray.max() <= config.mask_threshold:
+            return specimen._replace(fault="dark-mask")
+        mask = masks.binarize(images.fit(gray, side), config.mask_threshold, config.mask_polarity)
+        between, middle = (gray > 0) & (gray < 255), (gray >= MIDDLE.start) & (gray < MIDDLE.stop)
+        specimen = specimen._replace(width=gray.shape[1], height=gray.shape[0], hole=float(mask.mean()))
+        return specimen._replace(between=float(between.mean()), gray=float(middle.mean()))
+
+    return _look(path, config.max_pixels, measured)
+
+
+def _look(path: Path, max_pixels: int, decode: Callable[[Specimen], Specimen]) -> Specimen:
+    specimen = Specimen(path, os.path.realpath(path))
+    try:
+        with _judged(path):
+            specimen = _header(specimen)
+            if specimen.width * specimen.height > max_pixels:
+                return specimen._replace(fault="too-large")
+            return specimen if specimen.fault else decode(specimen)
+    except BadImageError as error:
+        return specimen._replace(fault=_fault(path, error.__cause__))
+
+
+@contextlib.contextmanager
+def _judged(path: Path) -> Iterator[None]:
+    """Make whatever the codecs raise the cause of a BadImageError."""
+    try:
+        yield
+    except BadImageError:
+        raise
+    except Exception as error:
+        raise BadImageError(path, reason(error)) from error
+
+
+def _header(specimen: Specimen) -> Specimen:
+    status = specimen.path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return specimen._replace(fault="not-a-file")  # a pipe would be waited for without end
+    if not status.st_size:
+        return specimen._replace(fault="empty-file")
+    with Image.open(specimen.path, formats=images.FORMATS) as picture:
+        return specimen._replace(kind=f"{picture.format} {picture.mode}", width=picture.width, height=picture.height)
+
+
+def _drafted(specimen: Specimen) -> Specimen:
+    """Decode a JPEG at an eighth; like in training, damaged EXIF turns nothing."""
+    turned = False
+    with Image.open(specimen.path, formats=images.FORMATS) as picture:
+        with contextlib.suppress(Exception):
+            turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
+        picture.draft(None, (max(1, picture.width // DRAFT), max(1, picture.height // DRAFT)))
+        picture.load()
+    return specimen._replace(width=specimen.height, height=specimen.width) if turned else specimen
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _fault(path: Path, error: BaseException | None) -> str:
+    """Name what kept a file from being decoded."""
+    if error is None or isinstance(error, MemoryError):
+        return "too-large"  # the one judgement that `files` passes without a cause
+    if isinstance(error, PermissionError):
+        return "no-permission"
+    if isinstance(error, OSError) and error.errno in NOWHERE:
+        return "missing-file"
+    start, end, size = _ends(path)
+    if isinstance(error, UnidentifiedImageError) and not start.startswith(SIGNATURES):
+        return "not-a-picture"
+    said = isinstance(error, EOFError | struct.error) or "truncated" in str(error).lower()
+    return "truncated-file" if said or _unfinished(start, end, size) else "damaged-file"
+
+
+def _ends(path: Path) -> tuple[bytes, bytes, int]:
+    """Return the first and the last bytes of a file, and its size."""
+    try:
+        with path.open("rb") as file:
+            start, size = file.read(12), file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 64))
+            return start, file.read(), size
+    except OSError:  # a disk that fails: nothing can be said of its files
+        return b"", b"", 0
+
+
+def _unfinished(start: bytes, end: bytes, size: int) -> bool:
+    """Tell a file that ends before its format does; Pillow's errors do not always."""
+    if start.startswith(JPEG):
+        return b"\xff\xd9" not in end
+    if start.startswith(PNG):
+        return b"IEND" not in end
+    if start.startswith(WEBP):
+        return int.from_bytes(start[4:8], "little") + 8 > size
+    order: Literal["little", "big"] = "little" if start.startswith(b"II") else "big"
+    return start.startswith(TIFF) and int.from_bytes(start[4:8], order) >= size  # its directory is often last

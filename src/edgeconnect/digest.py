@@ -1,0 +1,35 @@
+"""Digests of files: which content a file has, and whether it is still whole."""
+
+import contextlib
+import hashlib
+import zipfile
+from pathlib import Path
+
+from edgeconnect.errors import reason
+
+
+def fingerprint(path: Path) -> str:
+    """Tell files apart by their content: the checksums in an archive's directory, or else a hash of every byte.
+
+    PyTorch's files are archives, so theirs is read in a moment. Whether the content still is what the directory says
+    is `damage`'s question.
+    """
+    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
+        parts = [(part.filename.partition("/")[2], part.CRC, part.file_size) for part in archive.infolist()]
+        return "zip:" + hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damage(path: Path, wanted: str) -> str:
+    """Say what is wrong with a file that had this fingerprint when it was written; nothing where it is whole."""
+    try:
+        if fingerprint(path) != wanted:
+            return f"{path.name} is cut off or changed"
+        if wanted.startswith("zip:"):
+            with zipfile.ZipFile(path) as archive:
+                broken = archive.testzip()
+            return f"{path.name} is damaged at {broken}" if broken else ""
+    except (OSError, zipfile.BadZipFile) as error:
+        return f"{path.name} cannot be read ({reason(error)})"
+    return ""

@@ -1,0 +1,209 @@
+"""Training curves: the CSV logs of one run or several, one picture for each stage."""
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from edgeconnect.atomic import write_whole
+from edgeconnect.config.sections import STAGES
+from edgeconnect.errors import UserError
+
+ITERATION, NOT_DRAWN = "iteration", ("epoch", "iteration")
+COLOURS = ("#0072b2", "#c44e00", "#007a5a", "#a83e7c", "#8a6100", "#5b50cf", "#4b5662", "#b0302c")
+ACROSS, PANEL = 3, (4.2, 2.7)  # panels in a row; inches of each
+LEGEND = 0.7  # inches
+FORMATS: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+STYLE: dict[Any, Any] = {
+    **{"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold"},
+    **{"axes.grid": True, "grid.color": "#dde2e7", "grid.linewidth": 0.6, "axes.axisbelow": True},
+    **{"svg.hashsalt": "curves", "axes.titlelocation": "left"},
+}
+
+Values = NDArray[np.float64]
+
+
+class Log(NamedTuple):
+    """One log: its columns by name, each (rows,), nan where a row has no value."""
+
+    iterations: Values
+    columns: dict[str, Values]
+
+
+class Curves(NamedTuple):
+    """The logs of one run at one stage; no validation is a log without rows."""
+
+    training: Log
+    validation: Log
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is drawn and how; no columns means all, `smooth` is the weight of what came before, in [0, 1)."""
+
+    columns: tuple[str, ...] = ()
+    smooth: float = 0.9
+    log_scale: bool = False
+
+
+def draw(runs: Sequence[Path], stage: str, look: Look, output: Path | None) -> list[Path]:
+    """Draw a stage, or with none named every stage of any run, and return the files written.
+
+    Several stages go to `NAME_<stage>`. Raises UserError where a log or column is missing, or the format unknown.
+    """
+    runs = list(dict.fromkeys(runs))
+    stages = [stage] if stage else logged(runs)
+    found = {name: dict(zip(labels(runs), _curves(runs, name, required=bool(stage)), strict=True)) for name in stages}
+    panels = {name: chosen for name, curves in found.items() if (chosen := columns(curves.values(), look.columns))}
+    refuse_unknown(look.columns, found)
+    written = []
+    for name, chosen in panels.items():
+        path = output or runs[0] / f"curves_{name}.png"
+        path = path.with_name(f"{path.stem}_{name}{path.suffix}") if output and len(panels) > 1 else path
+        write_figure(path, figure(name, found[name], chosen, look))
+        written.append(path)
+    return written
+
+
+def training_log(run: Path, stage: str) -> Path:
+    """Name the log of a stage."""
+    return run / f"log_{stage}.csv"
+
+
+def logged(runs: Sequence[Path]) -> list[str]:
+    """Name the stages that any run has a log of; each run must have one."""
+    for run in runs:
+        if not any(training_log(run, stage).is_file() for stage in STAGES.values()):
+            wanted = ", ".join(training_log(run, stage).name for stage in STAGES.values())
+            raise UserError(f"{run}: holds no training log; looked for {wanted}; name a run's folder")
+    return [stage for stage in STAGES.values() if any(training_log(run, stage).is_file() for run in runs)]
+
+
+def _curves(runs: Sequence[Path], stage: str, required: bool) -> Iterator[Curves]:
+    nothing = Log(np.empty(0), {})
+    for run in runs:
+        path, validation = training_log(run, stage), run / f"log_{stage}_val.csv"
+        if required and not path.is_file():
+            raise UserError(f"{path}: does not exist; --stage {stage} draws what training wrote there")
+        yield Curves(*(read_log(file) if file.is_file() else nothing for file in (path, validation)))
+
+
+def read_log(path: Path) -> Log:
+    """Read a log that training may be writing: rows that are cut off or no numbers are left out."""
+    text = path.read_text("utf-8", errors="replace")
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    header, *rows = list(csv.reader(lines)) or [[]]
+    if lines and ITERATION not in header:
+        raise UserError(f"{path}: is no training log: its first line names no column {ITERATION}")
+    parsed = [numbers for row in rows if len(row) == len(header) and (numbers := _numbers(row))]
+    table = np.asarray(parsed, dtype=np.float64).reshape(len(parsed), len(header))
+    named = dict(zip(header, table.T, strict=True))
+    return Log(named.get(ITERATION, np.empty(0)), {name: part for name, part in named.items() if name not in NOT_DRAWN})
+
+
+def _numbers(row: Sequence[str]) -> list[float]:
+    """Return the numbers of a row, nan for empty cells; nothing where one is no number."""
+    try:
+        return [float(cell) if cell else math.nan for cell in row]
+    except ValueError:
+        return []
+
+
+def labels(runs: Sequence[Path]) -> list[str]:
+    """Name runs by their folders, with as many of those above as it takes to tell them apart."""
+    parts = [run.resolve().parts for run in runs]
+    depth = 1
+    while len({part[-depth:] for part in parts}) < len(set(parts)):
+        depth += 1
+    return ["/".join(part[-depth:]) for part in parts]
+
+
+def columns(curves: Iterable[Curves], wanted: Sequence[str]) -> list[str]:
+    """Name the columns that hold something to draw, in the order of the logs, or of those wanted."""
+    logs = [log for run in curves for log in run]
+    names = dict.fromkeys(name for log in logs for name, part in log.columns.items() if np.isfinite(part).any())
+    return [name for name in wanted if name in names] if wanted else list(names)
+
+
+def refuse_unknown(wanted: Sequence[str], found: Mapping[str, Mapping[str, Curves]]) -> None:
+    """Raise UserError for columns that no log has, or where there are none at all."""
+    known = list(dict.fromkeys(name for curves in found.values() for name in columns(curves.values(), ())))
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"--columns: {name} is in no log of {', '.join(found)}; there are {', '.join(known)}")
+    if not known:
+        raise UserError(f"the logs of {', '.join(found)} hold nothing yet; training writes a row every LOG_INTERVAL")
+
+
+def smoothed(values: Values, weight: float) -> Values:
+    """Average exponentially, unbiased from the first value on; nan and infinity stay out and stay where they are."""
+    finite = np.isfinite(values)
+    sums = itertools.accumulate(values[finite], lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
+    result = values.copy()
+    result[finite] = np.asarray(list(sums)[1:]) / (1 - weight ** np.arange(1, finite.sum() + 1))
+    return result
+
+
+def figure(stage: str, curves: Mapping[str, Curves], names: Sequence[str], look: Look) -> Figure:
+    """Draw a panel for each column with every run in it."""
+    across = min(ACROSS, len(names))
+    down = math.ceil(len(names) / across)
+    with mpl.rc_context(STYLE):
+        drawn = Figure((PANEL[0] * across, PANEL[1] * down + LEGEND), layout="constrained")
+        panels = drawn.subplots(down, across, squeeze=False).ravel()
+        for axes, name in itertools.zip_longest(panels, names):
+            if name is None:
+                axes.remove()
+                continue
+            axes.set_title(name)
+            axes.set_xlabel(ITERATION)
+            for number, run in enumerate(curves.values()):
+                _draw(axes, run, name, COLOURS[number % len(COLOURS)], look)
+            if look.log_scale and all(line.get_ydata().min() > 0 for line in axes.get_lines()):
+                axes.set_yscale("log")
+        drawn.suptitle(stage, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        drawn.legend(handles=_legend(curves), loc="outside lower left", ncols=4, frameon=False)
+    return drawn
+
+
+def _draw(axes: Axes, run: Curves, name: str, colour: str, look: Look) -> None:
+    """Draw a run: what was logged faintly, smoothed over it, and the validation dashed with dots."""
+    for log, is_training in ((run.training, True), (run.validation, False)):
+        kept = np.isfinite(log.columns.get(name, np.empty(0)))
+        if not kept.any():
+            continue
+        x, y = log.iterations[kept], log.columns[name][kept]
+        if not is_training:
+            axes.plot(x, y, "--o", color=colour, markersize=3.5, linewidth=1.1)
+            continue
+        if look.smooth:
+            axes.plot(x, y, color=colour, alpha=0.22, linewidth=0.8)
+        axes.plot(x, smoothed(y, look.smooth), color=colour, linewidth=1.6, marker="." if len(x) == 1 else "")
+
+
+def _legend(curves: Mapping[str, Curves]) -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], linewidth=2, label=label) for i, label in enumerate(curves)
+    ]
+    if any(len(run.validation.iterations) for run in curves.values()):
+        handles.append(Line2D([], [], color="#59626d", linestyle="--", marker="o", markersize=3.5, label="validation"))
+    return handles
+
+
+def write_figure(path: Path, drawn: Figure) -> None:
+    """Write a picture in the format of its suffix; the same curves give the same bytes."""
+    data = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        drawn.savefig(data, format=path.suffix[1:].lower(), dpi=150, metadata=FORMATS[path.suffix.lower()])
+    write_whole(path, data.getvalue())

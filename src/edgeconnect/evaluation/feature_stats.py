@@ -1,0 +1,175 @@
+"""The two sides of a FID: features of pictures, or statistics kept in an archive or in the cache."""
+
+import hashlib
+import io
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from edgeconnect import images
+from edgeconnect.atomic import expanded, write_whole
+from edgeconnect.data import files
+from edgeconnect.errors import BadImageError, UserError, reason
+from edgeconnect.metrics.fid import Features, Moments, Statistics
+from edgeconnect.metrics.inception import RESIZE, Inception
+
+VERSION = 1  # of the cache: counts up where pictures come to be decoded or measured otherwise
+ARCHIVE = ".npz"
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+log = logging.getLogger(__name__)
+
+
+class Recipe(NamedTuple):
+    """What features depend on besides the pictures; empty where an archive does not say."""
+
+    extractor: str = ""
+    resize: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One side; `n` is 0 where an archive does not say, `features` are there only where they were asked for."""
+
+    source: str
+    n: int
+    statistics: Statistics
+    recipe: Recipe
+    features: Features | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pictures are read: so many a batch, by so many threads; statistics are kept in `cache`, if given."""
+
+    batch_size: int = 50
+    workers: int = 2
+    cache: Path | None = None
+
+
+def is_archive(source: str) -> bool:
+    """Tell statistics from pictures by the suffix."""
+    return source.lower().endswith(ARCHIVE)
+
+
+def recipe(extractor: Inception) -> Recipe:
+    """Say what the extractor's features depend on."""
+    return Recipe(extractor.name, RESIZE)
+
+
+def sample(source: str, extractor: Inception, reading: Reading, keep_features: bool = False) -> Sample:
+    """Measure a folder, with its subfolders, or a list; statistics of the same pictures come from the cache.
+
+    Raises UserError below two pictures, BadImageError for one that cannot be read.
+    """
+    paths = files.list_images(source, "--path")
+    if len(paths) < 2:
+        raise UserError(f"--path: {source} is a single picture, which has no covariance; give two or more")
+    kept = kept_at(reading.cache, paths, extractor, reading.workers) if reading.cache else None
+    if kept and kept.is_file() and not keep_features:
+        try:
+            found = read_archive(str(kept), extractor.dims)
+            return Sample(source, found.n, found.statistics, found.recipe, cached=True)
+        except UserError as error:
+            log.warning("measured anew: %s", error)
+    measured = measure(source, paths, extractor, reading, keep_features)
+    if kept:
+        try:
+            write_archive(kept, measured)
+        except UserError as error:
+            log.warning("statistics are not kept: %s", error)
+    return measured
+
+
+def measure(source: str, paths: Sequence[Path], extractor: Inception, reading: Reading, keep_features: bool) -> Sample:
+    """Stream pictures through the extractor; only with `keep_features` does memory grow with their number."""
+    moments, features = Moments(extractor.dims), []
+    with tqdm(total=len(paths), desc=source, unit="picture", leave=False, disable=None) as bar:
+        for batch in feature_batches(paths, extractor, reading):
+            moments.add(batch)
+            bar.update(len(batch))
+            if keep_features:
+                features.append(batch)
+    kept = np.concatenate(features) if keep_features else None
+    return Sample(source, moments.n, moments.statistics(), recipe(extractor), kept)
+
+
+def feature_batches(paths: Sequence[Path], extractor: Inception, reading: Reading) -> Iterator[Features]:
+    """Yield (B, dims) in order, the last batch as small as it comes; each picture is resized as soon as it is read."""
+    pictures = in_threads(images.read_image, paths, reading.workers)
+    while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, reading.batch_size)]:
+        yield extractor.features(torch.cat(batch))
+
+
+def in_threads(function: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
+    """Yield results in order; unlike Executor.map, never work further ahead than two results for each thread."""
+    ahead: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            if len(ahead) == 2 * workers:
+                yield ahead.popleft().result()
+            ahead.append(pool.submit(function, item))
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def cache_folder() -> Path:
+    """Return $EDGECONNECT_CACHE, else `edgeconnect` in $XDG_CACHE_HOME or ~/.cache."""
+    own, common = os.environ.get("EDGECONNECT_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return expanded(own) if own else expanded(common or "~/.cache") / "edgeconnect"
+
+
+def kept_at(cache: Path, paths: Sequence[Path], extractor: Inception, workers: int) -> Path:
+    """Name the file of the cache by the bytes of every picture, in any order and under any name, and the recipe."""
+    contents = sorted(in_threads(_digest, paths, workers))
+    parts = "\n".join([str(VERSION), str(extractor.dims), *recipe(extractor), *contents])
+    return cache / "fid" / f"{hashlib.sha256(parts.encode()).hexdigest()}{ARCHIVE}"
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():  # a pipe would be waited for without end
+        raise BadImageError(path, "is no file, or not there; take it off the list")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadImageError(path, f"cannot be read ({error.strerror}); change its permissions") from error
+
+
+def write_archive(path: Path, made: Sample) -> None:
+    """Write what pytorch-fid reads, `mu` and `sigma`, and `n`, `extractor` and `resize` besides."""
+    data, fields = io.BytesIO(), made.statistics._asdict() | made.recipe._asdict()
+    np.savez(data, n=made.n, **fields)
+    write_whole(path, data.getvalue())
+
+
+def read_archive(source: str, dims: int) -> Sample:
+    """Read statistics of `dims` features, ours or pytorch-fid's; raise UserError where they are none, or others."""
+    path = expanded(source)
+    if not path.is_file():
+        raise UserError(f"--path: {source} does not exist (seen from {Path.cwd()})")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            mu, sigma = (archive[name].astype(np.float64) for name in Statistics._fields)
+            made_by = Recipe(*(str(archive[name]) if name in archive else "" for name in Recipe._fields))
+            n = int(archive["n"]) if "n" in archive else 0
+    except Exception as error:  # numpy raises whatever the damage makes it
+        raise UserError(f"--path: {source} is no archive of statistics ({reason(error)}); measure it anew") from error
+    if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape) or not np.isfinite(mu.sum() + sigma.sum()):
+        raise UserError(f"--path: {source} holds no mean with its covariance; measure it anew")
+    if len(mu) != dims:
+        raise UserError(f"--path: {source} holds {len(mu)} features, --dims asks for {dims}; give what it holds")
+    return Sample(source, n, Statistics(mu, sigma), made_by)

@@ -1,0 +1,169 @@
+"""Items of a study as pictures for a page: what was given, what each method made of it, and where it is wrong."""
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeconnect import images
+from edgeconnect.evaluation.entries import Sample
+from edgeconnect.evaluation.manifest import Item
+from edgeconnect.evaluation.report import tables
+from edgeconnect.evaluation.report.charts import MAIN
+from edgeconnect.evaluation.results import Rows, share
+from edgeconnect.evaluation.study import Study
+from edgeconnect.metrics.definitions import DEFINITIONS
+
+LONGEST = 256  # pixels of a thumbnail's longer side
+SMALL = 128  # up to here thumbnails are kept without loss
+QUALITY = 90  # of the others, as WebP
+LOSSLESS = 101
+GAIN = 3  # of the error's brightness
+MOST_PICTURES = 500  # in a page: some 20 MB
+RANKING = ("lpips_alex", "lpips_vgg", "psnr_rgb_hole", "psnr_rgb", "edge_f1")
+
+Picture = NDArray[np.uint8]
+
+
+class Frame(NamedTuple):
+    """One picture, encoded."""
+
+    caption: str
+    alt: str
+    source: str
+    width: int
+    height: int
+
+    @property
+    def is_small(self) -> bool:
+        """Tell a picture whose pixels may be seen as squares."""
+        return max(self.width, self.height) <= SMALL
+
+
+class Column(NamedTuple):
+    """What is shown of one method, or of the item itself, whose `number` is -1; two rows of pictures."""
+
+    label: str
+    number: int
+    rows: list[list[Frame]]
+    measures: list[tuple[str, str]]
+
+
+class Exhibit(NamedTuple):
+    """One item with columns of pictures."""
+
+    id: str
+    ratio: float
+    bin: str
+    columns: list[Column]
+
+
+class Ranking(NamedTuple):
+    """The worst and best items of a method, the most telling first."""
+
+    label: str
+    number: int
+    measure: str
+    worst: list[Exhibit]
+    best: list[Exhibit]
+
+
+class Gallery:
+    """Shows the items that no method failed at, so few that a page can hold them."""
+
+    def __init__(self, study: Study, results: Mapping[str, Any], rows: Mapping[str, Rows], k: int) -> None:
+        self.study, self.items, self.rows, self.methods = study, study.manifest.items, rows, results["methods"]
+        failed = {failure["id"] for failure in results["failures"]}
+        self.numbers = [number for number, item in enumerate(self.items) if item.id not in failed]
+        most = MOST_PICTURES // (2 + 13 * len(self.methods))  # 2 + 3 a method side by side, 2 * 5 for each ranking
+        self.k = min(k, max(1, most)) if self.numbers else 0
+
+    def side_by_side(self) -> list[Exhibit]:
+        """Show items from small holes to large ones, each with every method."""
+        shelves: dict[str, list[int]] = {name: [] for name in self.study.manifest.bins()}
+        for number in self.numbers:
+            shelves[self.study.manifest.bin(self.items[number])].append(number)
+        filled = [shelf for shelf in shelves.values() if shelf]
+        spread = (filled[i * len(filled) // self.k] for i in range(self.k))
+        chosen = dict.fromkeys(shelf[i * len(shelf) // self.k] for i, shelf in enumerate(spread))
+        return [self.exhibit(number, range(len(self.methods))) for number in chosen]
+
+    def rankings(self) -> Iterator[Ranking]:
+        """Show each method's worst and best items by the first of RANKING that it has."""
+        for index, method in enumerate(self.methods):
+            rows = self.rows[method["name"]]
+            for name in RANKING:
+                values = {number: value_of(name, rows[self.items[number].id]) for number in self.numbers}
+                known = {number: value for number, value in values.items() if not math.isnan(value)}
+                if known and self.k:
+                    yield self._ranking(index, name, known)
+                    break
+
+    def _ranking(self, index: int, name: str, values: Mapping[int, float]) -> Ranking:
+        rising = sorted(values, key=lambda number: (values[number], number))
+        ordered = rising if DEFINITIONS[name].higher_is_better else rising[::-1]
+        count = min(self.k, max(1, len(ordered) // 2))
+        worst, best = ordered[:count], ordered[max(count, len(ordered) - count) :][::-1]
+        shown = ([self.exhibit(number, [index]) for number in part] for part in (worst, best))
+        return Ranking(tables.label(self.methods[index]), index, name, *shown)
+
+    def exhibit(self, number: int, methods: Sequence[int]) -> Exhibit:
+        """Show one item with some of the methods."""
+        item, sample = self.items[number], self.study.sample(number)
+        damaged = np.where(sample.hole[..., None], np.uint8(255), sample.picture)
+        given = frame("input", f"{item.id} with its hole in white", damaged)
+        truth = frame("truth", f"{item.id} as it was", sample.picture)
+        columns = [Column("", -1, [[given], [truth]], []), *(self._column(index, item, sample) for index in methods)]
+        return Exhibit(item.id, item.ratio, self.study.manifest.bin(item), columns)
+
+    def _column(self, index: int, item: Item, sample: Sample) -> Column:
+        name = self.methods[index]["name"]
+        filled: list[Frame] = []
+        wrong: list[Frame] = []
+        picture, edge = self.study.picture(name, item), self.study.edge(name, item)
+        if picture.is_file():
+            completed = images.read_image(picture)
+            filled.append(frame("completed", f"{item.id} completed by {name}", completed))
+            difference = error_map(completed, sample.picture)
+            wrong.append(frame(f"error × {GAIN}", f"error of {name} in {item.id}", difference))
+        if edge.is_file():
+            filled.append(frame("edges drawn", f"edges of {item.id} drawn by {name}", images.read_gray(edge)))
+        return Column(
+            tables.label(self.methods[index]), index, [filled, wrong], list(captions(self.rows[name][item.id]))
+        )
+
+
+def captions(row: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """Write the measures that go under a picture."""
+    for name in MAIN:
+        value, digits = value_of(name, row), tables.DIGITS.get(DEFINITIONS[name].unit, tables.USUAL_DIGITS)
+        if not math.isnan(value):
+            yield name, f"{value:.{digits}f}"
+
+
+def value_of(name: str, row: Mapping[str, float]) -> float:
+    """Return a measure of one item, nan where it has none."""
+    part, whole = share(name, row)
+    return part / whole if whole else math.nan
+
+
+def error_map(completed: Picture, truth: Picture) -> Picture:
+    """Colour the largest |completed - truth| of the channels, GAIN times brighter, (H, W, 3): black is right."""
+    difference = np.abs(completed.astype(np.int16) - truth).max(axis=2)
+    bright = np.minimum(GAIN * difference, 255).astype(np.uint8)
+    return np.ascontiguousarray(cv2.applyColorMap(bright, cv2.COLORMAP_INFERNO)[..., ::-1])
+
+
+def frame(caption: str, alt: str, picture: Picture) -> Frame:
+    """Encode (H, W) or (H, W, 3), made smaller where it is large."""
+    scale = min(1.0, LONGEST / max(picture.shape[:2]))
+    width, height = (max(1, round(scale * side)) for side in picture.shape[1::-1])
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    quality = LOSSLESS if max(width, height) <= SMALL else QUALITY
+    plain = np.ascontiguousarray(small if small.ndim == 2 else small[..., ::-1])
+    data = cv2.imencode(".webp", plain, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+    return Frame(caption, alt, f"data:image/webp;base64,{base64.b64encode(data).decode()}", width, height)

@@ -1,0 +1,180 @@
+"""Pictures: decoded from files of every kind, resized, joined to grids, written as PNG."""
+
+import contextlib
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+
+from edgeconnect.atomic import write_whole
+from edgeconnect.config.validators import MAX_PIXELS
+from edgeconnect.errors import BadImageError, reason
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GAP = 4  # pixels between pictures
+PAPER = 255
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # whatever the suffix; EPS, for one, is a program
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
+
+
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a picture to (H, W, 3) RGB, upright as its EXIF orientation says.
+
+    Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises BadImageError naming the file.
+    """
+    with _judged(path):
+        return np.array(_opened(path, max_pixels).convert("RGB"), dtype=np.uint8)
+
+
+def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
+    with _judged(path):
+        picture = _opened(path, max_pixels)
+        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+            layer = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
+        return np.array(picture.convert("L"), dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def _judged(path: Path) -> Iterator[None]:
+    """Make whatever the codecs raise a BadImageError, and keep their warnings, all of metadata, from the user."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except BadImageError:
+        raise
+    except FileNotFoundError as error:
+        raise BadImageError(path, "does not exist; correct the list that names it") from error
+    except MemoryError as error:
+        raise BadImageError(path, "needs more memory than there is; shrink it or take it off the list") from error
+    except Exception as error:  # damaged files make the codecs raise whatever they meet
+        why = why_unreadable(error)
+        raise BadImageError(path, f"cannot be read as a picture ({why}); repair it or take it off the list") from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """Say what went wrong without the file's name, which the message begins with."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"its content is none of {', '.join(FORMATS)}"
+    return (isinstance(error, OSError) and error.strerror) or reason(error)
+
+
+def _opened(path: Path, max_pixels: int) -> Image.Image:
+    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits; the header is judged first."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadImageError(path, "is no file; take it off the list")  # a pipe would be waited for without end
+    with Image.open(path, formats=FORMATS) as picture:
+        for kind, width, height in _areas(picture):
+            if width * height > max_pixels:
+                raise BadImageError(
+                    path, f"{kind} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
+                )
+        picture.load()
+        upright = _upright(picture)
+        return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
+
+
+def _areas(picture: Image.Image) -> Iterator[tuple[str, int, int]]:
+    """Yield what decoding takes memory for: the picture, and a TIFF's tile, which is decoded whole."""
+    yield "is", *picture.size
+    if isinstance(picture, TiffImageFile) and TILEWIDTH in picture.tag_v2:
+        yield "has tiles of", int(picture.tag_v2[TILEWIDTH]), int(picture.tag_v2[TILELENGTH])
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as EXIF says; unlike ImageOps.exif_transpose, let damaged EXIF turn nothing and write none."""
+    try:
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - its parser raises whatever it meets
+        return picture
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    """Scale 16-bit integers and floats, in [0, 1] or [0, 255], to 8-bit gray."""
+    samples = np.asarray(picture).astype(np.float64)
+    if not np.isfinite(samples).all():
+        raise ValueError("it holds values that are not finite")
+    if picture.mode == "F":
+        scale = 255.0 if samples.max() <= 1 else 1.0
+    else:
+        scale = 255 / 65535 if picture.mode.startswith("I;16") or samples.max() > 255 else 1.0
+    return Image.fromarray((samples * scale).round().clip(0, 255).astype(np.uint8))
+
+
+def fit(image: NDArray[np.uint8], side: int, crop: bool = True) -> NDArray[np.uint8]:
+    """Centre-crop to a square, then resize to (side, side) with Pillow's bilinear filter; 0 leaves it as it is."""
+    if not side:
+        return image
+    height, width = image.shape[:2]
+    if crop and height != width:
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        image = image[top : top + short, left : left + short]
+    return resize(image, side, side)
+
+
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize (H, W) or (H, W, 3) with Pillow's bilinear filter, antialiased."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def is_stretched(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether two pictures, (height, width, ...), differ in their aspect ratio, by more than resizing rounds."""
+    return abs(one[1] * other[0] / (one[0] * other[1]) - 1) > ASPECT_TOLERANCE
+
+
+def to_uint8(tensor: "Tensor") -> NDArray[np.uint8]:
+    """Turn (B, C, H, W) in [0, 1] into (B, H, W, C), rounded to 8 bits."""
+    array = tensor.detach().float().cpu().clamp(0, 1).mul(255).round().permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(array.astype(np.uint8))
+
+
+def sheet(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Join rows of pictures, (H, W, 1 or 3) and of any sizes, to one on white paper."""
+    cells = [[np.broadcast_to(cell, (*cell.shape[:2], 3)) for cell in row] for row in rows]
+    height = max(cell.shape[0] for row in cells for cell in row)
+    width = max(cell.shape[1] for row in cells for cell in row)
+    columns = max(len(row) for row in cells)
+    paper = np.full((len(cells) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), PAPER, np.uint8)
+    for i, row in enumerate(cells):
+        for j, cell in enumerate(row):
+            top, left = i * (height + GAP), j * (width + GAP)
+            paper[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return paper
+
+
+def png_bytes(image: NDArray[np.uint8]) -> bytes:
+    """Encode (H, W) gray or (H, W, 3) RGB as PNG."""
+    plain = np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1])
+    ok, data = cv2.imencode(".png", plain)
+    if not ok:
+        raise ValueError(f"a picture of shape {image.shape} cannot be encoded as PNG")
+    return bytes(data.tobytes())
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture as PNG, whole or not at all."""
+    write_whole(path, png_bytes(image))

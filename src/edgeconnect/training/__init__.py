@@ -1,0 +1,1 @@
+"""Training of one stage: the loop, and what it logs, averages, samples and guards."""

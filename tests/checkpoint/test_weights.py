@@ -1,0 +1,135 @@
+"""Networks and their published files."""
+
+import pickle
+
+import pytest
+import torch
+from support import differing, state_of, tiny_config
+from test_stage import begin, method_of, save
+
+from edgeconnect.checkpoint.stage import Checkpoints
+from edgeconnect.checkpoint.weights import load_generators, load_network
+from edgeconnect.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("keys", "remedy"),
+    [
+        ({"BASE_CHANNELS": 8}, "set BASE_CHANNELS: 4, RESIDUAL_BLOCKS: 1"),
+        ({"RESIDUAL_BLOCKS": 3}, "RESIDUAL_BLOCKS: 1"),
+    ],
+)
+def test_other_architecture_is_refused_with_the_settings_that_fit(keys, remedy, tmp_path):
+    save(tmp_path, "edge")
+    path = tmp_path / "EdgeModel_gen.pth"
+    with pytest.raises(UserError, match=r"EdgeModel_gen\.pth: ") as caught:
+        load_network(path, "edge_generator", method_of("edge", **keys).networks["edge_generator"])
+    assert remedy in str(caught.value)
+
+
+def test_edge_weights_under_the_inpainting_name_are_refused(tmp_path):
+    save(tmp_path / "other", "edge")
+    (tmp_path / "other/EdgeModel_gen.pth").rename(tmp_path / "InpaintingModel_gen.pth")
+    with pytest.raises(UserError, match=r"InpaintingModel_gen\.pth: .*it is another kind of network"):
+        load_generators(tmp_path, method_of("inpaint"))
+
+
+def test_missing_and_damaged_files_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"InpaintingModel_gen\.pth does not exist"):
+        load_generators(tmp_path, method_of("inpaint"))
+    save(tmp_path / "other", "inpaint")
+    path = tmp_path / "InpaintingModel_gen.pth"
+    path.write_bytes((tmp_path / "other/InpaintingModel_gen.pth").read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"InpaintingModel_gen\.pth is no readable checkpoint"):
+        load_generators(tmp_path, method_of("inpaint"))
+
+
+def test_missing_file_at_the_top_is_read_from_the_newest_save(tmp_path):
+    method = save(tmp_path, "inpaint")
+    (tmp_path / "InpaintingModel_gen.pth").unlink()
+    loaded = method_of("inpaint", seed=3)
+    load_generators(tmp_path, loaded)
+    assert not differing(
+        state_of(method.networks["inpaint_generator"]), loaded.networks["inpaint_generator"].state_dict()
+    )
+
+
+class Hostile:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (open, (str(self.marker), "w"))
+
+
+def test_pickles_in_checkpoints_are_not_executed(tmp_path):
+    marker = tmp_path / "executed"
+    (tmp_path / "InpaintingModel_gen.pth").write_bytes(pickle.dumps({"generator": Hostile(marker)}))
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        load_generators(tmp_path, method_of("inpaint"))
+    torch.save({"generator": Hostile(marker)}, tmp_path / "InpaintingModel_gen.pth")
+    with pytest.raises(UserError, match="no readable checkpoint"):
+        load_generators(tmp_path, method_of("inpaint"))
+    assert not marker.exists()
+
+
+def test_averaged_weights_complete_pictures_where_they_belong_to_the_file(tmp_path):
+    method = method_of("inpaint")
+    average = {key: value + 1 for key, value in state_of(method.networks["inpaint_generator"]).items()}
+    extra = {"ema": {"updates": 1, "shadow": {"inpaint_generator": average}}}
+    Checkpoints(tmp_path, "inpaint").save(method, 1, 2, tiny_config(), extra)
+    loaded = method_of("inpaint", seed=1)
+    assert load_generators(tmp_path, loaded) == ["InpaintingModel_gen.pth"]
+    assert not differing(average, loaded.networks["inpaint_generator"].state_dict())
+    assert load_generators(tmp_path, loaded, use_ema=False) == []
+    assert not differing(
+        state_of(method.networks["inpaint_generator"]), loaded.networks["inpaint_generator"].state_dict()
+    )
+    path = tmp_path / "InpaintingModel_gen.pth"
+    weights = torch.load(path)["generator"]
+    path.unlink()
+    torch.save({"iteration": 3, "generator": weights}, path)
+    assert load_generators(tmp_path, loaded) == []
+
+
+def test_frozen_generator_is_the_average_in_training_and_in_the_save(tmp_path):
+    method = method_of("edge")
+    average = {key: value + 1 for key, value in state_of(method.networks["edge_generator"]).items()}
+    extra = {"ema": {"updates": 1, "shadow": {"edge_generator": average}}}
+    Checkpoints(tmp_path, "edge").save(method, 1, 2, tiny_config(), extra)
+    stage = method_of("edge_inpaint", seed=4)
+    checkpoints = Checkpoints(tmp_path, "edge_inpaint")
+    checkpoints.begin(stage, tiny_config())
+    checkpoints.save(stage, 1, 2, tiny_config(), {})
+    alone = method_of("edge_inpaint", seed=5)
+    load_generators(tmp_path / "saves/edge_inpaint/0000001", alone)
+    again = method_of("edge_inpaint", seed=6)
+    begin(tmp_path, "edge_inpaint", again)
+    for one in (stage, alone, again):
+        assert not differing(average, one.networks["edge_generator"].state_dict())
+
+
+@pytest.mark.parametrize(
+    ("contents", "problem"),
+    [
+        ({"generator": {"encoder.1.weight": 1}}, "has no entry `generator` of tensors"),
+        ({"generator": []}, "has no entry `generator` of tensors"),
+        ({"iteration": "abc", "generator": {}}, "its iteration is 'abc'"),
+        ({"iteration": -5, "generator": {}}, "its iteration is -5"),
+    ],
+)
+def test_strange_contents_are_named(contents, problem, tmp_path):
+    torch.save(contents, tmp_path / "InpaintingModel_gen.pth")
+    with pytest.raises(UserError, match=problem):
+        load_generators(tmp_path, method_of("inpaint"))
+
+
+def test_damaged_copy_at_the_top_is_passed_over_by_readers(tmp_path, caplog):
+    method = save(tmp_path, "inpaint")
+    (tmp_path / "InpaintingModel_gen.pth").write_bytes(b"cut off")
+    loaded = method_of("inpaint", seed=3)
+    load_generators(tmp_path, loaded)
+    assert "stands in" in caplog.text
+    assert not differing(
+        state_of(method.networks["inpaint_generator"]), loaded.networks["inpaint_generator"].state_dict()
+    )

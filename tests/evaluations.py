@@ -1,0 +1,75 @@
+"""Small evaluations: settings, pictures and masks in files, a contender that counts its work and fails when told to."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edgeconnect.data.scenes import render
+from edgeconnect.evaluation.entries import Filled
+from edgeconnect.evaluation.evaluate import Plan
+from edgeconnect.evaluation.manifest import EDGES, Setting
+
+NAMES = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
+FULL = RuntimeError("CUDA out of memory. Tried to allocate more")
+PLAN = Plan(NAMES, {}, shown=0)
+
+
+def setting(size=32, pairing="per-bin", seed=0, edges=EDGES, threshold=127, polarity="hole"):
+    return Setting(size, threshold, polarity, 10**6, pairing, seed, edges)
+
+
+def photos(folder, names=("a.png", "b.png", "c.png"), sides=(40, 48)):
+    """Write scenes, each another one, under these names; return the folder."""
+    for number, name in enumerate(names):
+        save(folder / name, render(number, *sides))
+    return folder
+
+
+def holes(folder, shares, sides=(40, 40)):
+    """Write masks {name: share of rows, from the top, that are missing}; return the folder."""
+    for name, share in shares.items():
+        mask = np.zeros(sides, np.uint8)
+        mask[: round(share * sides[0])] = 255
+        save(folder / name, mask)
+    return folder
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, "PNG")
+    return path
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def strict_json(path: Path):
+    """Read JSON that has no NaN and no Infinity, which not every program reads."""
+
+    def refuse(constant):
+        raise AssertionError(f"{path} holds {constant}")
+
+    return json.loads(path.read_text("utf-8"), parse_constant=refuse)
+
+
+class Painter:
+    """Fills holes with one gray; what it was asked for is in `asked`, batch by batch."""
+
+    sees_edges = ""
+
+    def __init__(self, name="painter", gray=128, fails=(), error=FULL):
+        self.name, self.gray, self.fails, self.error, self.asked = name, gray, fails, error, []
+
+    def identity(self):
+        return f"gray {self.gray}"
+
+    def complete(self, samples):
+        self.asked.append([sample.id for sample in samples])
+        for sample in samples:
+            if sample.id in self.fails:
+                raise self.error
+            yield Filled(sample.id, np.where(sample.hole[..., None], np.uint8(self.gray), sample.picture), None)

@@ -1,0 +1,83 @@
+"""Sheets for eyes: 8 bits, rows and columns, PNG."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgeconnect.images import GAP, PAPER, png_bytes, sheet, to_uint8
+from edgeconnect.training.samples import sample_rows
+from edgeconnect.types import Batch, Completion, composite
+
+
+def test_every_8_bit_value_survives_the_way_through_a_tensor():
+    values = torch.arange(256, dtype=torch.float32).reshape(1, 1, 16, 16) / 255
+    np.testing.assert_array_equal(to_uint8(values)[0, ..., 0], np.arange(256).reshape(16, 16))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_values_are_rounded_and_clamped_and_channels_come_last(dtype):
+    tensor = torch.tensor([[-1.0, 0.0], [0.25, 1.5]], dtype=dtype).reshape(1, 1, 2, 2).repeat(2, 3, 1, 1)
+    array = to_uint8(tensor.requires_grad_())
+    assert array.shape == (2, 2, 2, 3)
+    assert array.dtype == np.uint8
+    assert array.flags.c_contiguous
+    np.testing.assert_array_equal(array[1, ..., 2], [[0, 0], [64, 255]])
+
+
+def cell(height: int, width: int, channels: int, value: int) -> np.ndarray:
+    return np.full((height, width, channels), value, np.uint8)
+
+
+def test_cells_of_any_size_stand_on_white_paper_with_gaps():
+    made = sheet([[cell(4, 6, 3, 10), cell(2, 3, 1, 20)], [cell(3, 5, 1, 30)]])
+    assert made.shape == (4 + GAP + 4, 6 + GAP + 6, 3)
+    expected = np.full(made.shape, PAPER, np.uint8)
+    expected[:4, :6] = 10
+    expected[:2, 6 + GAP : 6 + GAP + 3] = 20
+    expected[4 + GAP : 4 + GAP + 3, :5] = 30
+    np.testing.assert_array_equal(made, expected)
+
+
+def batch_of_two() -> tuple[Batch, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    image, gray, edge = (torch.rand((2, channels, 5, 7), generator=generator) for channels in (3, 1, 1))
+    mask = (torch.rand((2, 1, 5, 7), generator=generator) > 0.5).float()
+    return Batch(image, gray, edge, mask, ["a", "b"]), torch.rand((2, 3, 5, 7), generator=generator)
+
+
+def test_row_shows_input_edges_completion_merged_and_truth():
+    batch, raw = batch_of_two()
+    merged, guide = composite(batch.image, raw, batch.mask), 1 - batch.edge
+    rows = sample_rows(batch, Completion(merged, raw, guide))
+    assert len(rows) == 2
+    missing = batch.mask[1, 0].numpy() > 0
+    holed, edge, completed, composed, truth = rows[1]
+    assert (holed[missing] == 255).all()
+    np.testing.assert_array_equal(holed[~missing], truth[~missing])
+    np.testing.assert_array_equal(edge, to_uint8(guide)[1])
+    np.testing.assert_array_equal(completed, to_uint8(raw)[1])
+    np.testing.assert_array_equal(composed, np.where(missing[..., None], completed, truth))
+    np.testing.assert_array_equal(truth, to_uint8(batch.image)[1])
+    assert sheet(rows).shape == (2 * 5 + GAP, 5 * (7 + GAP) - GAP, 3)
+
+
+def test_truth_of_an_edge_completion_is_the_edge_map():
+    batch, raw = batch_of_two()
+    rows = sample_rows(batch, Completion(raw[:, :1], raw[:, :1], raw[:, :1]))
+    np.testing.assert_array_equal(rows[0][-1], to_uint8(batch.edge)[0])
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1, 3)])
+def test_png_is_lossless(shape):
+    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    data = png_bytes(array)
+    assert data.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), array)
+
+
+def test_png_takes_arrays_that_are_views():
+    array = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)[:, ::-1]
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(array)))), array)

@@ -1,0 +1,55 @@
+"""The demo, in seconds: what it leaves behind, and that it compares on equal terms."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edgeconnect import quickstart
+from edgeconnect.config.file import load
+from edgeconnect.images import read_image
+from edgeconnect.metrics.images import measure
+
+TINY = ("BASE_CHANNELS=4", "RESIDUAL_BLOCKS=1", "MAX_ITERS=1", "VAL_FLIST=scenes:5-8", "TRAIN_FLIST=scenes:4")
+
+
+@pytest.fixture
+def demo(tmp_path, command):
+    code, said = command("demo", "--checkpoints", tmp_path / "demo", *(part for t in TINY for part in ("--set", t)))
+    assert code == 0, said
+    return tmp_path / "demo", said
+
+
+def test_demo_leaves_summary_sheet_and_a_folder_that_test_py_takes(demo, tmp_path, command):
+    folder, said = demo
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["images"] == 3
+    assert 0.2 <= summary["hole_ratio"] <= 0.4
+    assert list(summary["methods"]) == ["edgeconnect", "telea", "navier_stokes"]
+    for measures in summary["methods"].values():
+        assert list(measures) == ["psnr_rgb", "ssim_gauss11", "l1_hole"]
+    assert "navier_stokes" in said
+    assert read_image(folder / "sheet.png").shape == (2 * (3 * 64 + 2 * 4), 2 * (6 * 64 + 5 * 4), 3)
+    command("scenes", "--output", tmp_path, "--count", 1, "--size", 40, "--masks", "0.2-0.3")
+    code, said = command(
+        *("test", "--checkpoints", folder, "--input", tmp_path / "images", "--mask", tmp_path / "masks"),
+        *("--output", tmp_path / "out"),
+    )
+    assert code == 0, said
+
+
+def test_every_method_sees_the_same_hole_and_no_truth(demo):
+    folder, _ = demo
+    config = load(folder / "config.yml").config
+    trials = list(quickstart.complete(config, folder))
+    for trial in trials:
+        for completed in trial.completed.values():
+            assert (completed[~trial.mask] == trial.truth[~trial.mask]).all()
+    summary = quickstart.summarize(trials)
+    expected = np.mean([measure(t.truth, t.completed["telea"], t.mask)["psnr_rgb"] for t in trials])
+    assert summary.methods["telea"]["psnr_rgb"] == pytest.approx(expected)
+
+
+def test_held_out_scenes_are_not_trained_on():
+    train, held_out = quickstart.PRESET["TRAIN_FLIST"], quickstart.PRESET["VAL_FLIST"]
+    assert int(held_out.split(":")[1].split("-")[0]) >= int(train.split(":")[1])

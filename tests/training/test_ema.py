@@ -1,0 +1,59 @@
+"""The moving average of the generators."""
+
+import pytest
+import torch
+from support import FakeMethod, differing, state_of, tiny_config
+
+from edgeconnect.engine import Engine
+from edgeconnect.methods import METHODS
+from edgeconnect.training.ema import EMA
+
+
+def test_average_follows_the_formula():
+    method = FakeMethod()
+    ema = EMA(method.networks, 0.9)
+    expected = method.network.value.item()
+    for n in range(1, 60):
+        with torch.no_grad():
+            method.network.value.fill_(n)
+        ema.update()
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * n
+    assert ema.shadow["inpaint_generator"]["value"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_averages_are_applied_for_a_while_and_taken_back():
+    method = FakeMethod()
+    ema = EMA(method.networks, 0.5)
+    ema.shadow["inpaint_generator"]["value"].fill_(7)
+    with ema.applied():
+        assert method.network.value.item() == 7
+    assert method.network.value.item() == pytest.approx(0.2)
+
+
+def test_switched_off_it_keeps_nothing():
+    ema = EMA(FakeMethod().networks, 0)
+    ema.update()
+    assert ema.state_dict()["shadow"] == {}
+    with ema.applied():
+        pass
+
+
+def test_only_trained_generators_are_averaged():
+    method = METHODS["edge_inpaint"](tiny_config(), Engine(torch.device("cpu")).prepare)
+    assert set(EMA(method.networks, 0.9).shadow) == {"inpaint_generator"}
+
+
+def test_spectral_norm_vectors_are_taken_over_and_state_round_trips():
+    method = METHODS["edge"](tiny_config(), Engine(torch.device("cpu")).prepare)
+    ema, other = EMA(method.networks, 0.9), EMA(method.networks, 0.9)
+    with torch.no_grad():
+        for value in method.networks["edge_generator"].state_dict().values():
+            value.add_(1)
+    ema.update()
+    shadow, network = ema.shadow["edge_generator"], state_of(method.networks["edge_generator"])
+    assert not [key for key in differing(shadow, network) if key.endswith(("._u", "._v"))]
+    assert "decoder.7.weight" in differing(shadow, network)
+    other.load_state_dict(ema.state_dict())
+    assert not differing(other.shadow["edge_generator"], shadow)
+    assert other.updates == 1
