@@ -8,8 +8,8 @@ from pathlib import Path
 from edgeconnect.errors import reason
 
 
-def fingerprint(path: Path) -> str:
-    """Tell files apart by their content: the checksums in an archive's directory, or else a hash of every byte.
+def file_digest(path: Path) -> str:
+    """Return a digest of a file's content: of the checksums in an archive's directory, or else of every byte.
 
     PyTorch's files are archives, so theirs is read in a moment. Whether the content still is what the directory says
     is `damage`'s question.
@@ -22,9 +22,9 @@ def fingerprint(path: Path) -> str:
 
 
 def damage(path: Path, wanted: str) -> str:
-    """Say what is wrong with a file that had this fingerprint when it was written; nothing where it is whole."""
+    """Say what is wrong with a file that had this digest when it was written; nothing where it is whole."""
     try:
-        if fingerprint(path) != wanted:
+        if file_digest(path) != wanted:
             return f"{path.name} is cut off or changed"
         if wanted.startswith("zip:"):
             with zipfile.ZipFile(path) as archive:

@@ -2,14 +2,16 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from edgeconnect.errors import UserError
-from edgeconnect.types import Batch, Method, Scalars
+from edgeconnect.config.sections import Config
+from edgeconnect.types import Batch, Method, Progress, Scalars
 
+FIRST = Progress(iteration=1)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
@@ -36,11 +38,28 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def make_engine(config: Config, training: bool = False) -> "Engine":
+    """Choose device and precision and log them; PRECISION auto completes pictures in float32, as published."""
+    device = choose_device(config.run.device, config.run.gpu)
+    auto_completes = config.run.precision == "auto" and not training
+    dtype = torch.float32 if auto_completes else choose_precision(config.run.precision, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # or helper threads would open a context on GPU 0
+        for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+            backend.allow_tf32 = dtype != torch.float32  # PyTorch's default rounds float32 convolutions to TF32
+    torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
+    if len(config.run.gpu) > 1 and device.type == "cuda":
+        log.warning("GPU: %s names several; one process trains on one GPU, here %s", list(config.run.gpu), device)
+    log.info("device %s, precision %s", device, str(dtype).removeprefix("torch."))
+    check_every_step = device.type == "cpu" or config.optim.skip_nonfinite > 0
+    return Engine(device, dtype, config.optim.grad_clip, check_every_step)
+
+
 class Engine:
     """The one place that knows devices, mixed precision, loss scaling and clipping.
 
-    `grad_clip` bounds the gradient norm of each optimiser's parameters; 0 leaves gradients alone. `careful` looks at
-    every loss before weights move: free on a processor, a wait for the device on a GPU.
+    `grad_clip` bounds the gradient norm of each optimiser's parameters; 0 leaves gradients alone. `check_every_step`
+    looks at every loss before weights move: free on a processor, a wait for the device on a GPU.
     """
 
     def __init__(
@@ -48,11 +67,12 @@ class Engine:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         grad_clip: float = 0.0,
-        careful: bool | None = None,
+        check_every_step: bool | None = None,
     ) -> None:
         self.device, self.dtype, self.grad_clip = device, dtype, grad_clip
-        self.careful = device.type == "cpu" if careful is None else careful
+        self.check_every_step = device.type == "cpu" if check_every_step is None else check_every_step
         self.refused: list[str] = []
+        self.is_moving = False  # an error that comes meanwhile leaves some weights moved and others not
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
     def prepare(self, network: nn.Module) -> nn.Module:
@@ -72,15 +92,23 @@ class Engine:
         """Compute convolutions in the chosen precision."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def step(self, method: Method, batch: Batch) -> Scalars:
-        """Train a method on one batch; `refused` then names the roles whose loss was not finite: nothing moved."""
+    def step(
+        self, method: Method, batch: Batch, progress: Progress = FIRST, roles: Collection[str] | None = None
+    ) -> Scalars:
+        """Train the `roles` of a method (by default all) on one batch.
+
+        `refused` then names the roles of an update whose loss was not finite: neither it nor a later one of the step
+        moved a weight. An earlier one of a method that updates several times a step did.
+        """
         self.refused = []
 
         def update(losses: Mapping[str, Tensor]) -> None:
-            self.update(method.optimizers, losses)
+            if not self.refused:
+                wanted = losses if roles is None else {role: loss for role, loss in losses.items() if role in roles}
+                self.update(method.optimizers, wanted)
 
         with self.autocast():
-            return method.step(batch, update)
+            return method.step(batch, update, progress)
 
     def update(self, optimizers: Mapping[str, torch.optim.Optimizer], losses: Mapping[str, Tensor]) -> None:
         """Take every gradient at the weights as they are, each loss into its own parameters only; then move all.
@@ -88,7 +116,7 @@ class Engine:
         Published loops that step one network before the other's backward pass fail on PyTorch >= 1.5; those that
         share a backward pass leak the generator's loss into the discriminator.
         """
-        if self.careful:
+        if self.check_every_step:
             self.refused += [role for role, loss in losses.items() if not loss.isfinite()]
             if self.refused:
                 return
@@ -97,9 +125,12 @@ class Engine:
                 optimizers[role].zero_grad(set_to_none=True)
                 scaled: Tensor = self.scaler.scale(loss)
                 scaled.backward(inputs=parameters(optimizers[role]))  # type: ignore[no-untyped-call]
+            self.is_moving = True
             for role in losses:
                 self._move(optimizers[role])
             self.scaler.update()
+            self.is_moving = False
+        torch.clear_autocast_cache()  # or what follows in this step would see the weights before the move
 
     def _move(self, optimizer: torch.optim.Optimizer) -> None:
         if self.grad_clip:
@@ -109,7 +140,7 @@ class Engine:
 
 
 def all_finite(network: nn.Module) -> bool:
-    """Tell whether every weight is a number, with one wait for the device."""
+    """Return whether every weight is a number, with one wait for the device."""
     weights = [parameter.detach() for parameter in network.parameters()]
     return bool(torch.stack(torch._foreach_norm(weights)).isfinite().all())
 

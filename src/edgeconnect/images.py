@@ -152,7 +152,7 @@ def to_uint8(tensor: "Tensor") -> NDArray[np.uint8]:
     return np.ascontiguousarray(array.astype(np.uint8))
 
 
-def sheet(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+def image_grid(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """Join rows of pictures, (H, W, 1 or 3) and of any sizes, to one on white paper."""
     cells = [[np.broadcast_to(cell, (*cell.shape[:2], 3)) for cell in row] for row in rows]
     height = max(cell.shape[0] for row in cells for cell in row)

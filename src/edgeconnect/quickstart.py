@@ -16,7 +16,7 @@ from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.data import masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.evaluation.baselines import CLASSICAL
-from edgeconnect.images import sheet, write_png
+from edgeconnect.images import image_grid, write_png
 from edgeconnect.metrics.images import measure
 from edgeconnect.metrics.summary import summarize as statistics
 from edgeconnect.predict import Predictor
@@ -85,7 +85,7 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     trials = list(complete(config, folder))
     summary = summarize(trials)
     write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())
-    rows = sheet([row(trial) for trial in trials[:SHOWN]])
+    rows = image_grid([row(trial) for trial in trials[:SHOWN]])
     write_png(folder / "sheet.png", rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1))
     log.info("%s\nsee also %s and %s", table(summary), folder / "summary.json", folder / "sheet.png")
 

@@ -1,7 +1,7 @@
 """The contract that every module shares: batches, completions, methods."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ class Batch(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """What a method makes of a batch; in stage `edge` the picture is the edge map (1 channel)."""
+    """What a method makes of a batch; a stage that predicts edges returns the edge map (1 channel) as picture."""
 
     merged: Tensor  # (B, C, H, W): known pixels bit-identical to the input
     raw: Tensor  # (B, C, H, W): the generator's output everywhere
@@ -28,6 +28,9 @@ class Completion(NamedTuple):
 Scalars = dict[str, Tensor]
 """Named 0-dimensional detached tensors, left on the device until somebody logs them."""
 
+Metrics = Mapping[str, Tensor]
+"""Named tensors of shape (B,), one value for each picture of a batch, left on the device."""
+
 Update = Callable[[Mapping[str, Tensor]], None]
 """Takes {optimiser name: loss}: every gradient first, then every step. See `engine.Engine.update`."""
 
@@ -36,29 +39,50 @@ Prepare = Callable[[nn.Module], nn.Module]
 """Puts a network where and how it shall run. See `engine.Engine.prepare`."""
 
 
+class Progress(NamedTuple):
+    """Where a training stands when a step begins."""
+
+    iteration: int  # of this step, from 1
+    phase: int = 0  # of the stage's phases, from 0
+
+
+class Stateful(Protocol):
+    """Something that a checkpoint must hold, as plain values and tensors."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any:
+        """Take a state over."""
+
+
 class Method(Protocol):
     """Everything that the trainer and the predictor know of an inpainting method."""
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
-        """Networks by name; the name decides the checkpoint file. Frozen ones are read and never written."""
+        """Networks by the names of the catalogue's row. Frozen ones are read and never written."""
 
     @property
     def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Optimisers by role, `generator` and `discriminator`."""
+        """Optimisers by role, such as `generator` and `discriminator`."""
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
-        """Compute the losses of one batch and hand them to `update`."""
+    @property
+    def stateful(self) -> Mapping[str, Stateful]:
+        """Whatever else a checkpoint must hold, by name; often nothing."""
+
+    def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
+        """Compute the losses of one batch and hand them to `update`; the scalars have the catalogue's names."""
 
     def complete(self, batch: Batch) -> Completion:
         """Fill the holes; height and width may be any."""
 
-    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
-        """Measure a completion against the true picture."""
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
+        """Compare each completed picture with the true one."""
 
 
 def is_trained(network: nn.Module) -> bool:
-    """Tell a network that learns from a frozen one."""
+    """Return whether any weight of a network learns."""
     return any(parameter.requires_grad for parameter in network.parameters())
 
 

@@ -1,6 +1,7 @@
-"""The published checkpoint format: file names, key names, shapes.
+"""The published checkpoint format: the names of a network's weights in its file.
 
-`EdgeModel_gen.pth` {"iteration", "generator"}, `EdgeModel_dis.pth` {"discriminator"}, likewise `InpaintingModel_*`.
+`EdgeModel_gen.pth` holds {"iteration", "generator"}, `EdgeModel_dis.pth` {"discriminator"}, likewise
+`InpaintingModel_*`; spectral norm stores `weight_orig`, `weight_u` and `weight_v`.
 """
 
 import re
@@ -12,12 +13,6 @@ from torch import Tensor
 
 from edgeconnect.errors import UserError
 
-FILES = {
-    "edge_generator": ("EdgeModel_gen.pth", "generator"),
-    "edge_discriminator": ("EdgeModel_dis.pth", "discriminator"),
-    "inpaint_generator": ("InpaintingModel_gen.pth", "generator"),
-    "inpaint_discriminator": ("InpaintingModel_dis.pth", "discriminator"),
-}
 RENAMED = (  # ours, published
     (".parametrizations.weight.original", ".weight_orig"),
     (".parametrizations.weight.0._u", ".weight_u"),
@@ -27,25 +22,29 @@ RENAMED = (  # ours, published
 FIRST = re.compile(r"(encoder\.1|conv1\.0)\..*(weight|original)$")
 
 State = dict[str, Tensor]
+Alias = tuple[str, str] | None
 
 
-def to_published(state: Mapping[str, Tensor]) -> State:
-    """Rename a network's state to the published keys; a discriminator lists conv1 twice."""
+def to_published(state: Mapping[str, Tensor], alias: Alias = None) -> State:
+    """Rename a network's state to the published keys; the layer named first in `alias` is listed twice."""
     renamed = {}
     for name, value in state.items():
         for ours, published in RENAMED:
             name = name.replace(ours, published)
         renamed[name] = value.detach().cpu().contiguous()
-    twice = {"features" + name[len("conv1") :]: value for name, value in renamed.items() if name.startswith("conv1.")}
+    if alias is None:
+        return renamed
+    kept, second = alias
+    twice = {second + name[len(kept) :]: value for name, value in renamed.items() if name.startswith(f"{kept}.")}
     return renamed | twice
 
 
-def from_published(state: Mapping[str, Tensor]) -> State:
-    """Rename published keys to a network's own: with or without `module.`, `features.*` and `weight_v`."""
+def from_published(state: Mapping[str, Tensor], alias: Alias = None) -> State:
+    """Rename published keys to a network's own: with or without `module.`, the layer listed twice and `weight_v`."""
     plain = {name.removeprefix("module."): value for name, value in state.items()}
     renamed = {}
     for name, value in plain.items():
-        if name.startswith("features.") and "conv1" + name[len("features") :] in plain:
+        if alias and name.startswith(f"{alias[1]}.") and alias[0] + name[len(alias[1]) :] in plain:
             continue
         if name.endswith(".weight") and name + "_orig" in plain:
             continue  # PyTorch 0.4 also stored the normalised weight
@@ -68,6 +67,8 @@ def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, 
     """Raise UserError naming the first key that does not fit, and the settings that would."""
     for name in [*wanted, *(name for name in given if name not in wanted)]:
         held, built = (tuple(state[name].shape) if name in state else None for state in (given, wanted))
+        if held == built and given[name].dtype.is_floating_point != wanted[name].dtype.is_floating_point:
+            raise UserError(f"{path}: {name} holds {given[name].dtype}; give the file that training wrote")
         if held != built:
             shown = next(iter(to_published({name: torch.empty(0)})))
             raise UserError(f"{path}: {_difference(shown, held, built)}; {_remedy(given, wanted)}")

@@ -1,7 +1,7 @@
 """The saves of a run's folder: complete folders of their own; the newest is copied to where the published files lie.
 
 `saves/<stage>/<iteration>/` holds the networks in the published format (frozen ones, too), `state.pth`, `config.yml`,
-and `save.json` with the fingerprint of each network and state. It appears by one rename, so there never is half a
+and `save.json` with the digest of each network and state. It appears by one rename, so there never is half a
 save, nor files of two.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeconnect.atomic import discard, explained, free_name, sweep, whole_folder
-from edgeconnect.digest import damage, fingerprint
+from edgeconnect.digest import damage, file_digest
 from edgeconnect.errors import UserError, reason
 
 SAVES, RECORD, STATE, BEST, DAMAGED = "saves", "save.json", "state.pth", "best", ".damaged"
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Save:
-    """One complete save; `origins` are fingerprints of the files that frozen networks were read from."""
+    """One complete save; `origins` are digests of the files that frozen networks were read from."""
 
     path: Path
     stage: str
@@ -38,13 +38,13 @@ class Save:
     origins: Mapping[str, str]
 
     def damage(self) -> str:
-        """Say what is wrong with it; nothing where every file is as it was written."""
+        """Return what is wrong with it; empty where every file is as it was written."""
         if not self.files:
             return f"{RECORD} is missing or damaged"
-        return next(filter(None, (damage(self.path / file, mark) for file, mark in self.files.items())), "")
+        return next(filter(None, (damage(self.path / file, digest) for file, digest in self.files.items())), "")
 
     def trained(self, file: str) -> bool:
-        """Tell whether it holds a file that its stage trained, not a frozen one's copy."""
+        """Return whether it holds a file that its stage trained, not the copy of a frozen one."""
         return file in self.files and file not in self.origins
 
 
@@ -65,7 +65,7 @@ def saves_in(place: Path) -> list[Save]:
 
 
 def places(folder: Path) -> list[Path]:
-    """List the `saves/<stage>` of a run's folder, those that were put aside (`<stage>.old-1`) included."""
+    """List the `saves/<stage>` of a run's folder, and those of former runs (`<stage>.old-1`)."""
     return sorted(path for path in (folder / SAVES).glob("*") if path.is_dir())
 
 
@@ -81,10 +81,10 @@ def newest_intact(place: Path) -> tuple[Save | None, list[tuple[Save, str]]]:
 
 
 def intact(place: Path) -> Save | None:
-    """Return the newest save that is whole; newer ones that are not are said to be passed over."""
+    """Return the newest save that is whole; newer damaged ones are logged and skipped."""
     save, damaged = newest_intact(place)
     for broken, why in damaged:
-        log.warning("%s: %s; passed over for the save before it", broken.path, why)
+        log.warning("%s: %s; skipped for the save before it", broken.path, why)
     return save
 
 
@@ -97,21 +97,21 @@ def owner(folder: Path, file: Path) -> Save | None:
     saves += [read_save(path) for place in places(folder) for path in place.glob(f"*{DAMAGED}")]
     if (folder / RECORD).is_file():
         saves.append(read_save(folder))
-    mark = fingerprint(file)
-    return next((save for save in saves if _mark(save, file.name) == mark), None)
+    digest = file_digest(file)
+    return next((save for save in saves if _digest_of(save, file.name) == digest), None)
 
 
-def _mark(save: Save, file: str) -> str | None:
-    """Return what a file of a save was like when it was written, or is like where the record is lost."""
+def _digest_of(save: Save, file: str) -> str | None:
+    """Return the digest of a file when the save was written, or of the file as it is where the record is lost."""
     if save.files or not (save.path / file).is_file():
         return save.files.get(file)
-    return fingerprint(save.path / file)
+    return file_digest(save.path / file)
 
 
-def newest_with(folder: Path, file: str) -> Save | None:
-    """Return the save written last that is whole and holds a file."""
-    found = [intact(place) for place in places(folder)]
-    return max((save for save in found if save and file in save.files), key=lambda save: save.written, default=None)
+def saved_stages(folder: Path) -> list[Save]:
+    """Return the newest whole save of each stage that has one."""
+    found = (intact(place) for place in places(folder) if ".old-" not in place.name)
+    return [save for save in found if save]
 
 
 class StageSaves:
@@ -146,7 +146,7 @@ class StageSaves:
         with explained(save.path):
             save.path.rename(aside)
 
-    def put_aside(self) -> None:
+    def rename_former(self) -> None:
         """Keep the saves of a former run under another name."""
         if saves_in(self.place):
             aside = free_name(self.place)
@@ -159,7 +159,7 @@ class StageSaves:
         """Give a folder to write a save's files to; it becomes `<iteration>` when all of them are on the disk."""
         with whole_folder(self.place / f"{step:07d}") as part:
             yield part
-            files = {file.name: fingerprint(file) for file in sorted(part.glob(f"*{CHECKED}"))}
+            files = {file.name: file_digest(file) for file in sorted(part.glob(f"*{CHECKED}"))}
             record = {"stage": self.stage, "step": step, "written": time.time_ns(), "files": files}
             text = json.dumps(record | {"origins": dict(origins)}, indent=1)
             (part / RECORD).write_text(text + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,44 +10,47 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from edgeconnect import __version__, rng
+from edgeconnect import __version__
 from edgeconnect.atomic import copy_whole, keep_aside, sweep
-from edgeconnect.checkpoint.published_format import FILES
-from edgeconnect.checkpoint.saves import SAVES, STATE, Save, StageSaves, intact, owner
+from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, owner
 from edgeconnect.checkpoint.weights import (
     Contents,
     Source,
     is_readable,
-    load_generator,
+    load_averaged,
     load_network,
     published,
     read,
-    sources,
+    trained_source,
 )
 from edgeconnect.config.file import dump, refuse_fixed
 from edgeconnect.config.sections import CONFIG_FILE, Config
-from edgeconnect.digest import fingerprint
+from edgeconnect.digest import file_digest
 from edgeconnect.errors import UserError, reason
-from edgeconnect.types import Method, is_trained
+from edgeconnect.types import Stateful
 
-NEEDED = {"step", "pictures", "optimizers", "config", "versions", "random"}
-EARLIER = {"edge": (), "inpaint": (), "edge_inpaint": ("inpaint",), "joint": ("edge_inpaint", "inpaint", "edge")}
+NEEDED = {"train", "optimizers", "random", "config", "versions"}
+OF_TRAIN = ("step", "pictures", "passed_over", "data")  # where earlier versions kept these, at the top of the state
+
+Networks = Mapping[str, nn.Module]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a stage begins: the step, the state to go on with (if any), and how it begins, for the user."""
+    """Where a stage begins: the step, the state to continue with (if any), and how it begins, for the user."""
 
     step: int
     state: Contents | None
     message: str
+    changes: tuple[str, ...] = ()  # of configuration and versions since the save, as `LR 0.0001 -> 1e-05`
 
 
 class Frozen(NamedTuple):
-    """A network that is not trained: the iteration in its file, and the fingerprint of the file it came from."""
+    """A network that is not trained: the iteration in its file, and the digest of the file it came from."""
 
     iteration: int
     origin: str
@@ -56,63 +59,65 @@ class Frozen(NamedTuple):
 class Checkpoints:
     """The saves of one stage in a run's folder, and the published files at its top, copies of the newest's."""
 
-    def __init__(self, folder: Path, stage: str, keep: int = 2) -> None:
-        self.folder, self.stage, self.keep = folder, stage, keep
-        self.saves = StageSaves(folder, stage)
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder, self.config, self.row, self.stage = folder, config, config.row, config.stage
+        self.saves = StageSaves(folder, self.stage.name)
         self.frozen: dict[str, Frozen] = {}
 
-    def begin(self, method: Method, config: Config, resume: str = "auto", init_from: Path | None = None) -> Start:
-        """Load what the folder holds for this stage and tell where it goes on.
+    def begin(self, networks: Networks, resume: str = "auto", init_from: Path | None = None) -> Start:
+        """Load the networks of this stage and return where it continues.
 
-        A stage goes on from its own newest whole save, whatever later stages wrote. Without one it starts from the
-        weights of `init_from` at 0, or from those that are there: at 0 where another stage made them, at the
-        iteration they carry where they are published ones. With `resume` never, saves are put aside, and only
-        earlier stages and published files count.
+        1. A stage continues from its own newest whole save, whatever later stages wrote.
+        2. Without one it starts at iteration 0 from the weights of `init_from`, or from a stage before it.
+        3. Published files that somebody put into the folder come before those; they continue at their iteration.
+
+        With `resume` never, the stage's saves are renamed and do not count.
         Raises UserError where `resume` is must and there is no save, where the configuration does not fit the save,
-        where a frozen network is missing, or where weights that no stage here wrote lie at the top.
+        where a frozen network is missing, or where files that no save here wrote lie over those of the save.
         """
         sweep(self.folder)
         if resume == "never":
-            self.saves.put_aside()
+            self.saves.rename_former()
         save = self.saves.newest()
         if save:
-            return self._resume(method, config, save, init_from)
+            return self._resume(networks, save, init_from)
         if resume == "must":
-            raise UserError(f"--resume must: {self.folder} holds no save of stage {self.stage}; name the run's folder")
-        self._load_frozen(method, init_from)
-        return self._initialize(method, init_from, counts_on=resume == "auto")
+            raise UserError(
+                f"--resume must: {self.folder} holds no save of stage {self.stage.name}; name the run's folder"
+            )
+        for name in self.stage.frozen:
+            self._load_frozen(name, networks[name], init_from)
+        return self._initialize(networks, init_from, counts_on=resume == "auto")
 
-    def _resume(self, method: Method, config: Config, save: Save, init_from: Path | None) -> Start:
-        state = read(save.path / STATE)
+    def _resume(self, networks: Networks, save: Save, init_from: Path | None) -> Start:
+        state = current_layout(read(save.path / STATE))
         lacking = NEEDED - state.keys()
         if lacking:
             raise UserError(f"{save.path / STATE} is no training state: it lacks {', '.join(sorted(lacking))}")
-        changes = refuse_fixed(state["config"], config.flat(), f"stage {self.stage}, saved at iteration {save.step},")
-        for name, network in method.networks.items():
-            file = FILES[name][0]
-            iteration = load_network(save.path / file, name, network)
-            if is_trained(network):
-                self._agree(file, save)
+        what = f"stage {self.stage.name}, saved at iteration {save.step},"
+        changes = refuse_fixed(state["config"], self.config.flat(), what)
+        for name, network in self.stage.networks.items():
+            iteration = load_network(save.path / network.file, network, networks[name])
+            if name in self.stage.frozen:
+                self.frozen[name] = Frozen(iteration, save.origins.get(network.file, ""))
+                self._compare_frozen(network.file, save)
             else:
-                self.frozen[name] = Frozen(iteration, save.origins.get(file, ""))
-                self._compare_frozen(file, save)
-        for role, optimizer in method.optimizers.items():
-            restore_optimizer(optimizer, state["optimizers"][role])
-        changes += [
-            f"{name} {was} -> {now}" for name, now in versions().items() if (was := state["versions"].get(name)) != now
-        ]
-        changes += ["--init-from is passed over: it begins a stage"] if init_from else []
-        return Start(int(state["step"]), state, "; ".join([f"goes on at iteration {state['step']}", *changes]))
+                self._compare_trained(network.file, save)
+        was = state["versions"]
+        changes += [f"{name} {was[name]} -> {now}" for name, now in versions().items() if was.get(name, now) != now]
+        said = [f"resumes at iteration {save.step}", *changes]
+        said += ["--init-from does not count: it begins a stage"] if init_from else []
+        return Start(save.step, state, "; ".join(said), tuple(changes))
 
-    def _agree(self, file: str, save: Save) -> None:
-        """Compare a trained file at the top with the save that is gone on from; renew it where it is an older one's."""
+    def _compare_trained(self, file: str, save: Save) -> None:
+        """Compare a trained file at the top with the save that is resumed; renew it where it is an older one's."""
         top = self.folder / file
         known = owner(self.folder, top) if top.is_file() else None
         if top.is_file() and known is None:
             if is_readable(top):
                 raise UserError(
                     f"{top} was replaced since iteration {save.step} was saved; to train from it, add --resume never "
-                    "once; to go on from the save, move it away"
+                    "once; to continue from the save, move it away"
                 )
             log.warning("%s cannot be read; kept as %s, that of the save stands in", top, keep_aside(top).name)
         if known is None or known.path.parent == save.path.parent or known.written < save.written:
@@ -120,96 +125,96 @@ class Checkpoints:
 
     def _compare_frozen(self, file: str, save: Save) -> None:
         top = self.folder / file
-        if top.is_file() and fingerprint(top) not in (save.origins.get(file), save.files.get(file)):
-            log.warning("%s is another one than stage %s began with; it goes on with its own", top, self.stage)
+        if top.is_file() and file_digest(top) not in (save.origins.get(file), save.files.get(file)):
+            log.warning(
+                "%s is another one than stage %s began with; it continues with its own", top, self.stage.name
+            )
 
-    def _load_frozen(self, method: Method, init_from: Path | None) -> None:
-        frozen = {name: network for name, network in method.networks.items() if not is_trained(network)}
-        found = sources(self.folder, frozen) | (sources(init_from, frozen) if init_from else {})
-        for name, network in frozen.items():
-            file = FILES[name][0]
-            if name not in found:
-                raise UserError(
-                    f"{self.folder / file} does not exist; stage {self.stage} needs it: train it first (--model 1), "
-                    "or copy a published one there"
-                )
-            load_generator(found[name], name, network)
-            iteration = int(read(found[name].path, mmap=True).get("iteration", 0))
-            self.frozen[name] = Frozen(iteration, fingerprint(found[name].path))
+    def _load_frozen(self, name: str, module: nn.Module, init_from: Path | None) -> None:
+        network, trainers = self.stage.networks[name], self.row.trainers_of(name)
+        places = [init_from, self.folder] if init_from else [self.folder]
+        source = next(filter(None, (trained_source(place, network, trainers) for place in places)), None)
+        if source is None:
+            top = self.folder / network.file
+            if top.is_file():
+                read(top)  # says why it cannot be used
+            raise UserError(
+                f"{top} does not exist; stage {self.stage.name} needs it: train it first "
+                f"(--model {self.row.stage(trainers[0]).number}), or copy a published one there"
+            )
+        iteration, _ = load_averaged(source, name, network, module)
+        self.frozen[name] = Frozen(iteration, file_digest(source.path))
 
-    def _initialize(self, method: Method, init_from: Path | None, counts_on: bool) -> Start:
-        trained = [name for name, network in method.networks.items() if is_trained(network)]
-        found = sources(init_from, trained) if init_from else self._left(trained, counts_on)
-        leader = next((name for name in reversed(trained) if name in found and name.endswith("generator")), None)
+    def _initialize(self, networks: Networks, init_from: Path | None, counts_on: bool) -> Start:
+        found = self._initial_weights(init_from)
+        trained = self.stage.trained
+        leader = next((name for name in reversed(trained) if name in found and name in self.stage.completing), None)
         if leader is None and (found or init_from):
             where = f"{init_from or self.folder}: holds {'discriminators without' if found else 'no'} generators"
-            raise UserError(f"{where} of stage {self.stage}; give a folder with {FILES[trained[0]][0]}")
+            file = self.stage.networks[trained[0]].file
+            raise UserError(f"{where} of stage {self.stage.name}; give a folder with {file}")
         if leader is None:
             return Start(0, None, "starts afresh")
-        steps = {name: load_network(source.path, name, method.networks[name]) for name, source in found.items()}
+        steps = {name: load_network(at.path, self.stage.networks[name], networks[name]) for name, at in found.items()}
         former = found[leader].save
         step = steps[leader] if counts_on and not (former or init_from) else 0
         origin = f"of stage {former.stage}" if former else f"in {found[leader].path.name}, iteration {steps[leader]}"
         origin += f" of {init_from}" if init_from else ""
-        fresh = [FILES[name][0] for name in trained if name not in found]
+        fresh = [self.stage.networks[name].file for name in trained if name not in found]
         lacking = f"; not there and started afresh: {', '.join(fresh)}" if fresh else ""
         return Start(step, None, f"starts from the weights {origin}{lacking}")
 
-    def _left(self, names: Iterable[str], any_stage: bool) -> dict[str, Source]:
-        """Find the weights at the top; those of this stage, or of a later one where it starts over, do not count.
-
-        In their place come those of the stage that is trained before this one.
-        """
-        found: dict[str, Source] = {}
-        for name in names:
-            file = FILES[name][0]
-            top = self.folder / file
-            save = owner(self.folder, top) if top.is_file() else None
-            counts = save is None or save.stage in EARLIER[self.stage] or (any_stage and save.stage != self.stage)
-            source = sources(self.folder, [name]).get(name) if top.is_file() and counts else self._of_earlier(file)
-            found |= {name: source} if source else {}
+    def _initial_weights(self, init_from: Path | None) -> dict[str, Source]:
+        """Find weights for the networks that learn: in `init_from`, or of a stage before this one."""
+        found = {}
+        for name in self.stage.trained:
+            stages = list(self.stage.starts_from)
+            if init_from:
+                stages = [self.stage.name, *stages, *self.row.trainers_of(name)]
+            source = trained_source(init_from or self.folder, self.stage.networks[name], stages)
+            if source:
+                found[name] = source
         return found
 
-    def _of_earlier(self, file: str) -> Source | None:
-        saves = (intact(self.folder / SAVES / stage) for stage in EARLIER[self.stage])
-        return next((Source(save.path / file, save) for save in saves if save and save.trained(file)), None)
+    def save(self, networks: Networks, step: int, parts: Mapping[str, Stateful], best: bool = False) -> None:
+        """Write a save: the networks, and the state of every part of the training by its name.
 
-    def save(
-        self, method: Method, step: int, pictures: int, config: Config, extra: Contents, best: bool = False
-    ) -> None:
-        """Write a save, copy its networks to the top, remove saves that are too many.
-
-        `extra` (EMA, loss scale, ...) is stored beside what is the same for every run. Raises UserError where the
-        disk is full or the folder read-only; the saves before stay as they are.
+        Then copies the networks to the top and removes saves that are too many. Raises UserError where the disk is
+        full or the folder read-only; the saves before stay as they are.
         """
-        state = {
-            "step": step,
-            "pictures": pictures,
-            "optimizers": {role: optimizer.state_dict() for role, optimizer in method.optimizers.items()},
-            "config": config.flat(),
-            "versions": versions(),
-            "random": rng.states(),
-        }
-        iterations = {name: self.frozen[name].iteration if name in self.frozen else step for name in method.networks}
-        networks = {name: net for name, net in method.networks.items() if name in self.frozen or is_trained(net)}
-        contents = {FILES[name][0]: published(name, net, iterations[name]) for name, net in networks.items()}
-        origins = {FILES[name][0]: frozen.origin for name, frozen in self.frozen.items()}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        state |= {"config": self.config.flat(), "versions": versions()}
+        # a stage that was never begun has read no frozen network: there is nothing of it to keep
+        kept = {name: row for name, row in self.stage.networks.items() if name in self.frozen or name in self.stage.trained}
+        iterations = {name: self.frozen[name].iteration if name in self.frozen else step for name in kept}
+        contents = {row.file: published(row, networks[name], iterations[name]) for name, row in kept.items()}
+        origins = {self.stage.networks[name].file: frozen.origin for name, frozen in self.frozen.items()}
         with self.saves.write(step, origins) as part:
-            write_files(part, contents | {STATE: state | extra})
-            (part / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
+            write_files(part, contents | {STATE: state})
+            (part / CONFIG_FILE).write_text(dump(self.config), encoding="utf-8")
         if best:
             self.saves.mark_best(step)
-        self._publish(self.saves.place / f"{step:07d}", contents.keys() - origins.keys(), origins)
-        self.saves.prune(self.keep)
+        self._publish(self.saves.place / f"{step:07d}", list(contents), set(origins))
+        self.saves.prune(self.config.log.keep_checkpoints)
 
-    def _publish(self, save: Path, trained: Iterable[str], frozen: Iterable[str]) -> None:
+    def _publish(self, save: Path, files: list[str], frozen: set[str]) -> None:
         """Copy networks to the top; what lies there and no save holds is kept under another name."""
-        wanted = [*trained, *(file for file in frozen if not (self.folder / file).exists())]
-        for top in (self.folder / file for file in wanted):
+        wanted = [self.folder / file for file in files if file not in frozen or not (self.folder / file).exists()]
+        for top in wanted:
             if top.is_file() and owner(self.folder, top) is None:
                 log.info("%s was there before: kept as %s", top, keep_aside(top).name)
         with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-            list(pool.map(lambda file: copy_whole(save / file, self.folder / file), wanted))
+            list(pool.map(lambda top: copy_whole(save / top.name, top), wanted))
+
+
+def current_layout(state: Contents) -> Contents:
+    """Rearrange the state of a save that version 0.1 wrote before its parts had names."""
+    if "step" not in state:
+        return state
+    train = {name: state[name] for name in OF_TRAIN if name in state}
+    train["evaluation_pending"] = state.get("owed", False)
+    best = state.get("best")
+    return state | {"train": train, "method": {}, "best": {"best": best, "config": state["config"]} if best else {}}
 
 
 def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
@@ -224,14 +229,6 @@ def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
             list(pool.map(write, contents.items()))
         except RuntimeError as error:  # PyTorch's writer words what the system says in its own way
             raise error.__context__ if isinstance(error.__context__, OSError) else OSError(reason(error)) from error
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, state: Contents) -> None:
-    """Take an optimiser's moments over, but not its settings: LR and the betas are the configuration's."""
-    settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, kept in zip(optimizer.param_groups, settings, strict=True):
-        group.update(kept)
 
 
 def versions() -> dict[str, str]:

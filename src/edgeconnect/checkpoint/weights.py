@@ -1,17 +1,19 @@
-"""Networks and their published files, at the top of a run's folder and in its saves."""
+"""Network weights: which file of a run's folder they come from, and how they are read and written."""
 
 import logging
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.checkpoint.published_format import FILES, from_published, refuse_misfit, to_published
-from edgeconnect.checkpoint.saves import STATE, Save, intact, newest_with, owner
+from edgeconnect.checkpoint.published_format import from_published, refuse_misfit, to_published
+from edgeconnect.checkpoint.saves import RECORD, SAVES, STATE, Save, intact, owner, read_save, saved_stages
+from edgeconnect.digest import file_digest
 from edgeconnect.errors import UserError, reason
-from edgeconnect.types import Method
+from edgeconnect.methods.catalogue import Network, Stage
 
 Contents = dict[str, Any]
 
@@ -24,13 +26,37 @@ class Source(NamedTuple):
     path: Path
     save: Save | None
 
+    def read_average(self, name: str) -> Contents:
+        """Return the moving average of a network that was saved with it; empty where there is none."""
+        if self.save is None:
+            return {}
+        average = read(self.save.path / STATE, mmap=True).get("ema", {}).get("shadow", {}).get(name)
+        return dict(average or {})
+
+
+class LoadedWeights(NamedTuple):
+    """Where the weights of a network that completes pictures came from; files put there by hand have no stage."""
+
+    file: str
+    digest: str
+    averaged: bool  # the moving average, not the last weights
+    stage: str = ""
+    iteration: int = 0
+
+    def __str__(self) -> str:
+        place = f"stage {self.stage}, iteration {self.iteration}" if self.stage else f"iteration {self.iteration}"
+        return f"{self.file} ({place}{', moving average' if self.averaged else ''})"
+
 
 def read(path: Path, mmap: bool = False) -> Contents:
-    """Read one checkpoint file; nothing in it is executed. Raises UserError naming the file."""
+    """Read one checkpoint file; nothing in it is executed. Raises UserError naming the file.
+
+    `mmap` leaves tensors on the disk until they are used; files of PyTorch before 1.6 are no archives and are read.
+    """
     if not path.is_file():
         raise UserError(f"{path} does not exist")
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except Exception as error:  # torch.load raises whatever the damage makes it
         raise UserError(f"{path} is no readable checkpoint ({reason(error)}); restore it from a copy") from error
     if not isinstance(data, dict):
@@ -38,47 +64,8 @@ def read(path: Path, mmap: bool = False) -> Contents:
     return data
 
 
-def sources(folder: Path, names: Iterable[str]) -> dict[str, Source]:
-    """Find the files to read networks from; those that are nowhere are left out.
-
-    What a stage here saved is read from its newest whole save, even while the files at the top are being replaced.
-    Generators that complete pictures together come from one save where the last of `names` belongs to one that holds
-    all of them: the ones that were trained together. What somebody put there is read as it is.
-    """
-    wanted = list(names)
-    newest: dict[Path, Save | None] = {}
-    found = {name: source for name in wanted if (source := _source(folder, FILES[name][0], newest))}
-    leader = found[wanted[-1]].save if wanted and wanted[-1] in found else None
-    for name, (path, save) in list(found.items()):
-        if leader and save and save != leader and path.name in leader.files:
-            found[name] = Source(leader.path / path.name, leader)
-            if save.written > leader.written:
-                log.info(
-                    "%s of stage %s is newer than stage %s, which has its own", path.name, save.stage, leader.stage
-                )
-    return found
-
-
-def _source(folder: Path, file: str, newest: dict[Path, Save | None]) -> Source | None:
-    """Find one file; `newest` remembers the newest whole save of each stage, so that all are of one moment."""
-    top = folder / file
-    save = owner(folder, top) if top.is_file() else None
-    if save and save.path != folder:
-        place = save.path.parent
-        if place not in newest:
-            newest[place] = intact(place)
-        save = newest[place]
-        return Source(save.path / file, save) if save else Source(top, None)
-    if save or (top.is_file() and is_readable(top)):
-        return Source(top, save)
-    last = newest_with(folder, file)
-    if last and top.is_file():
-        log.warning("%s cannot be read; that of %s stands in", top, last.path)
-    return Source(last.path / file, last) if last else Source(top, None) if top.is_file() else None
-
-
 def is_readable(path: Path) -> bool:
-    """Tell whether a file is a checkpoint at all."""
+    """Return whether a file is a checkpoint at all."""
     try:
         read(path, mmap=True)
     except UserError:
@@ -86,55 +73,129 @@ def is_readable(path: Path) -> bool:
     return True
 
 
-def load_network(path: Path, name: str, network: nn.Module) -> int:
+def put_by_hand(folder: Path, file: str) -> Path | None:
+    """Return a file at the top of a run's folder that no save here wrote; None where there is none to read."""
+    top = folder / file
+    if not top.is_file() or (folder / RECORD).is_file() or owner(folder, top):
+        return None
+    return top if is_readable(top) else None
+
+
+def trained_source(folder: Path, network: Network, stages: Sequence[str]) -> Source | None:
+    """Find a trained network to begin with: one put there by hand, else of the first of `stages` that has a save."""
+    if (folder / RECORD).is_file():
+        save = read_save(folder)
+        return Source(folder / network.file, save) if network.file in save.files else None
+    top = put_by_hand(folder, network.file)
+    if top:
+        return Source(top, None)
+    saves = (intact(folder / SAVES / stage) for stage in stages)
+    return next((Source(save.path / network.file, save) for save in saves if save and save.trained(network.file)), None)
+
+
+def completing_sources(folder: Path, stage: Stage) -> dict[str, Source]:
+    """Find the networks of a stage that complete pictures: in its newest whole save, which has them all.
+
+    A file at the top that no save here wrote, such as a published one, comes first. A save may be given in place of a
+    run's folder. Raises UserError where one is missing, naming the stages that have saves.
+    """
+    save = _save_of(folder, stage)
+    found = {}
+    for name in stage.completing:
+        file = stage.networks[name].file
+        top = put_by_hand(folder, file)
+        if top and not (save and file_digest(top) == save.origins.get(file)):
+            if save:
+                log.warning("%s was put there by hand: it is used, not that of iteration %d", top, save.step)
+            found[name] = Source(top, None)
+        elif save and file in save.files:
+            found[name] = Source(save.path / file, save)
+        else:
+            raise _missing(folder, file, stage)
+    return found
+
+
+def _save_of(folder: Path, stage: Stage) -> Save | None:
+    if not (folder / RECORD).is_file():
+        return intact(folder / SAVES / stage.name)
+    save = read_save(folder)
+    problem = save.damage()
+    if problem:
+        raise UserError(f"{folder}: {problem}; use another save")
+    if save.stage != stage.name:
+        raise UserError(f"{folder} is a save of stage {save.stage}, not of {stage.name}; give --model {save.stage}")
+    return save
+
+
+def _missing(folder: Path, file: str, stage: Stage) -> UserError:
+    others = saved_stages(folder)
+    if others:
+        there = ", ".join(f"{save.stage} ({save.step})" for save in others)
+        return UserError(
+            f"{folder} holds no save of stage {stage.name}; there are saves of {there}: name one of these with --model, "
+            f"or train this one (--model {stage.number})"
+        )
+    if (folder / file).is_file():
+        read(folder / file)  # says why it cannot be used
+    return UserError(f"{folder / file} does not exist; train it, or copy a published {file} there")
+
+
+def load_completing(
+    folder: Path, stage: Stage, networks: Mapping[str, nn.Module], use_ema: bool = True
+) -> list[LoadedWeights]:
+    """Fill the networks of a stage that complete pictures, and return what each was filled with."""
+    loaded = []
+    for name, source in completing_sources(folder, stage).items():
+        iteration, averaged = load_averaged(source, name, stage.networks[name], networks[name], use_ema)
+        step, of_stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
+        loaded.append(LoadedWeights(source.path.name, file_digest(source.path), averaged, of_stage, step))
+    return loaded
+
+
+def load_averaged(
+    source: Source, name: str, network: Network, module: nn.Module, use_ema: bool = True
+) -> tuple[int, bool]:
+    """Fill a network from the moving average saved with its file, or from the file where there is no average.
+
+    Returns the iteration in the file, and whether it was the average.
+    """
+    iteration = load_network(source.path, network, module)
+    average = source.read_average(name) if use_ema else {}
+    if average:
+        fill(module, average, source.path)
+    return iteration, bool(average)
+
+
+def load_network(path: Path, network: Network, module: nn.Module) -> int:
     """Fill one network from its published file; return the iteration stored there, 0 where none is.
 
-    Raises UserError where the file is missing, damaged or of another architecture.
+    Raises UserError where the file is missing, damaged, of another architecture, or holds numbers that are not finite.
     """
-    entry = FILES[name][1]
     data = read(path)
-    state, iteration = data.get(entry), data.get("iteration", 0)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} has no entry `{entry}` of tensors: it is no {entry} of EdgeConnect")
-    if not isinstance(iteration, int) or iteration < 0:
+    state, iteration = data.get(network.entry), data.get("iteration", 0)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise UserError(f"{path} has no entry `{network.entry}` of tensors: give the file that training wrote")
+    if not isinstance(iteration, int) or not 0 <= iteration < 2**53:
         raise UserError(f"{path}: its iteration is {iteration!r}, no whole number of 0 or more; restore it from a copy")
-    fill(network, from_published(state), path)
+    fill(module, from_published(state, network.alias), path)
     return iteration
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load a state, refusing one of another architecture in the name of its file."""
-    refuse_misfit(path, network.state_dict(), state)
-    network.load_state_dict(state)
+def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load a state; raise UserError in the name of its file where it does not fit or is not finite."""
+    refuse_misfit(path, module.state_dict(), state)
+    try:
+        broken = next((name for name, value in state.items() if not value.isfinite().all()), None)
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:  # tensors of a kind that no network has, such as sparse ones
+        raise UserError(f"{path} holds no weights ({reason(error)}); restore it from a copy") from error
+    if broken:
+        raise UserError(f"{path}: {broken} holds nan or infinity; use an earlier save, or a copy")
 
 
-def load_generator(source: Source, name: str, network: nn.Module, use_ema: bool = True) -> bool:
-    """Fill a generator that completes pictures: from the moving average saved with its file, where there is one.
-
-    Returns whether it was the average.
-    """
-    load_network(source.path, name, network)
-    if not use_ema or source.save is None:
-        return False
-    average = read(source.save.path / STATE, mmap=True).get("ema", {}).get("shadow", {}).get(name)
-    if average:
-        fill(network, average, source.path)
-    return bool(average)
-
-
-def load_generators(folder: Path, method: Method, use_ema: bool = True) -> list[str]:
-    """Fill the generators of a method for completing pictures; return the files whose EMA weights were taken."""
-    generators = {name: network for name, network in method.networks.items() if name.endswith("generator")}
-    found = sources(folder, generators)
-    for name in generators:
-        if name not in found:
-            file = FILES[name][0]
-            raise UserError(f"{folder / file} does not exist; train it, or copy a published {file} there")
-    return [FILES[name][0] for name in generators if load_generator(found[name], name, generators[name], use_ema)]
-
-
-def published(name: str, network: nn.Module, step: int) -> Contents:
-    """Arrange a network as the published program reads it."""
-    entry = FILES[name][1]
-    iteration = {"iteration": step} if entry == "generator" else {}
-    return iteration | {entry: to_published(network.state_dict())}
+def published(network: Network, module: nn.Module, step: int) -> Contents:
+    """Arrange a network as the published program reads it; files that complete pictures carry the iteration."""
+    iteration = {"iteration": step} if network.completes else {}
+    return iteration | {network.entry: to_published(module.state_dict(), network.alias)}

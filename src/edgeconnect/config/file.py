@@ -1,4 +1,4 @@
-"""Read and write the configuration: flat upper-case YAML outside, the frozen sections of `settings` inside.
+"""Read and write the configuration: flat upper-case YAML outside, the frozen `sections` inside.
 
 `config.yml.example` is `example()` written to a file.
 """
@@ -16,10 +16,12 @@ from yaml.constructor import SafeConstructor
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config import validators
-from edgeconnect.config.sections import FIELDS, IMAGENET, RANDOM, Config
+from edgeconnect.config.sections import FIELDS, IMAGENET, RANDOM, Config, RunConfig
+from edgeconnect.config.validators import Parser
 from edgeconnect.errors import UserError, reason
+from edgeconnect.methods.catalogue import ALL, METHODS
 
-NOT_COMPARED = ("MODE", "MODEL")
+NOT_COMPARED = ("MODE", "MODEL", "RAW_EDGES")
 LONGEST = 100  # characters of a value, entries of a list
 LEGACY = {"GAN_POOL_SIZE": "GAN_POOL_SIZE is accepted and ignored: it never did anything"}
 
@@ -32,27 +34,52 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-def load(path: Path | None, overrides: Iterable[tuple[str, str]] = ()) -> Loaded:
+def load(path: Path | None, overrides: Iterable[tuple[str, str]] = (), completing: bool = False) -> Loaded:
     """Read a YAML file of flat keys and apply overrides: (where it was written, `KEY=VALUE`).
 
     Relative paths are looked for in the file's folder, then in the working directory; those of overrides the other
-    way round.
+    way round. With `completing`, MODEL is the stage of METHOD that completes pictures, unless an override names it.
     Raises UserError naming file, line, key, allowed values and the nearest key.
     """
     values: dict[str, Any] = {}
+    written: dict[str, str] = {}  # where each value stands
     notes: list[str] = []
     folder = path.parent if path else Path()
-    for entries, places in (
-        (_entries(path) if path else (), (folder, Path())),
-        (_overrides(overrides), (Path(), folder)),
-    ):
+
+    def merge(entries: Iterable[tuple[str, str, Any]], places: Iterable[Path]) -> None:
         for where, name, value in entries:
             if name in LEGACY:
                 notes.append(f"{where}: {LEGACY[name]}")
-            else:
-                checked = _checked(where, name, value)
-                values[name] = _resolved(checked, places) if is_text(name) else checked
-    return Loaded(build(values), tuple(notes))
+                continue
+            checked = _checked(where, name, value)
+            values[name] = _resolved(checked, places) if is_text(name) else checked
+            written[name] = where
+
+    if path:
+        merge(_entries(path), (folder, Path()))
+    if completing:
+        values.pop("MODEL", None)
+    merge(_overrides(overrides), (Path(), folder))
+    return Loaded(build(_staged(values, written, completing)), tuple(notes))
+
+
+def _staged(values: dict[str, Any], written: Mapping[str, str], completing: bool) -> dict[str, Any]:
+    """Check what depends on the method and its stage: MODEL, the stages of PHASES, the smallest INPUT_SIZE."""
+    row = METHODS[values.get("METHOD", RunConfig.method)]
+    usual = row.completes if completing else row.stages[0].name
+    number = validators.numbered(row.numbers(), ALL)
+    model = _judged(written.get("MODEL", ""), "MODEL", values.get("MODEL", usual), number)
+    phases = values.get("PHASES", {})
+    named = {_judged(written.get("PHASES", ""), "PHASES", stage, number): parts for stage, parts in phases.items()}
+    stage = row.stage(model)
+
+    def large_enough(side: int) -> int:
+        if 0 < side < stage.smallest_side:
+            raise ValueError(f"is neither 0 nor {stage.smallest_side} or more, which stage {stage.name} needs")
+        return side
+
+    side = _judged(written.get("INPUT_SIZE", ""), "INPUT_SIZE", values.get("INPUT_SIZE", 0), large_enough)
+    return values | {"MODEL": model} | ({"PHASES": named} if named else {}) | ({"INPUT_SIZE": side} if side else {})
 
 
 def build(values: dict[str, Any]) -> Config:
@@ -110,6 +137,8 @@ def _value(name: str, node: yaml.Node | None) -> Any:
         return "" if node.tag.endswith(":null") else node.value
     if node is None or name not in FIELDS:
         return None
+    if FIELDS[name].metadata["parser"] is validators.phases:
+        return SafeConstructor().construct_document(node)
     items = node.value if isinstance(node, yaml.SequenceNode) else [node]
     if len(items) > LONGEST or any(not isinstance(n, yaml.ScalarNode) or len(n.value) > LONGEST for n in items):
         raise ValueError("holds neither a short value nor a short list of them")
@@ -129,8 +158,12 @@ def _checked(where: str, name: str, value: Any) -> Any:
         near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else "see config.yml.example for every key"
         raise UserError(f"{where}: unknown key {name}; {hint}")
+    return _judged(where, name, value, FIELDS[name].metadata["parser"])
+
+
+def _judged(where: str, name: str, value: Any, parser: Parser) -> Any:
     try:
-        return FIELDS[name].metadata["parser"](value)
+        return parser(value)
     except ValueError as error:
         raise UserError(f"{where}: {name}: {value!r} {error}") from None
 

@@ -5,16 +5,15 @@ from typing import Any, NamedTuple
 
 from edgeconnect.config import validators
 from edgeconnect.config.validators import MAX_PIXELS, Parser
+from edgeconnect.methods.catalogue import EDGECONNECT, METHODS, MethodRow, Stage
 
 TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 MODES = dict(enumerate(("train", "test", "eval"), start=1))
-STAGES = dict(enumerate(("edge", "inpaint", "edge_inpaint", "joint"), start=1))
 SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
 DRAWN_MASKS = ("block", "half", *SHAPES)
 MASKS = dict(
     enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), start=1)
 )
-ALL = "all"
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 
@@ -32,9 +31,8 @@ class RunConfig:
     """What runs and where."""
 
     mode: str = key("train", validators.numbered(MODES), "1 train, 2 test, 3 eval (main.py only)")
-    model: str = key(
-        "edge", validators.numbered(STAGES, ALL), "1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; or all = 1, 2, 3"
-    )
+    method: str = key("edgeconnect", validators.method, "the published method: " + ", ".join(METHODS))
+    model: str = key("edge", validators.name, f"stage of METHOD: {EDGECONNECT.listed()}; or all = 1, 2, 3")
     seed: int = key(10, validators.whole(0, 2**53), "of weights, shuffling, masks and flips")
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
     gpu: tuple[int, ...] = key((0,), validators.gpus, "GPUs by number; DEVICE auto takes the first")
@@ -42,6 +40,9 @@ class RunConfig:
         "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 on GPUs that have it), fp32, bf16, fp16"
     )
     num_workers: int = key(2, validators.whole(0), "processes that read data; 0 reads in the training process")
+    raw_edges: bool = key(
+        False, validators.switch, "1: completing goes by the drawn edges alone, without the known ones, as published"
+    )
     debug: bool = key(False, validators.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")
     verbose: bool = key(False, validators.switch, "1: every loss in the progress bar")
 
@@ -67,7 +68,7 @@ class DataConfig:
     train_edge_flist: str = key("", validators.text, "external edges (EDGE 2), paired with the pictures by file stem")
     val_edge_flist: str = key("", validators.text, "likewise")
     test_edge_flist: str = key("", validators.text, "what test.py takes without --edge")
-    input_size: int = key(256, validators.size, "square crop and resize in training; 0: as they are")
+    input_size: int = key(256, validators.whole(0), "square crop and resize in training; 0: as they are")
     mask: str = key(
         "external",
         validators.numbered(MASKS),
@@ -128,7 +129,10 @@ class OptimizerConfig:
     beta1: float = key(0.0, validators.decay, "Adam, first moment")
     beta2: float = key(0.9, validators.decay, "Adam, second moment")
     batch_size: int = key(8, validators.whole(1), "pictures a step")
-    max_iters: int = key(2_000_000, validators.whole(0), "the iteration at which a stage ends")
+    max_iters: int = key(2_000_000, validators.whole(0), "the iteration at which a stage ends, whatever PHASES says")
+    phases: dict[str, list[dict[str, Any]]] = key(
+        {}, validators.phases, "phases of each stage: {edge: [{end: 100000, lr: 1e-4}, {end: 150000, lr: 1e-5}]}"
+    )
     grad_clip: float = key(0.0, validators.real(0), "largest gradient norm of an optimiser; 0: off")
     ema_decay: float = key(0.0, validators.decay, "moving average of the generators; 0: off")
     skip_nonfinite: int = key(
@@ -164,6 +168,16 @@ class Config:
     losses: LossConfig = field(default_factory=LossConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def row(self) -> MethodRow:
+        """Return the catalogue's row of METHOD."""
+        return METHODS[self.run.method]
+
+    @property
+    def stage(self) -> Stage:
+        """Return the catalogue's entry of MODEL; `all` completes with its last stage."""
+        return self.row.stage(self.run.model)
 
     def flat(self) -> dict[str, Any]:
         """Return {KEY: value} in the order of the example."""

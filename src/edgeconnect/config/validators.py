@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgeconnect.methods.catalogue import METHODS
+
 Parser = Callable[[Any], Any]
 
-SMALLEST_TRAINED = 32  # pixels a side that the discriminator's five convolutions can see
+MOST_PHASES = 100
 MAX_PIXELS = 200_000_000  # a picture of that many takes 0.6 GB as RGB
 
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -89,12 +91,46 @@ def text(value: Any) -> str:
     return str(value).strip()
 
 
-def size(value: Any) -> int:
-    """Accept 0 (as it is) or a side that the discriminator's five convolutions can see."""
-    number: int = whole(0)(value)
-    if 0 < number < SMALLEST_TRAINED:
-        raise ValueError(f"is neither 0 nor {SMALLEST_TRAINED} or more: the discriminator sees nothing smaller")
-    return number
+def name(value: Any) -> str:
+    """Accept a name or number, in any case, with `-` for `_`."""
+    return str(value).strip().lower().replace("-", "_")
+
+
+def method(value: Any) -> str:
+    """Accept a method of the catalogue."""
+    return str(one_of(*METHODS)(value))
+
+
+def phases(value: Any) -> dict[str, list[dict[str, Any]]]:
+    """Accept the phases of stages: `{edge: [{end: 1000, lr: 1e-4, train: [generator]}, ...]}`, ends rising.
+
+    `lr` is a number, or one for each role; without it LR counts. `train` names the roles that learn, without it all.
+    """
+    if value in (None, ""):
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(parts, list) for parts in value.values()):
+        raise ValueError("is no `{stage: [{end: 1000, lr: 1e-4}, ...]}`")
+    if any(not 0 < len(parts) <= MOST_PHASES for parts in value.values()):
+        raise ValueError(f"has a stage without phases, or with more than {MOST_PHASES}")
+    found = {name(stage): [_phase(part) for part in parts] for stage, parts in value.items()}
+    for stage, parts in found.items():
+        ends = [part["end"] for part in parts]
+        if ends != sorted(set(ends)):
+            raise ValueError(f"has ends of {stage} that do not rise: {ends}")
+    return found
+
+
+def _phase(part: Any) -> dict[str, Any]:
+    if not isinstance(part, dict) or "end" not in part or part.keys() - {"end", "lr", "train"}:
+        raise ValueError(f"has a phase {part!r}; give `end`, and if wanted `lr` and `train`")
+    checked: dict[str, Any] = {"end": whole(1)(part["end"])}
+    if "lr" in part:
+        rate, lr = real(0), part["lr"]
+        checked["lr"] = {name(role): rate(number) for role, number in lr.items()} if isinstance(lr, dict) else rate(lr)
+    if "train" in part:
+        roles = part["train"] if isinstance(part["train"], list) else [part["train"]]
+        checked["train"] = [name(role) for role in roles]
+    return checked
 
 
 def keep(value: Any) -> int:

@@ -1,9 +1,13 @@
 """From a data set to batches: shuffled without end for training, in order for validation."""
 
-import hashlib
 import logging
+import multiprocessing
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,14 +16,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edgeconnect.config.sections import TRAIN, VAL, Config
 from edgeconnect.data.dataset import FIXED_EPOCH, Drawn, InpaintingDataset, collate
-from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.types import Batch
 
 log = logging.getLogger(__name__)
 
 
 class BadImages:
-    """Name every file that was passed over, once, and raise UserError when they are more than BAD_IMAGE_LIMIT."""
+    """Name every file that was skipped, once, and raise UserError when they are more than BAD_IMAGE_LIMIT."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.names = limit, set[str]()
@@ -37,6 +41,13 @@ class BadImages:
             )
 
 
+class Served(NamedTuple):
+    """What a reading process hands over: a batch, if any of its items could be used, and the files skipped for it."""
+
+    batch: Batch | None
+    skipped: list[BadImageError]
+
+
 class Feed:
     """What one stage trains on and is shown; without VAL_FLIST, samples show training pictures."""
 
@@ -44,9 +55,11 @@ class Feed:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
         self.bad = BadImages(config.data.bad_image_limit)
-        self.training = InpaintingDataset(config.data, TRAIN, self.seed)
+        self.training = InpaintingDataset(config.data, TRAIN, self.seed, config.stage.needs_edges)
         self.evaluates = bool(config.data.val_flist)
-        self.shown = InpaintingDataset(config.data, VAL, self.seed) if self.evaluates else self.training
+        self.shown = self.training
+        if self.evaluates:
+            self.shown = InpaintingDataset(config.data, VAL, self.seed, config.stage.needs_edges)
 
     def describe(self) -> str:
         """Say how many pictures there are."""
@@ -55,11 +68,7 @@ class Feed:
 
     def identity(self) -> str:
         """Count the pictures to train on, and hash their names."""
-        source = self.training.source
-        names = hashlib.sha256(
-            "\n".join(source.name(index) for index in range(len(source))).encode(errors="surrogateescape")
-        )
-        return f"{len(source)} pictures ({names.hexdigest()[:8]})"
+        return f"{len(self.training)} pictures ({self.training.source.identity()[:8]})"
 
     def epoch(self, pictures: int) -> int:
         """Return the epoch, from 1, that the last of so many pictures belongs to."""
@@ -67,47 +76,37 @@ class Feed:
 
     def batches(self, pictures: int) -> Iterator[Batch]:
         """Yield shuffled batches without end, as if so many pictures had been drawn already."""
-        loader = DataLoader(
-            _Guarded(self.training),
-            batch_size=self.batch_size,
-            sampler=EpochSampler(len(self.training), self.seed, pictures),
-            num_workers=self.workers,
-            collate_fn=_Guarded.collate,
-            pin_memory=self.pin_memory,
-            worker_init_fn=_settle,
-            generator=torch.Generator(),  # its own, or each start would draw from the run's
-        )
-        for batch in loader:
-            if isinstance(batch, UserError):
-                raise batch
-            for error in batch.skipped:
-                self.bad.note(error)
-            yield batch.batch
+        sampler = EpochSampler(len(self.training), self.seed, pictures)
+        return self._serve(_Reader(self.training, stand_in=True), sampler, self.workers)
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
-        """Yield the first `limit` pictures, or all."""
-        return ordered_batches(self.shown, self.batch_size, limit, self.bad)
+        """Yield the first `limit` pictures, or all, in order, the same masks every time, the last batch as it comes.
 
+        With ON_BAD_IMAGE `skip`, bad pictures are left out: nothing stands in where it is measured.
+        """
+        count = len(self.shown) if limit is None else min(limit, len(self.shown))
+        batches = -(-count // self.batch_size)
+        items = [(FIXED_EPOCH, index) for index in range(count)]
+        return self._serve(_Reader(self.shown, stand_in=False), items, min(self.workers, batches))
 
-def ordered_batches(
-    dataset: InpaintingDataset, batch_size: int, limit: int | None = None, bad: BadImages | None = None
-) -> Iterator[Batch]:
-    """Yield the first `limit` pictures in order, the last batch as small as it comes, the same masks every time.
-
-    With ON_BAD_IMAGE `skip`, bad pictures are noted in `bad` and left out: nothing stands in where it is measured.
-    """
-    count = len(dataset) if limit is None else min(limit, len(dataset))
-    for first in range(0, count, batch_size):
-        items = []
-        for index in range(first, min(first + batch_size, count)):
-            try:
-                items.append(dataset[FIXED_EPOCH, index])
-            except BadImageError as error:
-                if bad is None or dataset.config.on_bad_image == "stop":
-                    raise
-                bad.note(error)
-        if items:
-            yield collate(items)
+    def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int) -> Iterator[Batch]:
+        loader = DataLoader(
+            reader,
+            batch_size=self.batch_size,
+            sampler=items,
+            num_workers=workers,
+            collate_fn=collate_served,
+            pin_memory=self.pin_memory,
+            worker_init_fn=_initialize_worker,
+            generator=torch.Generator(),  # its own, or each start would draw from the run's
+        )
+        for served in fetched(loader) if workers else loader:
+            if isinstance(served, UserError):
+                raise served
+            for error in served.skipped:
+                self.bad.note(error)
+            if served.batch is not None:
+                yield served.batch
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -126,33 +125,108 @@ class EpochSampler(Sampler[tuple[int, int]]):
             skip = 0
 
 
-class _Guarded(Dataset[Drawn | UserError]):
-    """Hand a user's mistake over as a value: a worker's exception would arrive as a traceback in a string."""
+class _Reader(Dataset[Served | UserError]):
+    """Read items; a user's mistake becomes a value, for a worker's exception would arrive as a traceback in a string.
 
-    def __init__(self, dataset: InpaintingDataset) -> None:
-        self.dataset = dataset
+    With `stand_in`, another picture takes the place of a bad one that may be skipped.
+    """
 
-    def __getitem__(self, item: tuple[int, int]) -> Drawn | UserError:
+    def __init__(self, dataset: InpaintingDataset, stand_in: bool) -> None:
+        self.dataset, self.stand_in = dataset, stand_in
+
+    def __getitem__(self, item: tuple[int, int]) -> Served | UserError:
         try:
-            return self.dataset.draw(*item)
-        except UserError as error:
-            return error
-
-    @staticmethod
-    def collate(items: list[Drawn | UserError]) -> Drawn | UserError:
-        """Return the first mistake, or the items as one batch."""
-        drawn = [item for item in items if isinstance(item, Drawn)]
-        if len(drawn) < len(items):
-            return next(item for item in items if isinstance(item, UserError))
-        try:
-            return Drawn(collate([item.batch for item in drawn]), [error for item in drawn for error in item.skipped])
+            return Served(*self.dataset.draw(*item)) if self.stand_in else Served(self.dataset[item], [])
+        except BadImageError as error:
+            skips = not self.stand_in and self.dataset.config.on_bad_image == "skip"
+            return Served(None, [error]) if skips else error
         except UserError as error:
             return error
 
 
-def _settle(_: int) -> None:
-    """Keep a worker to its own core, and leave it to its parent to heed signals: both get a terminal's Ctrl-C."""
+def collate_served(items: list[Served | UserError]) -> Served | UserError:
+    """Return the first mistake, or the items as one batch."""
+    served = [item for item in items if isinstance(item, Served)]
+    if len(served) < len(items):
+        return next(item for item in items if isinstance(item, UserError))
+    batches = [item.batch for item in served if item.batch is not None]
+    try:
+        return Served(collate(batches) if batches else None, [error for item in served for error in item.skipped])
+    except UserError as error:
+        return error
+
+
+_interrupted: list[object] = []  # iterators whose processes are waited for at the program's end, after the save
+
+
+def fetched(loader: "DataLoader[Served | UserError]") -> Iterator[Served | UserError]:
+    """Yield what reading processes serve; the death of one raises UserError here, never in the middle of a step.
+
+    PyTorch raises it from a signal handler, at any instant. When this generator is closed, the processes are ended:
+    one that hangs in a read would keep the program from ending.
+    """
+    others = set(multiprocessing.active_children())
+    batches = iter(loader)
+    workers = [child for child in multiprocessing.active_children() if child not in others]
+    with _deaths_deferred() as deaths:
+        try:
+            while (served := _next(batches, deaths)) is not None:
+                yield served
+        finally:
+            if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
+                for worker in workers:
+                    worker.terminate()
+            del batches  # joins them
+
+
+def _next(batches: Iterator[Served | UserError], deaths: list[RuntimeError]) -> Served | UserError | None:
+    try:
+        if deaths:
+            raise deaths[0]
+        return next(batches, None)
+    except RuntimeError as error:
+        raise _death(deaths[0] if deaths else error) from error
+    except BaseException:  # a signal that does not wait for the batch
+        _interrupted.append(batches)
+        raise
+
+
+def _death(error: RuntimeError) -> Exception:
+    """Turn what PyTorch says of a reading process that died into a UserError; return other errors as they are."""
+    if "DataLoader worker" not in str(error):
+        return error
+    return UserError(
+        f"a process that reads data died ({reason(error.__cause__ or error)}); 'Killed' means that memory ran out: "
+        "lower NUM_WORKERS, or --set NUM_WORKERS=0 to see what it meets"
+    )
+
+
+@contextmanager
+def _deaths_deferred() -> Iterator[list[RuntimeError]]:
+    """Collect what PyTorch's handler of dying children raises; signals reach the main thread alone."""
+    deaths: list[RuntimeError] = []
+    former = signal.getsignal(signal.SIGCHLD)
+    if threading.current_thread() is not threading.main_thread() or not callable(former):
+        yield deaths
+        return
+
+    def collect(number: int, frame: FrameType | None) -> None:
+        try:
+            former(number, frame)
+        except RuntimeError as error:
+            deaths.append(error)
+
+    signal.signal(signal.SIGCHLD, collect)
+    try:
+        yield deaths
+    finally:
+        signal.signal(signal.SIGCHLD, former)
+
+
+def _initialize_worker(_: int) -> None:
+    """Keep a worker to its own core; a terminal's Ctrl-C reaches it, too, but its parent decides what follows."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -6,7 +6,7 @@ edge_inpaint  G2 and D2 along the edges of a frozen G1, composited with the know
 joint         both at once: the completion loss reaches G1, too
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect import losses
-from edgeconnect.config.sections import Config, OptimizerConfig
+from edgeconnect.config.sections import RANDOM, Config, OptimizerConfig
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
 from edgeconnect.networks.edgeconnect import Discriminator, Generator
 from edgeconnect.networks.vgg import CONTENT, STYLE, load_vgg
-from edgeconnect.types import Batch, Completion, Prepare, Scalars, Update, composite
+from edgeconnect.types import Batch, Completion, Method, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 
 class Objective(NamedTuple):
@@ -44,6 +44,7 @@ class Edge:
         self.discriminator = prepare(Discriminator(2, size.base_channels))
         self.networks = {"edge_generator": self.generator, "edge_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
+        self.stateful: dict[str, Stateful] = {}
 
     def generate(self, batch: Batch) -> Tensor:
         """Draw edges everywhere, (B, 1, H, W), from what is known."""
@@ -63,11 +64,11 @@ class Edge:
         fm = weights.fm_loss_weight * losses.feature_distance(judged, real_maps)
         return Objective(d1, g1 + fm, fake, detached({"l_d1": d1, "l_g1": g1, "l_fm": fm}))
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
+    def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch."""
         objective = self.objective(batch)
         update(objective.losses())
-        return objective.scalars | self.accuracy(batch, objective.fake)
+        return objective.scalars | self.accuracy(batch.edge, objective.fake, batch.mask)
 
     def complete(self, batch: Batch) -> Completion:
         """Draw the edges of the hole and keep the known ones."""
@@ -75,14 +76,14 @@ class Edge:
         merged = composite(batch.edge, raw, batch.mask)
         return Completion(merged, raw, merged)
 
-    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """Precision and recall of the hole's edges."""
-        return self.accuracy(batch, completion.edge)
+        return torch.vmap(self.accuracy)(batch.edge, completion.edge, batch.mask)
 
-    def accuracy(self, batch: Batch, edge: Tensor) -> Scalars:
+    def accuracy(self, true: Tensor, drawn: Tensor, mask: Tensor) -> Scalars:
         """Precision and recall under the published columns' names."""
         threshold = self.config.log.edge_threshold
-        precision, recall = edge_precision_recall(batch.edge, edge.detach(), batch.mask, threshold)
+        precision, recall = edge_precision_recall(true, drawn.detach(), mask, threshold)
         return {"precision": precision, "recall": recall}
 
 
@@ -96,6 +97,7 @@ class Inpaint:
         self.discriminator = prepare(Discriminator(3, size.base_channels))
         self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
+        self.stateful: dict[str, Stateful] = {}
 
     @cached_property
     def vgg(self) -> nn.Module:
@@ -137,7 +139,7 @@ class Inpaint:
             wanted = self.vgg(real, layers)
         return self.vgg(fake, layers).values(), wanted.values()
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
+    def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch along its true edges."""
         return self.step_along(batch, batch.edge, update)
 
@@ -145,7 +147,7 @@ class Inpaint:
         """Train both networks on one batch along the given edges."""
         objective = self.objective(batch, edge)
         update(objective.losses())
-        return objective.scalars | self.fidelity(batch, objective.fake)
+        return objective.scalars | fidelity(batch.image, objective.fake, batch.mask)
 
     def complete(self, batch: Batch) -> Completion:
         """Paint the hole along the batch's own edges."""
@@ -156,27 +158,23 @@ class Inpaint:
         raw = self.generate(batch, edge)
         return Completion(composite(batch.image, raw, batch.mask), raw, edge)
 
-    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """PSNR and relative MAE of the composite."""
-        return self.fidelity(batch, completion.merged)
-
-    def fidelity(self, batch: Batch, filled: Tensor) -> Scalars:
-        """PSNR and relative MAE under the published columns' names."""
-        merged = composite(batch.image, filled.detach(), batch.mask)
-        return {"psnr": psnr_8bit(batch.image, merged), "mae": relative_mae(batch.image, merged)}
+        return torch.vmap(fidelity)(batch.image, completion.merged, batch.mask)
 
 
 class EdgeInpaint:
     """Stage 3: `Inpaint` along the edges of a frozen G1."""
 
-    def __init__(self, config: Config, prepare: Prepare, raw_edges: bool = False) -> None:
+    def __init__(self, config: Config, prepare: Prepare) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = raw_edges
+        self.raw_edges = config.run.raw_edges
         self.edge.generator.requires_grad_(False)
         self.networks = {"edge_generator": self.edge.generator} | self.inpaint.networks
         self.optimizers = self.inpaint.optimizers
+        self.stateful: dict[str, Stateful] = {}
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
+    def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train G2 and D2 on one batch along composited edges."""
         with torch.no_grad():
             edge = self.edge.complete(batch).merged
@@ -186,7 +184,7 @@ class EdgeInpaint:
         """Draw the edges of the hole, then paint along them."""
         return complete_in_two(self.edge, self.inpaint, batch, self.raw_edges)
 
-    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """PSNR and relative MAE of the composite."""
         return self.inpaint.evaluate(batch, completion)
 
@@ -194,29 +192,33 @@ class EdgeInpaint:
 class Joint:
     """Stage 4: `Edge` and `Inpaint` at once, without detaching; per role, their losses are summed."""
 
-    def __init__(self, config: Config, prepare: Prepare, raw_edges: bool = False) -> None:
+    def __init__(self, config: Config, prepare: Prepare) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = raw_edges
+        self.raw_edges = config.run.raw_edges
         self.networks = self.edge.networks | self.inpaint.networks
         self.optimizers = adam_pair(
+        self.stateful: dict[str, Stateful] = {}
             [self.edge.generator, self.inpaint.generator],
             [self.edge.discriminator, self.inpaint.discriminator],
             config.optim,
         )
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
+    def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train all four networks on one batch."""
         first = self.edge.objective(batch)
         second = self.inpaint.objective(batch, composite(batch.edge, first.fake, batch.mask))
         update({role: loss + second.losses()[role] for role, loss in first.losses().items()})
-        drawn, painted = self.edge.accuracy(batch, first.fake), self.inpaint.fidelity(batch, second.fake)
+        drawn, painted = (
+            self.edge.accuracy(batch.edge, first.fake, batch.mask),
+            fidelity(batch.image, second.fake, batch.mask),
+        )
         return first.scalars | short(drawn) | second.scalars | painted
 
     def complete(self, batch: Batch) -> Completion:
         """Draw the edges of the hole, then paint along them."""
         return complete_in_two(self.edge, self.inpaint, batch, self.raw_edges)
 
-    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """Precision and recall of the edges, PSNR and relative MAE of the composite."""
         return short(self.edge.evaluate(batch, completion)) | self.inpaint.evaluate(batch, completion)
 
@@ -225,6 +227,12 @@ def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool)
     """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
     drawn = edge.complete(batch)
     return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
+
+
+def fidelity(image: Tensor, filled: Tensor, mask: Tensor) -> Scalars:
+    """PSNR and relative MAE of the composite under the published columns' names; of a batch or of one picture."""
+    merged = composite(image, filled.detach(), mask)
+    return {"psnr": psnr_8bit(image, merged), "mae": relative_mae(image, merged)}
 
 
 def short(accuracy: Scalars) -> Scalars:
@@ -247,3 +255,18 @@ def adam_pair(
         return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2))
 
     return {"generator": adam(generators, config.lr), "discriminator": adam(discriminators, config.lr * config.d2g_lr)}
+
+
+def check_weights(config: Config) -> None:
+    """Raise UserError where the feature network's weights cannot be had, so that it is known before any stage begins."""
+    weights = config.losses
+    if weights.vgg_weights != RANDOM and weights.content_loss_weight + weights.style_loss_weight:
+        load_vgg(weights.vgg_weights)
+
+
+STAGES: dict[str, Callable[[Config, Prepare], Method]] = {
+    "edge": Edge,
+    "inpaint": Inpaint,
+    "edge_inpaint": EdgeInpaint,
+    "joint": Joint,
+}

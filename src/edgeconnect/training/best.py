@@ -1,4 +1,4 @@
-"""Which evaluation was the best so far."""
+"""The best evaluation so far."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from edgeconnect.config.sections import Config
 
-DECIDES = (  # an evaluation of other pictures, or judged otherwise, beats none of before
+DECIDES = (  # an evaluation of other pictures, or scored otherwise, is not compared with those before
     *("BEST_METRIC", "VAL_FLIST", "VAL_MASK_FLIST", "VAL_EDGE_FLIST", "MASK", "MASK_RATIO", "MASK_THRESHOLD"),
     *("MASK_POLARITY", "INPUT_SIZE", "EDGE", "NMS", "SIGMA", "SEED", "EDGE_THRESHOLD"),
 )
@@ -16,39 +16,40 @@ class Best:
     """The highest score of the evaluations, and the step that it was reached at."""
 
     def __init__(self, config: Config) -> None:
-        self.metric, self.config = config.log.best_metric, config.flat()
+        self.metric, self.names, self.config = config.log.best_metric, config.stage.metrics, config.flat()
         self.value, self.step = -math.inf, 0
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint, or begin anew where it was judged otherwise."""
-        before = state.get("config", {})
-        if "best" in state and all(before.get(key) == self.config[key] for key in DECIDES):
+    def state_dict(self) -> dict[str, Any]:
+        """Return the score with what decides it."""
+        return {"best": (self.value, self.step), "config": {key: self.config[key] for key in DECIDES}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint, or begin anew where it was scored otherwise."""
+        if all(state["config"].get(key) == self.config[key] for key in DECIDES):
             self.value, self.step = state["best"]
 
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
-        return {"best": (self.value, self.step)}
-
-    def beaten(self, step: int, measured: Mapping[str, float]) -> bool:
-        """Take an evaluation in and tell whether it is the best so far."""
-        value = score(measured, self.metric)
+    def update(self, step: int, measured: Mapping[str, float]) -> bool:
+        """Take an evaluation in and return whether it is the best so far."""
+        value = score(measured, self.metric, self.names)
         if value is None or not math.isfinite(value) or value <= self.value:
             return False
         self.value, self.step = value, step
         return True
 
 
-def score(measured: Mapping[str, float], metric: str) -> float | None:
-    """Return what BEST_METRIC says, higher for better; None where the stage does not measure it.
+def score(measured: Mapping[str, float], metric: str, names: Mapping[str, str]) -> float | None:
+    """Return what BEST_METRIC names, higher for better; None where the stage does not measure it.
 
-    `auto` is psnr, in the edge stage f1: the harmonic mean of precision and recall.
+    `names` gives the metric that each column of `measured` holds. `auto` is psnr or, without it, f1: the harmonic mean
+    of precision and recall.
     """
-    precision, recall = measured.get("precision", measured.get("pre")), measured.get("recall", measured.get("rec"))
+    found = {names[column]: value for column, value in measured.items() if column in names}
     values: dict[str, float] = {}
-    if precision is not None and recall is not None:
-        values["f1"] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    if "mae" in measured:
-        values["mae"] = -measured["mae"]
-    if "psnr" in measured:
-        values["psnr"] = measured["psnr"]
+    if "precision" in found and "recall" in found:
+        both = found["precision"] + found["recall"]
+        values["f1"] = 2 * found["precision"] * found["recall"] / both if both else 0.0
+    if "mae" in found:
+        values["mae"] = -found["mae"]
+    if "psnr" in found:
+        values["psnr"] = found["psnr"]
     return values.get("psnr", values.get("f1")) if metric == "auto" else values.get(metric)

@@ -1,4 +1,4 @@
-"""A moving average of the generators' weights."""
+"""A moving average of the weights that complete pictures."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,20 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.types import is_trained
-
 
 class EMA:
-    """Average the floating-point state of every trained generator: average = d * average + (1 - d) * weights.
+    """Average the weights of networks: average = d * average + (1 - d) * weights. Without a decay it does nothing.
 
     Early on d is (1 + n) / (10 + n) after n updates, so that a short run is not dominated by its start.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self.networks = {
-            name: network for name, network in networks.items() if name.endswith("generator") and is_trained(network)
-        }
+        self.networks = networks
         self.shadow = {name: _copy(network) for name, network in self.networks.items()} if decay else {}
 
     @torch.no_grad()
@@ -41,7 +37,7 @@ class EMA:
         return {"updates": self.updates, "shadow": self.shadow}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; averages that it does not hold begin at the weights as they are."""
+        """Continue from a checkpoint; averages that it does not hold begin at the weights as they are."""
         self.updates = int(state.get("updates", 0))
         for name, shadow in self.shadow.items():
             for key, value in state.get("shadow", {}).get(name, self.networks[name].state_dict()).items():

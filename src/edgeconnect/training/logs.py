@@ -1,4 +1,4 @@
-"""What a run leaves to read: CSV, TensorBoard, sample sheets, a progress bar."""
+"""What a run leaves to read: CSV, TensorBoard, grids of samples."""
 
 import csv
 import io
@@ -41,12 +41,17 @@ class CsvLog:
         return header
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Append one row, the header first where the file is new."""
+        """Append one row; columns that are new extend the header."""
+        if not row.keys() <= set(self.columns):
+            self._add_columns([name for name in row if name not in self.columns])
         with explained(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
-            if not self.columns:
-                self.columns = list(row)
-                file.write(_csv([self.columns]))
             file.write(_csv([[_plain(row.get(name, "")) for name in self.columns]]))
+
+    def _add_columns(self, names: list[str]) -> None:
+        """Extend the header; rows that are there already have no value in the new columns."""
+        self.columns = [*self.columns, *names]
+        rows = list(csv.reader(self.path.read_text("utf-8").splitlines()))[1:] if self.path.is_file() else []
+        write_whole(self.path, _csv([self.columns, *(row + [""] * len(names) for row in rows)]).encode())
 
 
 def _csv(rows: list[list[str]]) -> str:
@@ -79,7 +84,8 @@ class RunLog:
 
     def validate(self, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
         """Record the means over the validation set."""
-        self._record(self.validation, "val", epoch, step, scalars)
+        if scalars:  # none where no picture could be read
+            self._record(self.validation, "val", epoch, step, scalars)
 
     def _record(self, log: CsvLog, group: str, epoch: int, step: int, scalars: Mapping[str, float]) -> None:
         log.write({"epoch": epoch, "iteration": step, **scalars})
@@ -87,12 +93,12 @@ class RunLog:
             for name, value in scalars.items():
                 self.board.add_scalar(f"{group}/{name}", value, step)
 
-    def sample(self, step: int, sheet: NDArray[np.uint8]) -> Path:
-        """Write a sheet of completions, (H, W, 3), as PNG and to TensorBoard."""
+    def sample(self, step: int, grid: NDArray[np.uint8]) -> Path:
+        """Write a grid of completions, (H, W, 3), as PNG and to TensorBoard."""
         path = self.folder / "samples" / self.stage / f"{step:07d}.png"
-        write_png(path, sheet)
+        write_png(path, grid)
         with explained(self.events):
-            self.board.add_image("samples", sheet, step, dataformats="HWC")
+            self.board.add_image("samples", grid, step, dataformats="HWC")
         return path
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
-"""Signals to a run that trains: finish the step, save, go; or save and go on."""
+"""Signals to a run that trains: finish the step, save and stop; or save and continue."""
 
 import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -12,8 +13,8 @@ SAVING = signal.SIGUSR1
 NOTICE = "finishing the step, then saving; a second one stops at once"
 
 
-class Stopped(Exception):  # noqa: N818 (no error: the run was asked to stop, and did)
-    """Training ended early because of a signal; everything is saved."""
+class Stopped(BaseException):  # no error, and not to be taken for one: the run was asked to stop, and did
+    """A signal asked to stop: outside of the training loop it means that everything is saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -21,7 +22,7 @@ class Stopped(Exception):  # noqa: N818 (no error: the run was asked to stop, an
 
 
 class Signals:
-    """Remember signals while a context lasts, for the training loop to heed between two steps.
+    """Remember signals while a context lasts, for the training loop to handle between two steps.
 
     SIGTERM, SIGINT and SIGHUP ask it to stop, a second one ends the process at once; SIGUSR1 asks for a save. Signals
     that were ignored before (`nohup`) stay ignored. Outside the main thread nothing is caught.
@@ -29,7 +30,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stop = 0
-        self._save = False
+        self._save = self._interrupts = False
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -37,7 +38,7 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             for number in (*STOPPING, SAVING):
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._former[number] = signal.signal(number, self._heed)
+                    self._former[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -47,7 +48,7 @@ class Signals:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
-    def _heed(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == SAVING:
             self._save = True
         elif self.stop:
@@ -57,13 +58,20 @@ class Signals:
             self.stop = number
             with contextlib.suppress(OSError):  # logging here could meet itself halfway through a line
                 os.write(2, f"\n{signal.Signals(number).name}: {NOTICE}\n".encode())
+            if self._interrupts:
+                raise Stopped(number)
 
-    def going_on(self, _: object = None) -> bool:
-        """Tell whether nobody asked to stop."""
-        return not self.stop
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let a signal raise Stopped here, where the next batch is waited for: storage may hang."""
+        self._interrupts = True
+        try:
+            yield
+        finally:
+            self._interrupts = False
 
     def save_wanted(self) -> bool:
-        """Tell, once, whether a save was asked for."""
+        """Return, once, whether a save was asked for."""
         wanted, self._save = self._save, False
         return wanted
 

@@ -3,24 +3,27 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Protocol
 
-from edgeconnect import rng
+import torch
+
 from edgeconnect.checkpoint.stage import Checkpoints, Start
-from edgeconnect.checkpoint.weights import Contents
 from edgeconnect.config.sections import Config
 from edgeconnect.engine import Engine, all_finite, inference
-from edgeconnect.errors import UserError, named
-from edgeconnect.images import sheet
+from edgeconnect.errors import UserError, named, reason
+from edgeconnect.images import image_grid
 from edgeconnect.progress import progress
+from edgeconnect.rng import RandomState
 from edgeconnect.training.best import Best
 from edgeconnect.training.ema import EMA
 from edgeconnect.training.logs import RunLog, read_scalars
-from edgeconnect.training.nonfinite import LOSS, Accident, LossWatch, keep_batch, losses_of
+from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch
+from edgeconnect.training.phases import phase_at, phases_of, set_rates
 from edgeconnect.training.samples import sample_rows
-from edgeconnect.training.signals import Signals
-from edgeconnect.types import Batch, Method, Scalars, is_trained
+from edgeconnect.training.signals import Signals, Stopped
+from edgeconnect.training.state import Group, Optimizers, TrainState
+from edgeconnect.types import Batch, Method, Progress, Scalars, Stateful, is_trained
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class Feed(Protocol):
     evaluates: bool
 
     def identity(self) -> str:
-        """Tell the pictures to train on from others."""
+        """Describe the pictures to train on, so that others are noticed."""
 
     def epoch(self, pictures: int) -> int:
         """Return the epoch, from 1, that the last of so many pictures belongs to."""
@@ -44,7 +47,7 @@ class Feed(Protocol):
 
 
 class Trainer:
-    """Train one stage from where its checkpoints stand to MAX_ITERS, or until a signal asks to stop."""
+    """Train one stage from where its checkpoints stand to the end of its phases, or until a signal asks to stop."""
 
     def __init__(
         self,
@@ -56,67 +59,96 @@ class Trainer:
         signals: Signals | None = None,
     ) -> None:
         self.method, self.engine, self.checkpoints, self.log = method, engine, checkpoints, log
-        self.config, self.intervals, self.max_iters = config, config.log, config.optim.max_iters
+        self.config, self.stage, self.intervals = config, config.stage, config.log
         self.signals = signals or Signals()
-        self.ema = EMA(method.networks, config.optim.ema_decay)
-        self.losses = LossWatch()
-        self.step = self.saved = self.pictures = 0
-        self.passed_over = 0  # batches whose loss was not finite
-        self.best = Best(config)
-        self.owed = False  # a signal came before this step's evaluation was done
-        self.data = ""  # what the feed says of itself
+        self.phases = phases_of(config.optim, self.stage.name, list(method.optimizers))
+        averaged = [name for name in self.stage.completing if name in self.stage.trained]
+        self.ema = EMA({name: method.networks[name] for name in averaged}, config.optim.ema_decay)
+        self.state, self.best, self.losses = TrainState(), Best(config), LossWatch(self.stage.losses)
+        self.saved = 0  # step of the last save
+        self.parts: dict[str, Stateful] = {
+            "train": self.state,
+            "optimizers": Optimizers(method.optimizers),
+            "ema": self.ema,
+            "scaler": engine.scaler,  # type: ignore[dict-item]  # its methods are not annotated
+            "best": self.best,
+            "random": RandomState(),
+            "method": Group(method.stateful),
+        }
+
+    @property
+    def end(self) -> int:
+        """Return the iteration at which the stage ends."""
+        return self.phases[-1].end
 
     def restore(self, start: Start) -> None:
-        """Go on from a checkpoint."""
-        self.step = self.saved = start.step
-        state = start.state or {}
-        self.pictures = state.get("pictures", start.step * self.config.optim.batch_size)
-        self.passed_over, self.owed = state.get("passed_over", 0), state.get("owed", False)
-        self.data = state.get("data", "")
-        self.best.restore(state)
-        if self.best.step == self.step > 0:
-            self.checkpoints.saves.mark_best(self.step)  # in case that the run died before it was
-        self.ema.load_state_dict(state.get("ema", {}))
-        self.engine.scaler.load_state_dict(state.get("scaler") or self.engine.scaler.state_dict())
-        if state:
-            rng.restore(state["random"])
+        """Continue from a checkpoint. Raises UserError where its state is not that of such a training."""
+        self.saved = start.step
+        self.state.step, self.state.pictures = start.step, start.step * self.config.optim.batch_size
+        for name, part in self.parts.items():
+            state = (start.state or {}).get(name)
+            try:
+                if state:
+                    part.load_state_dict(state)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise UserError(
+                    f"{self.checkpoints.saves.place}: the part `{name}` of the newest save cannot be restored "
+                    f"({reason(error)}); remove that save to resume from the one before"
+                ) from error
+        if self.best.step == self.state.step > 0:
+            self.checkpoints.saves.mark_best(self.state.step)  # in case that the run died before it was
 
     def train(self, feed: Feed) -> None:
         """Run steps until the stage ends or a signal comes; save then, whatever SAVE_INTERVAL says.
 
-        Raises Stopped after a signal, UserError where a loss is not finite or the feed gives out.
+        Raises Stopped after a signal, UserError where a loss is not finite or a picture cannot be used. Whatever error
+        leaves this function, the steps before it are saved first.
         """
         for network in self.method.networks.values():
             network.train(is_trained(network))
-        before, self.data = self.data, feed.identity()
-        if before not in ("", self.data):
-            log.warning("TRAIN_FLIST was %s, is %s; it goes on, not as it would have", before, self.data)
-        self.evaluate_what_is_owed(feed)
-        with progress(self.max_iters, self.step, self.checkpoints.stage, "it") as bar:
-            for batch in takewhile(self.signals.going_on, self.batches(feed)):
-                scalars = self.advance(batch)
-                if self.due(self.intervals.log_interval):
-                    bar.set_postfix(self.record(feed.epoch(self.pictures), scalars), refresh=False)
-                self.write_what_is_due(feed)
-                bar.update()
-        self.look(feed)
+        self.compare_data(feed)
+        try:
+            self.run_steps(feed)
+            self.check_losses(feed)
+        except NonFiniteLossError:
+            raise
+        except Exception:
+            self.save_before_leaving()
+            raise
         self.save_what_is_new()
         self.signals.raise_if_stopped()
 
-    def evaluate_what_is_owed(self, feed: Feed) -> None:
-        """Do the evaluation that a signal kept the save at hand from, and save again that it is done."""
-        if self.owed:
-            self.owed = False
-            self.save(best=feed.evaluates and self.validate(feed))
+    def compare_data(self, feed: Feed) -> None:
+        """Warn where the pictures to train on have changed since the last save."""
+        before, self.state.data = self.state.data, feed.identity()
+        if before not in ("", self.state.data):
+            log.warning("TRAIN_FLIST was %s, is %s: the run continues with other pictures", before, self.state.data)
 
-    def batches(self, feed: Feed) -> Iterator[Batch]:
-        """Yield what is left to train on; where the feed gives out, save before saying so."""
+    def run_steps(self, feed: Feed) -> None:
+        """Do what an interrupted evaluation left to do, then every step that is left, with what is due after it."""
+        if self.state.evaluation_pending:
+            self.state.evaluation_pending = False
+            self.save(best=feed.evaluates and self.validate(feed))
+        remaining = max(0, self.end - self.state.step)
+        with progress(self.end, self.state.step, self.stage.name, "it") as bar:
+            for batch in islice(self.fetch(feed.batches(self.state.pictures)), remaining):
+                scalars = self.advance(batch)
+                if self.due(self.intervals.log_interval):
+                    bar.set_postfix(self.record(feed.epoch(self.state.pictures), scalars), refresh=False)
+                self.write_what_is_due(feed)
+                bar.update()
+
+    def fetch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches until a signal asks to stop, which does not wait for the next one."""
         try:
-            yield from islice(feed.batches(self.pictures), max(0, self.max_iters - self.step))
-        except (UserError, RuntimeError):  # PyTorch's word for a process that died
-            self.look(feed)
-            self.save_what_is_new()
-            raise
+            while not self.signals.stop:
+                with self.signals.interrupting():
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
+        except Stopped:
+            return
 
     def write_what_is_due(self, feed: Feed) -> None:
         """Sample, evaluate, save at their intervals, or as a signal asks; nothing of it after a bad loss."""
@@ -124,7 +156,7 @@ class Trainer:
         evaluating = feed.evaluates and self.due(self.intervals.eval_interval)
         saving = self.signals.save_wanted() or saving
         if sampling or saving or evaluating or self.losses.is_full() or self.due(self.intervals.log_interval):
-            self.look(feed)
+            self.check_losses(feed)
         if sampling:
             self.sample(feed.validation(self.intervals.sample_size))
         best = evaluating and self.validate(feed)
@@ -133,101 +165,113 @@ class Trainer:
 
     def advance(self, batch: Batch) -> Scalars:
         """Train on one batch; the only place that counts a step."""
-        scalars = self.engine.step(self.method, self.engine.place(batch))
+        step = self.state.step + 1
+        number = phase_at(self.phases, step)
+        phase = self.phases[number]
+        set_rates(self.method.optimizers, phase)
+        scalars = self.engine.step(self.method, self.engine.place(batch), Progress(step, number), phase.rates)
         if self.engine.refused:
-            self.pass_over(Accident(self.step + 1, self.pictures, losses_of(scalars)), batch)
+            self.pass_over(BadStep(step, self.state.pictures, self.losses.read(scalars)), batch)
         else:
             self.ema.update()
-            self.losses.see(self.step + 1, self.pictures, scalars)
-        self.step += 1
-        self.pictures += len(batch.name)
+            self.losses.add(step, self.state.pictures, scalars)
+        self.state.step += 1
+        self.state.pictures += len(batch.name)
         return scalars
 
-    def pass_over(self, accident: Accident, batch: Batch) -> None:
-        """Leave a batch behind that moved no weight; raise UserError where SKIP_NONFINITE allows no more."""
+    def pass_over(self, bad: BadStep, batch: Batch) -> None:
+        """Leave a batch behind that moved no weight; raise NonFiniteLossError where SKIP_NONFINITE allows no more."""
         allowed = self.config.optim.skip_nonfinite
-        if self.passed_over >= allowed:
+        if self.state.passed_over >= allowed:
             self.save_what_is_new()
-            raise self.accident(accident, batch)
-        self.passed_over += 1
-        what = f"iteration {accident.step}: {accident.culprits()}; batch passed over ({self.passed_over} of {allowed})"
+            raise self.nonfinite(bad, batch)
+        self.state.passed_over += 1
+        what = f"iteration {bad.step}: {bad.describe()}; batch passed over ({self.state.passed_over} of {allowed})"
         log.warning("%s: %s", what, ", ".join(batch.name))
 
-    def look(self, feed: Feed) -> None:
-        """Raise UserError where a loss since the last look was not finite; its batch is drawn again, to be kept."""
-        accident = self.losses.look()
-        if accident:
-            raise self.accident(accident, next(iter(feed.batches(accident.pictures))))
+    def check_losses(self, feed: Feed) -> None:
+        """Raise NonFiniteLossError where a loss since the last check was not finite; its batch is drawn again."""
+        bad = self.losses.check()
+        if bad:
+            raise self.nonfinite(bad, next(iter(feed.batches(bad.pictures))))
 
-    def accident(self, accident: Accident, batch: Batch) -> UserError:
-        """Keep the batch of an accident and say what happened, where to look, and what may help."""
-        place = keep_batch(self.checkpoints.folder, self.checkpoints.stage, accident, batch)
-        return UserError(
-            f"stage {self.checkpoints.stage}, iteration {accident.step}: {accident.culprits()}; "
+    def nonfinite(self, bad: BadStep, batch: Batch) -> NonFiniteLossError:
+        """Keep the batch of a bad step and say what happened, where to look, and what may help."""
+        place = keep_batch(self.checkpoints.folder, self.stage.name, bad, batch)
+        return NonFiniteLossError(
+            f"stage {self.stage.name}, iteration {bad.step}: {bad.describe()}; "
             f"pictures: {named(batch.name)}, kept in {place}; the last save is of iteration {self.saved}; "
             "look at them, lower LR, set GRAD_CLIP or PRECISION: fp32, or pass over such batches with SKIP_NONFINITE"
         )
 
     def due(self, interval: int) -> bool:
-        """Tell whether this step is a multiple of an interval; 0 is never."""
-        return interval > 0 and self.step % interval == 0
+        """Return whether this step is a multiple of an interval; 0 is never."""
+        return interval > 0 and self.state.step % interval == 0
 
     def record(self, epoch: int, scalars: Scalars) -> dict[str, str]:
-        """Log a step and return what the progress bar shows: the measures, and with VERBOSE every loss."""
+        """Log a step and return what the progress bar shows: the metrics, and with VERBOSE every loss."""
         values = read_scalars(scalars)
-        self.log.train(epoch, self.step, values)
+        number = phase_at(self.phases, self.state.step)
+        rate = next(iter(self.phases[number].rates.values()))
+        self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate})
         verbose = self.config.run.verbose
-        return {name: f"{value:.4g}" for name, value in values.items() if verbose or not name.startswith(LOSS)}
+        return {name: f"{value:.4g}" for name, value in values.items() if verbose or name not in self.stage.losses}
 
     def validate(self, feed: Feed) -> bool:
-        """Log the measures over the validation set, of the averaged weights where EMA is on.
+        """Log the metrics over the validation set, of the averaged weights where EMA is on.
 
         Returns whether they are the best so far. A signal ends it early; the next start does it again.
         """
         with self.ema.applied():
-            measured = evaluate(self.method, self.engine, takewhile(self.signals.going_on, feed.validation()))
+            measured = evaluate(self.method, self.engine, self.fetch(feed.validation()))
         if self.signals.stop:
-            self.owed, self.saved = True, -1
+            self.state.evaluation_pending, self.saved = True, -1
             return False
-        self.log.validate(feed.epoch(self.pictures), self.step, measured)
-        return self.best.beaten(self.step, measured)
+        self.log.validate(feed.epoch(self.state.pictures), self.state.step, measured)
+        return self.best.update(self.state.step, measured)
 
-    def sample(self, batches: Iterable[Batch]) -> None:
-        """Write a sheet of completions."""
+    def sample(self, batches: Iterator[Batch]) -> None:
+        """Write a grid of completions."""
         rows = []
         with self.ema.applied(), inference(self.method), self.engine.autocast():
-            for batch in map(self.engine.place, batches):
-                rows += sample_rows(batch, self.method.complete(batch))
-        self.log.sample(self.step, sheet(rows))
+            for batch in map(self.engine.place, self.fetch(batches)):
+                rows += sample_rows(batch, self.method.complete(batch), self.stage.predicts)
+        if not rows:
+            log.warning("iteration %d: none of the first %d pictures can be shown", self.state.step, self.intervals.sample_size)
+        elif not self.signals.stop:
+            self.log.sample(self.state.step, image_grid(rows))
 
     def save(self, best: bool = False) -> None:
         """Write the checkpoint of this step. Raises UserError where weights are not finite: good saves stay."""
-        broken = [name for name, network in self.method.networks.items() if not all_finite(network)]
+        step, networks = self.state.step, self.method.networks
+        broken = [name for name, network in networks.items() if not all_finite(network)]
         if broken:
             raise UserError(
-                f"stage {self.checkpoints.stage}, iteration {self.step}: weights of {', '.join(broken)} are not "
-                f"finite; not saved, the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
+                f"stage {self.stage.name}, iteration {step}: weights of {', '.join(broken)} are not finite; not saved, "
+                f"the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
             )
-        extra: Contents = {"ema": self.ema.state_dict(), "scaler": self.engine.scaler.state_dict()}
-        extra |= {"passed_over": self.passed_over, "owed": self.owed, "data": self.data}
-        extra |= self.best.state()
-        self.checkpoints.save(self.method, self.step, self.pictures, self.config, extra, best)
-        self.saved = self.step
+        self.checkpoints.save(networks, step, self.parts, best)
+        self.saved = step
 
     def save_what_is_new(self) -> None:
         """Save steps that no save holds."""
-        if self.step != self.saved:
+        if self.state.step != self.saved:
             self.save()
+
+    def save_before_leaving(self) -> None:
+        """Save steps that no save holds, unless a loss was bad or an error came while weights were moving."""
+        try:
+            if not self.engine.is_moving and not self.losses.check():
+                self.save_what_is_new()
+        except (UserError, RuntimeError) as error:
+            log.error("iteration %d is not saved: %s", self.state.step, error)
 
 
 def evaluate(method: Method, engine: Engine, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the means of a method's measures over all pictures; nothing of a training moves."""
-    sums: dict[str, float] = defaultdict(float)
-    count = 0
+    """Return the mean of each metric over all pictures; nothing of a training moves."""
+    values = defaultdict(list)
     with inference(method), engine.autocast():
         for batch in map(engine.place, batches):
-            scalars = method.evaluate(batch, method.complete(batch))
-            for name, value in read_scalars(scalars).items():
-                sums[name] += value * len(batch.name)
-            count += len(batch.name)
-    return {name: total / count for name, total in sums.items()}
+            for name, value in method.evaluate(batch, method.complete(batch)).items():
+                values[name].append(value)
+    return {name: float(torch.cat(parts).double().mean()) for name, parts in values.items()}

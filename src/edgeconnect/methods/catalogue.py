@@ -1,0 +1,156 @@
+"""The catalogue: every method that can be trained, stage by stage, as plain data that needs no PyTorch.
+
+A published method is one file in this folder and one row here. Configuration, help texts, checkpoints, the moving
+average, completing and evaluation read the row; none of them knows a method by its name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from edgeconnect.config.sections import Config
+    from edgeconnect.types import Method, Prepare
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a stage, and where a checkpoint holds it."""
+
+    file: str
+    entry: str  # key in the file's dictionary
+    completes: bool = True  # completing pictures needs it; while it is trained, the moving average covers it
+    alias: tuple[str, str] | None = None  # a layer that the published file lists under a second name, too
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a method: what it trains, what it starts from, what it predicts, what it logs."""
+
+    number: int
+    name: str
+    networks: Mapping[str, Network]
+    losses: tuple[str, ...]  # scalars of a step that must stay finite
+    metrics: Mapping[str, str]  # scalar: what it measures, one of psnr, mae, precision, recall
+    predicts: Literal["image", "edge"] = "image"
+    frozen: tuple[str, ...] = ()  # networks that are read and not trained
+    starts_from: tuple[str, ...] = ()  # stages whose weights it begins with, the preferred one first
+    needs_edges: bool = True  # the edge map of a picture is an input
+    draws_edges: bool = False  # a network of its own draws the edges of the hole
+    smallest_side: int = 32  # pixels of a picture to train on
+
+    @property
+    def trained(self) -> list[str]:
+        """Return the names of the networks that learn."""
+        return [name for name in self.networks if name not in self.frozen]
+
+    @property
+    def completing(self) -> list[str]:
+        """Return the names of the networks that complete pictures."""
+        return [name for name, network in self.networks.items() if network.completes]
+
+
+def _no_weights(_: "Config") -> None:
+    """Need no pretrained weights."""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A method: its stages, and how it is built. `build` imports the method's file, which needs PyTorch."""
+
+    name: str
+    source: str
+    stages: tuple[Stage, ...]
+    course: tuple[str, ...]  # the stages that `--model all` trains, one after the other
+    completes: str  # the stage that completes pictures where none is named
+    build: Callable[[str, "Config", "Prepare"], "Method"]
+    check_weights: Callable[["Config"], None] = _no_weights  # raise where pretrained ones are missing
+
+    def stage(self, name: str) -> Stage:
+        """Return a stage by its name; `all` completes with the stage that `completes` names."""
+        wanted = self.completes if name == ALL else name
+        return next(stage for stage in self.stages if stage.name == wanted)
+
+    def numbers(self) -> dict[int, str]:
+        """Return the stages' names by their numbers."""
+        return {stage.number: stage.name for stage in self.stages}
+
+    def trainers_of(self, network: str) -> list[str]:
+        """Return the stages that train a network, in their order."""
+        return [stage.name for stage in self.stages if network in stage.trained]
+
+    def listed(self) -> str:
+        """Name the stages for help texts: `1 edge, 2 inpaint`."""
+        return ", ".join(f"{stage.number} {stage.name}" for stage in self.stages)
+
+
+def _build_edgeconnect(stage: str, config: "Config", prepare: "Prepare") -> "Method":
+    from edgeconnect.methods import edgeconnect
+
+    return edgeconnect.STAGES[stage](config, prepare)
+
+
+def _check_vgg(config: "Config") -> None:
+    from edgeconnect.methods import edgeconnect
+
+    edgeconnect.check_weights(config)
+
+
+def _pair(part: str, model: str) -> dict[str, Network]:
+    """Return a generator and its discriminator, as the published program names their files."""
+    return {
+        f"{part}_generator": Network(f"{model}_gen.pth", "generator"),
+        f"{part}_discriminator": Network(
+            f"{model}_dis.pth", "discriminator", completes=False, alias=("conv1", "features")
+        ),
+    }
+
+
+_EDGE, _INPAINT = _pair("edge", "EdgeModel"), _pair("inpaint", "InpaintingModel")
+_EDGE_LOSSES = ("l_d1", "l_g1", "l_fm")
+_INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty")
+_FIDELITY = {"psnr": "psnr", "mae": "mae"}
+
+EDGECONNECT = MethodRow(
+    name="edgeconnect",
+    source="Nazeri et al. 2019, arXiv:1901.00212",
+    stages=(
+        Stage(
+            number=1,
+            name="edge",
+            networks=_EDGE,
+            losses=_EDGE_LOSSES,
+            metrics={"precision": "precision", "recall": "recall"},
+            predicts="edge",
+            draws_edges=True,
+        ),
+        Stage(number=2, name="inpaint", networks=_INPAINT, losses=_INPAINT_LOSSES, metrics=_FIDELITY),
+        Stage(
+            number=3,
+            name="edge_inpaint",
+            networks={"edge_generator": _EDGE["edge_generator"]} | _INPAINT,
+            losses=_INPAINT_LOSSES,
+            metrics=_FIDELITY,
+            frozen=("edge_generator",),
+            starts_from=("inpaint",),
+            draws_edges=True,
+        ),
+        Stage(
+            number=4,
+            name="joint",
+            networks=_EDGE | _INPAINT,
+            losses=_EDGE_LOSSES + _INPAINT_LOSSES,
+            metrics={"pre": "precision", "rec": "recall"} | _FIDELITY,
+            starts_from=("edge_inpaint", "inpaint", "edge"),
+            draws_edges=True,
+        ),
+    ),
+    course=("edge", "inpaint", "edge_inpaint"),
+    completes="edge_inpaint",
+    build=_build_edgeconnect,
+    check_weights=_check_vgg,
+)
+
+METHODS: dict[str, MethodRow] = {EDGECONNECT.name: EDGECONNECT}
