@@ -52,7 +52,8 @@ class Trial:
 
 def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> Trial:
     """Draw items spread over a split, as its first epoch has them; bad files are passed over."""
-    from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
+    from edgeconnect.data.dataset import InpaintingDataset
+    from edgeconnect.data.items import FIXED_EPOCH
 
     settings = replace(config.data, allow_large_holes=True)  # inverted masks are a finding of their own
     try:
