@@ -115,11 +115,12 @@ class InpaintingDataset(Dataset[Batch]):
         elif kind == "external_block_half":
             kind = ("external", "block", "half")[rng.integers(3)]
         if kind == "block":
-            return masks.block(height, width, rng)
+            return mask_shapes.block(height, width, rng)
         if kind == "half":
-            return masks.half(height, width, rng)
+            return mask_shapes.half(height, width, rng)
         if kind in mask_shapes.GENERATORS:
-            return mask_shapes.draw(kind, height, width, rng, masks.wanted(height, width, self.config.mask_ratio))
+            pixels = mask_shapes.pixel_range(height, width, self.config.mask_ratio)
+            return mask_shapes.draw(kind, height, width, rng, pixels)
         chosen = index if kind == "paired" else int(rng.integers(len(self.masks)))
         gray = files.read_mask(self.masks[chosen], self.config.mask_threshold, self.config.max_pixels)
         gray = images.fit(gray, self.config.input_size)
