@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeconnect.config.sections import TRAIN, Config
-from edgeconnect.data.validation.listings import Listing, each
+from edgeconnect.data.validation.listings import Listing
 from edgeconnect.data.validation.report import Throughput
 from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.threads import in_threads
 
 if TYPE_CHECKING:
     from edgeconnect.types import Batch
@@ -72,7 +73,7 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
 
     wanted = min(len(dataset), _affordable(config.data.input_size, pictures, quick))
     indices = range(0, len(dataset), -(-len(dataset) // wanted))
-    return Trial(pictures.split, [item for item in each(draw, indices, workers) if item])
+    return Trial(pictures.split, [item for item in in_threads(draw, indices, workers) if item])
 
 
 def _affordable(side: int, pictures: Listing, quick: bool) -> int:
