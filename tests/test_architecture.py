@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "edgeconnect"
-BASE = {"errors", "types", "rng", "atomic", "digest", "images", "progress", "config"}
+BASE = {"errors", "types", "rng", "atomic", "digest", "images", "progress", "threads", "config"}
 LAYERS = {  # what each part of the package may import; inside a part see INNER
     "errors": set(),
     "types": set(),
@@ -14,6 +14,7 @@ LAYERS = {  # what each part of the package may import; inside a part see INNER
     "atomic": {"errors"},
     "digest": {"errors"},
     "progress": set(),
+    "threads": set(),
     "images": {"errors", "atomic", "config"},
     "config": {"errors", "atomic"},
     "networks": BASE,

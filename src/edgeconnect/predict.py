@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DataConfig
-from edgeconnect.data import edges, files, masks
-from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
+from edgeconnect.data import files, masks
+from edgeconnect.data.dataset import refuse_inverted
+from edgeconnect.data.items import FIXED_EPOCH, make_item
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, named, reason
 from edgeconnect.images import to_uint8, write_png
@@ -178,24 +179,19 @@ class Predictor:
 
         Edges are Canny's of the known pixels, or those of `external`, (H, W) in 0 to 255. `index` seeds SIGMA 0.
         """
-        batch = self.batch(image, mask, external, index, name)
+        batch = make_item(
+            image=image,
+            mask=mask,
+            name=name,
+            config=self.config,
+            rng=np.random.default_rng((self.seed, FIXED_EPOCH, index)),
+            true_edges=False,
+            external=external,
+        )
         (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
         return Completed(np.where(mask[..., None], filled, image), edge)
-
-    def batch(
-        self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
-    ) -> Batch:
-        """Make the batch of one that the method sees."""
-        gray = edges.to_gray(image)
-        if external is not None and not self.config.nms:
-            edge = edges.as_edges(external)
-        else:
-            rng = np.random.default_rng((self.seed, FIXED_EPOCH, index))
-            edge = edges.canny_edges(gray, self.config.sigma, rng, known=~mask)
-            edge = edge if external is None else edges.thinned(external, edge)
-        return to_batch(image, gray, edge, mask, name)
 
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
@@ -239,10 +235,6 @@ def complete_batch(
         completion = method.complete(placed)
         merged = completion.merged
         if mirror:
-            merged = (merged + method.complete(mirrored(placed)).merged.flip(-1)) / 2
+            mirrored = placed.map(lambda tensor: tensor.flip(-1))
+            merged = (merged + method.complete(mirrored).merged.flip(-1)) / 2
     return to_uint8(merged), to_uint8(completion.edge)[..., 0]
-
-
-def mirrored(batch: Batch) -> Batch:
-    """Flip a batch left to right."""
-    return Batch(batch.image.flip(-1), batch.gray.flip(-1), batch.edge.flip(-1), batch.mask.flip(-1), batch.name)

@@ -11,8 +11,9 @@ from skimage.feature import canny
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, VAL, DataConfig
-from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset, collate
+from edgeconnect.data.dataset import InpaintingDataset
 from edgeconnect.data.edges import to_gray
+from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError

@@ -20,7 +20,7 @@ from PIL import Image
 from support import tiny_config
 
 from edgeconnect import images
-from edgeconnect.data import masks, validation
+from edgeconnect.data import mask_shapes, validation
 from edgeconnect.data.validation import dry_run, file_info, listings
 from edgeconnect.data.validation.file_info import look_at_picture
 from edgeconnect.data.validation.report import Edgeless, Finding, Holes, Range, Report, SplitFigures, Throughput
@@ -422,7 +422,7 @@ def test_strange_mask_is_named(tmp_path, mask, threshold, code, severity):
 
 def test_jpeg_masks_are_not_binary(tmp_path):
     folder = mask_folder(tmp_path)
-    drawn = masks.strokes(64, 64, np.random.default_rng(0), (0.2, 0.4)).astype(np.uint8) * 255
+    drawn = mask_shapes.strokes(64, 64, np.random.default_rng(0), mask_shapes.Pixels(800, 1600)).astype(np.uint8) * 255
     save(tmp_path / "strokes.jpg", drawn)
     assert found(masked(folder), "non-binary") == {"strokes.jpg"}
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from edgeconnect.atomic import whole_folder, write_whole
 from edgeconnect.data import mask_shapes
-from edgeconnect.data.masks import Pixels
+from edgeconnect.data.mask_shapes import Pixels
 from edgeconnect.errors import UserError
 from edgeconnect.images import write_png
 

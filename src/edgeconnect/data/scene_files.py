@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeconnect.config import validators
-from edgeconnect.data.masks import strokes
+from edgeconnect.data import mask_shapes
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 from edgeconnect.images import write_png
@@ -28,6 +28,7 @@ def write_scenes(folder: Path, first: int, count: int, size: Sequence[int], rati
         name = f"scene_{index:06d}.png"
         write_png(folder / "images" / name, render(index, height, width, seed))
         if span:
-            mask = strokes(height, width, np.random.default_rng((seed, index)), span)
+            pixels = mask_shapes.pixel_range(height, width, span)
+            mask = mask_shapes.strokes(height, width, np.random.default_rng((seed, index)), pixels)
             write_png(folder / "masks" / name, mask.astype(np.uint8) * 255)
     log.info("%d scenes written to %s", count, folder)

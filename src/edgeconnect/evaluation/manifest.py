@@ -195,10 +195,10 @@ def parse_drawn(name: str) -> tuple[str, tuple[float, float]]:
     return kind, (float(low), float(high))
 
 
-def within(height: int, width: int, span: tuple[float, float]) -> masks.Pixels:
+def within(height: int, width: int, span: tuple[float, float]) -> mask_shapes.Pixels:
     """Return how many pixels may be missing for a ratio in (low, high], one where no number lies in there."""
     low, high = (math.floor(share * height * width + 1e-6) for share in span)
-    return masks.Pixels(low + 1, max(low + 1, high))
+    return mask_shapes.Pixels(low + 1, max(low + 1, high))
 
 
 def _paired(names: Sequence[str], masks_from: str, library: Library, workers: int) -> Iterator[tuple[str, str, int]]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeconnect.config.sections import TRAIN, Config
-from edgeconnect.data.validation.listings import Listing, each
+from edgeconnect.data.validation.listings import Listing
 from edgeconnect.data.validation.report import Throughput
 from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.threads import in_threads
 
 if TYPE_CHECKING:
     from edgeconnect.types import Batch
@@ -52,7 +53,8 @@ class Trial:
 
 def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> Trial:
     """Draw items spread over a split, as its first epoch has them; bad files are passed over."""
-    from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
+    from edgeconnect.data.dataset import InpaintingDataset
+    from edgeconnect.data.items import FIXED_EPOCH
 
     settings = replace(config.data, allow_large_holes=True)  # inverted masks are a finding of their own
     try:
@@ -71,7 +73,7 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
 
     wanted = min(len(dataset), _affordable(config.data.input_size, pictures, quick))
     indices = range(0, len(dataset), -(-len(dataset) // wanted))
-    return Trial(pictures.split, [item for item in each(draw, indices, workers) if item])
+    return Trial(pictures.split, [item for item in in_threads(draw, indices, workers) if item])
 
 
 def _affordable(side: int, pictures: Listing, quick: bool) -> int:

@@ -1,11 +1,10 @@
 """The lists that a configuration names, opened, and what their files are found to be."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
@@ -14,13 +13,11 @@ from edgeconnect.data.sources import FileSource, open_source
 from edgeconnect.data.validation.file_info import Specimen, look_at_mask, look_at_picture
 from edgeconnect.data.validation.report import Finding, Severity
 from edgeconnect.errors import UserError
+from edgeconnect.threads import in_threads
 
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
 QUICK = 64  # files of each list that a quick look reads
-CHUNK = 16  # things a thread takes at a time
 
-Thing = TypeVar("Thing")
-Result = TypeVar("Result")
 Watch = Callable[[int], object]
 
 
@@ -125,7 +122,10 @@ def _to_read(listings: Sequence[Listing], quick: bool) -> dict[tuple[str, int], 
 def read_lists(
     listings: Sequence[Listing], config: DataConfig, quick: bool, workers: int, watch: Watch | None
 ) -> list[Listing]:
-    """Return the lists with what their files are found to be; a file that several of them name is read once."""
+    """Return the lists with what their files are found to be; a file that several of them name is read once.
+
+    `watch` is called with 1 for each file.
+    """
     seen: dict[tuple[str, int], dict[Path, Specimen]] = {}
     for (kind, side), paths in _to_read(listings, quick).items():
         look: Callable[[Path], Specimen] = partial(
@@ -133,21 +133,9 @@ def read_lists(
         )
         if kind == MASK:
             look = partial(look_at_mask, config=config, side=side)
-        seen[kind, side] = dict(zip(paths, each(look, paths, workers, watch), strict=True))
-    return [replace(listing, seen=seen[listing.kind, listing.side]) for listing in listings]
-
-
-def each(
-    act: Callable[[Thing], Result], things: Sequence[Thing], workers: int, watch: Watch | None = None
-) -> Iterator[Result]:
-    """Yield what a function returns for each thing, in order, from so many threads: codecs release Python's lock."""
-
-    def act_on_all(chunk: Sequence[Thing]) -> list[Result]:
-        return [act(thing) for thing in chunk]
-
-    chunks = [things[start : start + CHUNK] for start in range(0, len(things), CHUNK)]
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for results in pool.map(act_on_all, chunks) if workers > 1 else map(act_on_all, chunks):
-            yield from results
+        seen[kind, side] = {}
+        for found in in_threads(look, paths, workers):
+            seen[kind, side][found.path] = found
             if watch:
-                watch(len(results))
+                watch(1)
+    return [replace(listing, seen=seen[listing.kind, listing.side]) for listing in listings]
