@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.errors import UserError
 from edgeconnect.config.sections import Config
+from edgeconnect.errors import UserError
 from edgeconnect.types import Batch, Method, Progress, Scalars
 
 FIRST = Progress(iteration=1)
@@ -45,8 +45,8 @@ def make_engine(config: Config, training: bool = False) -> "Engine":
     dtype = torch.float32 if auto_completes else choose_precision(config.run.precision, device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # or helper threads would open a context on GPU 0
-        for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-            backend.allow_tf32 = dtype != torch.float32  # PyTorch's default rounds float32 convolutions to TF32
+        rounded = dtype != torch.float32  # PyTorch's default computes float32 convolutions in TF32
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounded
     torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
     if len(config.run.gpu) > 1 and device.type == "cuda":
         log.warning("GPU: %s names several; one process trains on one GPU, here %s", list(config.run.gpu), device)

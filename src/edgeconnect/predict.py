@@ -1,5 +1,6 @@
 """Complete pictures of any size with trained generators."""
 
+import logging
 import os
 import re
 from collections import Counter
@@ -12,14 +13,20 @@ from numpy.typing import NDArray
 
 from edgeconnect import images
 from edgeconnect.atomic import expanded
-from edgeconnect.config.sections import DataConfig
+from edgeconnect.checkpoint.weights import LoadedWeights, load_completing
+from edgeconnect.config.sections import Config, DataConfig
 from edgeconnect.data import files, masks
 from edgeconnect.data.dataset import refuse_inverted
 from edgeconnect.data.items import FIXED_EPOCH, make_item
-from edgeconnect.engine import Engine, inference
+from edgeconnect.engine import Engine, inference, make_engine
 from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, named, reason
 from edgeconnect.images import to_uint8, write_png
+from edgeconnect.methods.build import build
+from edgeconnect.methods.catalogue import Stage
+from edgeconnect.progress import progress
 from edgeconnect.types import Batch, Method
+
+log = logging.getLogger(__name__)
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
 
@@ -118,8 +125,9 @@ class Predictor:
         seed: int = 0,
         resize_mask: bool = False,
         mirror: bool = False,
+        needs_edges: bool = True,
     ) -> None:
-        self.method, self.engine, self.config = method, engine, config
+        self.method, self.engine, self.config, self.needs_edges = method, engine, config, needs_edges
         self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[Outcome]:
@@ -187,6 +195,7 @@ class Predictor:
             rng=np.random.default_rng((self.seed, FIXED_EPOCH, index)),
             true_edges=False,
             external=external,
+            with_edges=self.needs_edges,
         )
         (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
@@ -221,6 +230,58 @@ class Predictor:
                 "give one of its shape, or --resize-mask to stretch it as the published program does",
             )
         return images.resize(gray, height, width)
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained stage of a run, ready to complete pictures."""
+
+    config: Config
+    engine: Engine
+    method: Method
+    weights: list[LoadedWeights]
+
+    @property
+    def stage(self) -> Stage:
+        """Return the stage's entry in the catalogue."""
+        return self.config.stage
+
+    def provenance(self) -> dict[str, str]:
+        """Name the stage, and each file that its weights came from, with iteration and digest."""
+        return {"stage": self.stage.name} | {str(weights): weights.digest for weights in self.weights}
+
+    def predictor(self, resize_mask: bool = False, mirror: bool = False) -> Predictor:
+        """Return what completes pictures with this run."""
+        settings = self.config.data, self.config.run.seed, resize_mask, mirror
+        return Predictor(self.method, self.engine, *settings, needs_edges=self.stage.needs_edges)
+
+
+def load_run(config: Config, folder: Path, use_ema: bool = True) -> LoadedRun:
+    """Build METHOD's stage MODEL and load the networks that complete pictures from a run's folder, or from a save.
+
+    Raises UserError where the stage was not trained there, or its weights do not fit the configuration.
+    """
+    engine = make_engine(config)
+    method = build(config, engine.prepare)
+    weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
+    log.info("stage %s: %s", config.stage.name, ", ".join(map(str, weights)))
+    return LoadedRun(config, engine, method, weights)
+
+
+def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> None:
+    """Complete pictures; one that cannot be used stops no other.
+
+    `done` are those of the same command that are there already. Raises IncompleteError at the end where some are not.
+    """
+    failed = []
+    with progress(len(jobs), 0, "completing", "picture") as bar:
+        for outcome in predictor.run(jobs, debug, done):
+            if outcome.failure:
+                failed.append(outcome.job)
+                log.warning("%s", outcome.failure)
+            bar.update()
+    if failed:
+        raise incomplete(failed, [*jobs, *done])
 
 
 def complete_batch(

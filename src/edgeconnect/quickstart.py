@@ -19,7 +19,7 @@ from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.images import image_grid, write_png
 from edgeconnect.metrics.images import measure
 from edgeconnect.metrics.summary import summarize as statistics
-from edgeconnect.predict import Predictor
+from edgeconnect.predict import load_run
 
 PRESET = {
     "MODEL": "edge_inpaint",
@@ -104,9 +104,7 @@ def complete(config: Config, folder: Path) -> Iterable[Trial]:
 
     Their edges come from the known pixels only; each completion is the mean of the picture's and its mirror image's.
     """
-    engine = run.make_engine(config)
-    method = run.load_method(config, folder, engine)
-    predictor = Predictor(method, engine, config.data, config.run.seed, mirror=True)
+    predictor = load_run(config, folder).predictor(mirror=True)
     source = open_source(config.data.val_flist, "VAL_FLIST", config.data.input_size)
     for index in range(len(source)):
         truth = source.read(index)

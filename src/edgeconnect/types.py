@@ -32,7 +32,7 @@ class Completion(NamedTuple):
 Scalars = dict[str, Tensor]
 """Named 0-dimensional detached tensors, left on the device until somebody logs them."""
 
-Metrics = Mapping[str, Tensor]
+Metrics = dict[str, Tensor]
 """Named tensors of shape (B,), one value for each picture of a batch, left on the device."""
 
 Update = Callable[[Mapping[str, Tensor]], None]

@@ -126,9 +126,7 @@ class Checkpoints:
     def _compare_frozen(self, file: str, save: Save) -> None:
         top = self.folder / file
         if top.is_file() and file_digest(top) not in (save.origins.get(file), save.files.get(file)):
-            log.warning(
-                "%s is another one than stage %s began with; it continues with its own", top, self.stage.name
-            )
+            log.warning("%s is another one than stage %s began with; it continues with its own", top, self.stage.name)
 
     def _load_frozen(self, name: str, module: nn.Module, init_from: Path | None) -> None:
         network, trainers = self.stage.networks[name], self.row.trainers_of(name)
@@ -185,7 +183,9 @@ class Checkpoints:
         state = {name: part.state_dict() for name, part in parts.items()}
         state |= {"config": self.config.flat(), "versions": versions()}
         # a stage that was never begun has read no frozen network: there is nothing of it to keep
-        kept = {name: row for name, row in self.stage.networks.items() if name in self.frozen or name in self.stage.trained}
+        kept = {
+            name: row for name, row in self.stage.networks.items() if name in self.frozen or name in self.stage.trained
+        }
         iterations = {name: self.frozen[name].iteration if name in self.frozen else step for name in kept}
         contents = {row.file: published(row, networks[name], iterations[name]) for name, row in kept.items()}
         origins = {self.stage.networks[name].file: frozen.origin for name, frozen in self.frozen.items()}

@@ -38,7 +38,7 @@ class LoadedWeights(NamedTuple):
     """Where the weights of a network that completes pictures came from; files put there by hand have no stage."""
 
     file: str
-    digest: str
+    digest: str  # of the file that holds what was loaded
     averaged: bool  # the moving average, not the last weights
     stage: str = ""
     iteration: int = 0
@@ -132,7 +132,7 @@ def _missing(folder: Path, file: str, stage: Stage) -> UserError:
     if others:
         there = ", ".join(f"{save.stage} ({save.step})" for save in others)
         return UserError(
-            f"{folder} holds no save of stage {stage.name}; there are saves of {there}: name one of these with --model, "
+            f"{folder} holds no save of stage {stage.name}; there are saves of {there}: name one with --model, "
             f"or train this one (--model {stage.number})"
         )
     if (folder / file).is_file():
@@ -148,7 +148,8 @@ def load_completing(
     for name, source in completing_sources(folder, stage).items():
         iteration, averaged = load_averaged(source, name, stage.networks[name], networks[name], use_ema)
         step, of_stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
-        loaded.append(LoadedWeights(source.path.name, file_digest(source.path), averaged, of_stage, step))
+        held = source.save.path / STATE if source.save and averaged else source.path
+        loaded.append(LoadedWeights(source.path.name, file_digest(held), averaged, of_stage, step))
     return loaded
 
 

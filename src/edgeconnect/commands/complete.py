@@ -2,12 +2,20 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 from edgeconnect.checkpoint.saves import RECORD
 from edgeconnect.commands.evaluation import evaluate_run
-from edgeconnect.commands.runs import add_resume_options, add_run_options, load_config, require_folder, shown, train
+from edgeconnect.commands.runs import (
+    add_run_options,
+    add_start_options,
+    load_trained,
+    overrides,
+    shown,
+    train,
+)
 from edgeconnect.config import file as config_file
-from edgeconnect.config.sections import CONFIG_FILE
+from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -21,64 +29,62 @@ def add_test_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--edge", help="edge maps to go by, one of each stem; default Canny's, or TEST_EDGE_FLIST with EDGE 2"
     )
-    sub.add_argument("--output", help="folder, or a .png for one picture; default <checkpoints>/results")
+    sub.add_argument("--output", help="folder, or a .png for one picture; default results in the run's folder")
     sub.add_argument("--raw-edges", action="store_true", help="paint along G1's output alone, as published")
     sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as published")
     sub.add_argument("--mirror", action="store_true", help="average with the completion of the mirror image")
     sub.add_argument("--skip-existing", action="store_true", help="leave pictures out whose output is there already")
     sub.add_argument("--no-ema", action="store_true", help="use the last weights, not their moving average")
-    sub.set_defaults(action=test, by_mode=False)
+    sub.set_defaults(action=complete)
 
 
 def add_mode_options(sub: argparse.ArgumentParser) -> None:
     """Add what any MODE takes."""
     add_test_options(sub)
-    add_resume_options(sub)
+    add_start_options(sub)
     sub.set_defaults(action=by_mode)
 
 
-def test(arguments: argparse.Namespace) -> None:
-    """Complete pictures."""
-    from edgeconnect import run
-    from edgeconnect.predict import plan, unfinished
+def by_mode(arguments: argparse.Namespace) -> None:
+    """Do what MODE says, with the stage that MODEL names."""
+    path = arguments.checkpoints / CONFIG_FILE
+    mode = config_file.load(path if path.is_file() else None, overrides(arguments)).config.run.mode
+    if mode == "train":
+        train(arguments)
+    elif mode == "test":
+        complete(arguments, by_model=True)
+    else:
+        evaluate_run(arguments)
 
-    require_folder(arguments.checkpoints)
-    if (arguments.checkpoints / RECORD).is_file() and not arguments.output:
-        raise UserError(f"--output is missing; {arguments.checkpoints} is a save, which training may remove")
-    config = load_config(arguments, model="" if arguments.by_mode else "edge_inpaint")
-    if shown(arguments, config):
+
+def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
+    """Complete pictures."""
+    a = arguments
+    a.set += ["RAW_EDGES=1"] if a.raw_edges else []
+    config = load_trained(a, by_model)
+    if shown(a, config):
         return
+    from edgeconnect import predict
+
+    output = a.output or str(default_output(a.checkpoints, config))
     external = config.data.test_edge_flist if config.data.edge == "external" else ""
-    output = arguments.output or str(arguments.checkpoints / "results")
-    jobs = plan(
-        arguments.input or config.data.test_flist,
-        arguments.mask or config.data.test_mask_flist,
-        arguments.edge or external,
-        output,
+    jobs = predict.plan(
+        a.input or config.data.test_flist, a.mask or config.data.test_mask_flist, a.edge or external, output
     )
-    wanted = unfinished(jobs) if arguments.skip_existing else jobs
+    wanted = predict.unfinished(jobs) if a.skip_existing else jobs
     done = sorted(set(jobs) - set(wanted), key=lambda job: job.index)
     if done:
         log.info("%d of %d pictures are there already", len(done), len(jobs))
     if not wanted:
         return
-    run.complete(
-        config,
-        arguments.checkpoints.resolve(),  # `best` may move meanwhile
-        wanted,
-        done=done,
-        raw_edges=arguments.raw_edges,
-        resize_mask=arguments.resize_mask,
-        use_ema=not arguments.no_ema,
-        mirror=arguments.mirror,
-    )
+    run = predict.load_run(config, a.checkpoints, use_ema=not a.no_ema)
+    predict.complete(run.predictor(a.resize_mask, a.mirror), wanted, config.run.debug, done)
     log.info("%d written to %s", len(wanted), output)
 
 
-def by_mode(arguments: argparse.Namespace) -> None:
-    """Do what MODE says."""
-    path = arguments.checkpoints / CONFIG_FILE
-    chosen = [(f"--set {text}", text) for text in arguments.set]
-    mode = config_file.load(path if path.is_file() else None, chosen).config.run.mode
-    arguments.by_mode = True
-    {"train": train, "test": test, "eval": evaluate_run}[mode](arguments)
+def default_output(folder: Path, config: Config) -> Path:
+    """Return where results go: another folder for each stage but the usual one, so that none replaces another's."""
+    if (folder / RECORD).is_file():
+        raise UserError(f"--output is missing; {folder} is a save, which training may remove")
+    name = "results" if config.stage.name == config.row.completes else f"results_{config.stage.name}"
+    return folder / name

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from edgeconnect.config import validators
-from edgeconnect.config.sections import STAGES
 from edgeconnect.errors import UserError
+from edgeconnect.methods.catalogue import EDGECONNECT, stage_names
 
 
 def add_plot_options(sub: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def plot(arguments: argparse.Namespace) -> None:
     if not 0 <= a.smooth < 1:
         raise UserError(f"--smooth: {a.smooth:g} is no weight; give 0 or more, below 1")
     try:
-        stage = validators.numbered(STAGES)(a.stage) if a.stage else ""
+        stage = validators.numbered(EDGECONNECT.numbers(), *stage_names())(a.stage) if a.stage else ""
     except ValueError as error:
         raise UserError(f"--stage: {a.stage} {error}") from error
     from edgeconnect.evaluation import curves

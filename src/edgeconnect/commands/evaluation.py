@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeconnect.atomic import write_whole
-from edgeconnect.commands.runs import load_config, require_folder, shown
-from edgeconnect.config.sections import ALL, CONFIG_FILE, DRAWN_MASKS, SHAPES, Config
+from edgeconnect.checkpoint.folder import folder_config
+from edgeconnect.commands.runs import load_trained, require_folder, shown
+from edgeconnect.config.sections import DRAWN_MASKS, SHAPES, Config
 from edgeconnect.errors import IncompleteError, UserError
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def evaluate_run(arguments: argparse.Namespace) -> None:
     """Evaluate a run as its configuration says (MODE 3)."""
-    require_folder(arguments.checkpoints)
-    config = load_config(argparse.Namespace(**vars(arguments) | {"dry_run": True}))
+    config = load_trained(arguments, by_model=True)
     if shown(arguments, config):
         return
     parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -106,22 +106,9 @@ def configured(a: argparse.Namespace) -> Config:
             raise UserError(f"{option}: {value} is too small; give {least} or more")
     if a.checkpoints:
         require_folder(a.checkpoints)
-        file = run_settings(a.checkpoints, a.model or "edge_inpaint")
-        if file.name != CONFIG_FILE:
-            return config_file.load(file, [(f"--set {text}", text) for text in a.set]).config
-        return load_config(argparse.Namespace(**vars(a), dry_run=True), model="edge_inpaint")
+        model = [(f"--model {a.model}", f"MODEL={a.model}")] if a.model else []
+        return folder_config(a.checkpoints, [*((f"--set {text}", text) for text in a.set), *model]).config
     return config_file.load(None, [(f"--set {text}", text) for text in a.set]).config
-
-
-def run_settings(folder: Path, model: str) -> Path:
-    """Name the file with the settings of a run: config.yml, unless it is the untouched example and --set had them."""
-    from edgeconnect.config import file as config_file
-
-    file = folder / CONFIG_FILE
-    stage = config_file.load(None, [("--model", f"MODEL={model}")]).config.run.model
-    resolved = folder / f"resolved_{'edge_inpaint' if stage == ALL else stage}.yml"
-    untouched = not file.is_file() or file.read_bytes() == config_file.example().encode()
-    return resolved if untouched and resolved.is_file() else file
 
 
 def manifest_of(a: argparse.Namespace, config: Config) -> "Manifest":

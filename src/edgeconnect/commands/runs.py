@@ -2,55 +2,118 @@
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
 from edgeconnect.atomic import write_whole
+from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config import file as config_file
+from edgeconnect.config.file import Loaded
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError
+from edgeconnect.methods.catalogue import METHODS
+
+PRESETS = "configs"
 
 log = logging.getLogger(__name__)
 
 
 def add_run_options(sub: argparse.ArgumentParser) -> None:
     """Add what every run takes."""
+    stages = "; ".join(f"{row.name}: {row.listed()}" for row in METHODS.values())
     sub.add_argument("--checkpoints", "--path", default="checkpoints", type=Path, help="the run's folder")
-    sub.add_argument("--model", help="1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; all trains 1, 2 and 3")
+    sub.add_argument("--model", help=f"stage of the method by number or name ({stages})")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the configuration")
     sub.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-
-
-def add_resume_options(sub: argparse.ArgumentParser) -> None:
-    """Add how training begins."""
-    sub.add_argument(
-        "--resume",
-        default="auto",
-        choices=("auto", "never", "must"),
-        help="auto: go on where the stage stands; never: start over, its saves are kept aside; must: go on or refuse",
-    )
-    sub.add_argument("--init-from", type=Path, metavar="DIR", help="begin with the weights in DIR, at iteration 0")
-    sub.add_argument("--no-check", action="store_true", help="do not look at the data first (scripts/check_data.py)")
 
 
 def add_train_options(sub: argparse.ArgumentParser) -> None:
     """Add what training takes."""
     add_run_options(sub)
-    add_resume_options(sub)
+    add_start_options(sub)
     sub.set_defaults(action=train)
 
 
-def load_config(arguments: argparse.Namespace, model: str = "") -> Config:
-    """Read config.yml of the run's folder, putting the example there first where there is none.
+def add_start_options(sub: argparse.ArgumentParser) -> None:
+    """Add how training begins."""
+    sub.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"begin config.yml with a file of {PRESETS}/, or a path: {', '.join(presets())}",
+    )
+    sub.add_argument(
+        "--resume",
+        default="auto",
+        choices=("auto", "never", "must"),
+        help="auto: continue where the stage stands; never: start over, keep former saves; must: continue or refuse",
+    )
+    sub.add_argument("--init-from", type=Path, metavar="DIR", help="begin with the weights in DIR, at iteration 0")
+    sub.add_argument("--no-check", action="store_true", help="do not look at the data first (scripts/check_data.py)")
 
-    `model` replaces MODEL of the file, but not what the command line says.
-    """
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train; a folder that is new and has no list of pictures gets its config.yml, to be edited."""
+    a = arguments
+    if a.checkpoints.is_file():
+        require_folder(a.checkpoints)
+    if a.init_from:
+        require_folder(a.init_from, "--init-from")
+    if a.preset:
+        begin_with_preset(a.checkpoints, a.preset)
+    is_new = not (a.checkpoints / CONFIG_FILE).is_file()
+    config = load_config(a)
+    if shown(a, config):
+        return
+    if is_new and not config.data.train_flist:
+        log.info("set TRAIN_FLIST and the other lists in %s, then run again", a.checkpoints / CONFIG_FILE)
+        return
+    from edgeconnect.run import TrainOptions
+    from edgeconnect.run import train as train_run
+
+    given = tuple(dict.fromkeys(text.partition("=")[0].strip() for text in a.set))
+    train_run(config, a.checkpoints, TrainOptions(a.resume, a.init_from, not a.no_check, given))
+
+
+def presets() -> dict[str, Path]:
+    """Return the presets by name: the files of `configs/`, beside the code or where the package was installed."""
+    places = (Path(__file__).resolve().parents[3] / PRESETS, Path(sys.prefix) / "share/edgeconnect" / PRESETS)
+    return {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yml"))}
+
+
+def begin_with_preset(folder: Path, name: str) -> None:
+    """Copy a preset to config.yml of a run's folder. Raises UserError where another configuration is there."""
+    source = presets().get(name, Path(name))
+    if not source.is_file():
+        raise UserError(f"--preset: {name} is none of: {', '.join(presets())}; nor is it a file")
+    path = folder / CONFIG_FILE
+    text = source.read_bytes()
+    if path.is_file() and path.read_bytes() != text:
+        raise UserError(f"--preset: {path} is there already; leave --preset out to use it, or give another folder")
+    write_whole(path, text)
+
+
+def load_config(arguments: argparse.Namespace) -> Config:
+    """Read config.yml of the run's folder to train by; put the example there first where there is none."""
     path: Path = arguments.checkpoints / CONFIG_FILE
     if not path.is_file() and not arguments.dry_run:
         copy_example(path)
-    default = [("default", f"MODEL={model}")] if model else []
+    return told(config_file.load(path if path.is_file() else None, overrides(arguments)))
+
+
+def load_trained(arguments: argparse.Namespace, by_model: bool = False) -> Config:
+    """Read the configuration of a trained run to complete pictures by; with `by_model`, MODEL names the stage."""
+    require_folder(arguments.checkpoints)
+    return told(folder_config(arguments.checkpoints, overrides(arguments), by_model))
+
+
+def overrides(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return what the command line says of the configuration: (where it stands, KEY=VALUE)."""
     chosen = [(f"--set {text}", text) for text in arguments.set]
-    named = [(f"--model {arguments.model}", f"MODEL={arguments.model}")] if arguments.model else []
-    loaded = config_file.load(path if path.is_file() else None, [*default, *chosen, *named])
+    return [*chosen, *([(f"--model {arguments.model}", f"MODEL={arguments.model}")] if arguments.model else [])]
+
+
+def told(loaded: Loaded) -> Config:
+    """Log the notes of a configuration and return it."""
     for note in loaded.notes:
         log.warning("%s", note)
     return loaded.config
@@ -79,17 +142,3 @@ def shown(arguments: argparse.Namespace, config: Config) -> bool:
     if arguments.dry_run:
         print(config_file.dump(config), end="")
     return bool(arguments.dry_run)
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train."""
-    from edgeconnect import run
-
-    if arguments.checkpoints.is_file():
-        require_folder(arguments.checkpoints)
-    if arguments.init_from:
-        require_folder(arguments.init_from, "--init-from")
-    config = load_config(arguments)
-    if not shown(arguments, config):
-        a = arguments
-        run.train(config, a.checkpoints, a.resume, a.init_from, check=not a.no_check)

@@ -23,7 +23,10 @@ def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
 
     `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
     """
-    return field(default=default, metadata={"parser": parser, "comment": comment, "fixed": fixed})
+    metadata = {"parser": parser, "comment": comment, "fixed": fixed}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class OptimizerConfig:
     beta2: float = key(0.9, validators.decay, "Adam, second moment")
     batch_size: int = key(8, validators.whole(1), "pictures a step")
     max_iters: int = key(2_000_000, validators.whole(0), "the iteration at which a stage ends, whatever PHASES says")
-    phases: dict[str, list[dict[str, Any]]] = key(
+    phases: dict[str, list[dict[str, Any]]] = key(  # noqa: RUF009 - declares a field like the others
         {}, validators.phases, "phases of each stage: {edge: [{end: 100000, lr: 1e-4}, {end: 150000, lr: 1e-5}]}"
     )
     grad_clip: float = key(0.0, validators.real(0), "largest gradient norm of an optimiser; 0: off")

@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
-from edgeconnect.config.validators import SMALLEST_TRAINED
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.items import make_item
 from edgeconnect.data.sources import open_source
@@ -33,8 +32,14 @@ class Drawn(NamedTuple):
 class InpaintingDataset(Dataset[Batch]):
     """Pictures, masks and edges of one split; an item is addressed by (epoch, index) and depends on nothing else."""
 
-    def __init__(self, config: DataConfig, split: str, seed: int, needs_edges: bool = True) -> None:
-        """Open the lists of a split. Without `needs_edges`, edge maps are zeros and no edge file is read."""
+    def __init__(
+        self, config: DataConfig, split: str, seed: int, needs_edges: bool = True, smallest_side: int = 0
+    ) -> None:
+        """Open the lists of a split. Without `needs_edges`, edge maps are zeros and no edge file is read.
+
+        Pictures with a side below `smallest_side` are refused.
+        """
+        self.smallest_side = smallest_side
         self.config, self.split, self.seed, self.needs_edges = config, split, seed, needs_edges
         self.lists = config.lists(split)
         self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
@@ -66,11 +71,11 @@ class InpaintingDataset(Dataset[Batch]):
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
         image = images.fit(self.source.read(index), self.config.input_size)
-        if self.split == TRAIN and min(image.shape[:2]) < SMALLEST_TRAINED:
+        if min(image.shape[:2]) < self.smallest_side:
             raise BadImageError(
                 self.source.name(index),
-                f"{image.shape[1]}x{image.shape[0]} is too small to train on; the discriminator sees "
-                f"{SMALLEST_TRAINED} pixels or more: set INPUT_SIZE, or take it off the list",
+                f"{image.shape[1]}x{image.shape[0]} is too small to train on; the stage needs {self.smallest_side} "
+                "pixels a side: set INPUT_SIZE, or take it off the list",
             )
         mask = self._mask(index, image.shape[0], image.shape[1], rng)
         batch = make_item(

@@ -56,11 +56,12 @@ class Feed:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
         self.bad = BadImages(config.data.bad_image_limit)
-        self.training = InpaintingDataset(config.data, TRAIN, self.seed, config.stage.needs_edges)
+        needs_edges, smallest = config.stage.needs_edges, config.stage.smallest_side
+        self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
         self.evaluates = bool(config.data.val_flist)
         self.shown = self.training
         if self.evaluates:
-            self.shown = InpaintingDataset(config.data, VAL, self.seed, config.stage.needs_edges)
+            self.shown = InpaintingDataset(config.data, VAL, self.seed, needs_edges)
 
     def describe(self) -> str:
         """Say how many pictures there are."""

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from edgeconnect.atomic import write_whole
-from edgeconnect.config.sections import STAGES
 from edgeconnect.errors import UserError
+from edgeconnect.methods.catalogue import stage_names
 
 ITERATION, NOT_DRAWN = "iteration", ("epoch", "iteration")
 COLOURS = ("#0072b2", "#c44e00", "#007a5a", "#a83e7c", "#8a6100", "#5b50cf", "#4b5662", "#b0302c")
@@ -84,10 +84,10 @@ def training_log(run: Path, stage: str) -> Path:
 def logged(runs: Sequence[Path]) -> list[str]:
     """Name the stages that any run has a log of; each run must have one."""
     for run in runs:
-        if not any(training_log(run, stage).is_file() for stage in STAGES.values()):
-            wanted = ", ".join(training_log(run, stage).name for stage in STAGES.values())
+        if not any(training_log(run, stage).is_file() for stage in stage_names()):
+            wanted = ", ".join(training_log(run, stage).name for stage in stage_names())
             raise UserError(f"{run}: holds no training log; looked for {wanted}; name a run's folder")
-    return [stage for stage in STAGES.values() if any(training_log(run, stage).is_file() for run in runs)]
+    return [stage for stage in stage_names() if any(training_log(run, stage).is_file() for run in runs)]
 
 
 def _curves(runs: Sequence[Path], stage: str, required: bool) -> Iterator[Curves]:

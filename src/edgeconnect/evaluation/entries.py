@@ -11,20 +11,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeconnect import images, run
-from edgeconnect.checkpoint.saves import STATE
-from edgeconnect.checkpoint.weights import sources
-from edgeconnect.config import file as config_file
-from edgeconnect.config.sections import CONFIG_FILE, Config
+from edgeconnect import images
+from edgeconnect.checkpoint.folder import folder_config
+from edgeconnect.config.sections import Config
 from edgeconnect.data import files
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
-from edgeconnect.digest import fingerprint
-from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
-from edgeconnect.predict import complete_batch
-from edgeconnect.types import Batch, Method
+from edgeconnect.predict import complete_batch, load_run
+from edgeconnect.types import Batch
 
 STRICT, GROUND_TRUTH = "strict", "ground-truth"
 PROTOCOLS = (STRICT, GROUND_TRUTH)
@@ -120,34 +116,29 @@ class Results:
 
 
 class Run:
-    """A trained run at one stage, with the weights in its folder; `mirror` as in `predict.Predictor`."""
+    """A trained stage of a run, or a save of it; `mirror` as in `predict.Predictor`."""
 
-    def __init__(self, folder: Path, config: Config, sees_edges: str, mirror: bool = False) -> None:
-        self.folder, self.config, self.sees_edges, self.mirror = folder, config, sees_edges, mirror
-        self.stage = run.evaluated_stage(config)
-        self.name = f"{printable(folder.resolve().name, kept='')}:{self.stage}{' mirrored' if mirror else ''}"
-        self.engine: Engine = run.make_engine(config)
-        self.method: Method = run.load_method(config, folder, self.engine)
-        self.draws_edges, self.paints = (f"{part}_generator" in self.method.networks for part in ("edge", "inpaint"))
-        self.marks = self._marks()  # now: training may go on while this run waits for its turn
+    def __init__(self, folder: Path, config: Config, sees_edges: str, mirror: bool = False, name: str = "") -> None:
+        self.run = load_run(config, folder)
+        self.config, self.sees_edges, self.mirror = config, sees_edges, mirror
+        stage = self.run.stage
+        self.draws_edges, self.paints = stage.draws_edges, stage.predicts == "image"
+        self.name = f"{printable(name or folder.resolve().name, kept='')}:{stage.name}{' mirrored' if mirror else ''}"
+        self.provenance = self.run.provenance()
 
     def identity(self) -> str:
         """Hash the weights, and what the configuration says of completing pictures."""
-        settings = (self.config.data.sigma, str(self.engine.dtype), self.mirror, self.sees_edges, self.stage)
-        seed = (self.config.run.seed,) if self.config.data.sigma == 0 else ()
-        return hashlib.sha256(repr((self.marks, settings + seed)).encode()).hexdigest()
-
-    def _marks(self) -> list[str]:
-        found = sources(self.folder, (name for name in self.method.networks if name.endswith("generator")))
-        paths = [path for source in found.values() for path in (source.path, source.save and source.save.path / STATE)]
-        return [fingerprint(path) for path in paths if path and path.is_file()]
+        data, run = self.config.data, self.config.run
+        settings = (data.sigma, str(self.run.engine.dtype), self.mirror, self.sees_edges, run.raw_edges)
+        seed = (run.seed,) if data.sigma == 0 else ()
+        return hashlib.sha256(repr((self.provenance, settings + seed)).encode()).hexdigest()
 
     def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
         """Complete one batch."""
         batch = collate([self.batch(sample) for sample in samples])
-        pictures, drawn = complete_batch(self.method, self.engine, batch, self.mirror)
+        pictures, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
         for sample, picture, edge in zip(samples, pictures, drawn, strict=True):
-            filled = np.where(sample.hole[..., None], picture, sample.picture) if picture.shape[2] == 3 else None
+            filled = np.where(sample.hole[..., None], picture, sample.picture) if self.paints else None
             yield Filled(sample.id, filled, edge if self.draws_edges else None)
 
     def batch(self, sample: Sample) -> Batch:
@@ -178,11 +169,5 @@ def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, m
     if not folder or not path.is_dir():
         raise UserError(f"--runs: {spec} is no run's folder; give FOLDER, or FOLDER:STAGE")
     model = [(f"--runs {spec}", f"MODEL={stage}")] if stage else []
-    chosen = [("default", "MODEL=edge_inpaint"), *overrides, *model]
-    named = run.evaluated_stage(config_file.load(None, chosen).config)
-    settings = (path / f"resolved_{named}.yml", path / CONFIG_FILE)  # what ran, which --set may have changed
-    found = next((file for file in settings if file.is_file()), None)
-    opened = Run(path, config_file.load(found, chosen).config, sees_edges, mirror)
-    if spec == rest:
-        opened.name = f"{printable(name, kept='')}:{opened.stage}{' mirrored' if mirror else ''}"
-    return opened
+    config = folder_config(path, [*overrides, *model]).config
+    return Run(path, config, sees_edges, mirror, name if spec == rest else "")

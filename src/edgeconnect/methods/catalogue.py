@@ -154,3 +154,8 @@ EDGECONNECT = MethodRow(
 )
 
 METHODS: dict[str, MethodRow] = {EDGECONNECT.name: EDGECONNECT}
+
+
+def stage_names() -> list[str]:
+    """Return the names of all stages of all methods, each once."""
+    return list(dict.fromkeys(stage.name for row in METHODS.values() for stage in row.stages))

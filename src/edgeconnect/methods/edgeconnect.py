@@ -18,7 +18,18 @@ from edgeconnect.config.sections import RANDOM, Config, OptimizerConfig
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
 from edgeconnect.networks.edgeconnect import Discriminator, Generator
 from edgeconnect.networks.vgg import CONTENT, STYLE, load_vgg
-from edgeconnect.types import Batch, Completion, Method, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
+from edgeconnect.types import (
+    Batch,
+    Completion,
+    Method,
+    Metrics,
+    Prepare,
+    Progress,
+    Scalars,
+    Stateful,
+    Update,
+    composite,
+)
 
 
 class Objective(NamedTuple):
@@ -78,7 +89,8 @@ class Edge:
 
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """Precision and recall of the hole's edges."""
-        return torch.vmap(self.accuracy)(batch.edge, completion.edge, batch.mask)
+        metrics: Metrics = torch.vmap(self.accuracy)(batch.edge, completion.edge, batch.mask)
+        return metrics
 
     def accuracy(self, true: Tensor, drawn: Tensor, mask: Tensor) -> Scalars:
         """Precision and recall under the published columns' names."""
@@ -160,7 +172,8 @@ class Inpaint:
 
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """PSNR and relative MAE of the composite."""
-        return torch.vmap(fidelity)(batch.image, completion.merged, batch.mask)
+        metrics: Metrics = torch.vmap(fidelity)(batch.image, completion.merged, batch.mask)
+        return metrics
 
 
 class EdgeInpaint:
@@ -196,8 +209,8 @@ class Joint:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
         self.raw_edges = config.run.raw_edges
         self.networks = self.edge.networks | self.inpaint.networks
-        self.optimizers = adam_pair(
         self.stateful: dict[str, Stateful] = {}
+        self.optimizers = adam_pair(
             [self.edge.generator, self.inpaint.generator],
             [self.edge.discriminator, self.inpaint.discriminator],
             config.optim,
@@ -258,7 +271,7 @@ def adam_pair(
 
 
 def check_weights(config: Config) -> None:
-    """Raise UserError where the feature network's weights cannot be had, so that it is known before any stage begins."""
+    """Raise UserError where the weights of the feature network are needed and cannot be had."""
     weights = config.losses
     if weights.vgg_weights != RANDOM and weights.content_loss_weight + weights.style_loss_weight:
         load_vgg(weights.vgg_weights)

@@ -70,7 +70,7 @@ class Trainer:
             "train": self.state,
             "optimizers": Optimizers(method.optimizers),
             "ema": self.ema,
-            "scaler": engine.scaler,  # type: ignore[dict-item]  # its methods are not annotated
+            "scaler": engine.scaler,
             "best": self.best,
             "random": RandomState(),
             "method": Group(method.stateful),
@@ -237,7 +237,9 @@ class Trainer:
             for batch in map(self.engine.place, self.fetch(batches)):
                 rows += sample_rows(batch, self.method.complete(batch), self.stage.predicts)
         if not rows:
-            log.warning("iteration %d: none of the first %d pictures can be shown", self.state.step, self.intervals.sample_size)
+            log.warning(
+                "iteration %d: none of the first %d pictures can be shown", self.state.step, self.intervals.sample_size
+            )
         elif not self.signals.stop:
             self.log.sample(self.state.step, image_grid(rows))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, Config, DataConfig
-from edgeconnect.config.validators import SMALLEST_TRAINED
 from edgeconnect.data import files, masks
 from edgeconnect.data.edges import NO_EDGES
 from edgeconnect.data.validation.dry_run import Trial
@@ -45,7 +44,7 @@ def of_listings(listings: Sequence[Listing], config: Config) -> Iterator[Finding
     """Yield what is wrong with the files of lists that were read; masks that two splits share are told of once."""
     unique = list({listing.key: listing for listing in listings}.values())
     pictures = {listing.split: listing for listing in unique if listing.kind == PICTURE}
-    yield from bad_files(unique, config.data)
+    yield from bad_files(unique, config.data, config.stage.smallest_side)
     for listing in pictures.values():
         yield from sizes(listing, config)
         yield from repeats(listing)
@@ -58,12 +57,14 @@ def of_listings(listings: Sequence[Listing], config: Config) -> Iterator[Finding
             yield from pairs(pictures[listing.split], listing)
 
 
-def bad_files(listings: Sequence[Listing], config: DataConfig) -> Iterator[Finding]:
+def bad_files(listings: Sequence[Listing], config: DataConfig, smallest: int) -> Iterator[Finding]:
     """Yield what a run stops at or, with ON_BAD_IMAGE `skip`, passes over until BAD_IMAGE_LIMIT; test.py stops."""
-    faults = [(listing, code, found) for listing in listings for code, found in _faults(listing, config).items()]
+    faults = [
+        (listing, code, found) for listing in listings for code, found in _faults(listing, config, smallest).items()
+    ]
     skipped = {specimen.path for listing, _, found in faults if listing.split != TEST for specimen in found}
     skips = config.on_bad_image == "skip" and len(skipped) <= config.bad_image_limit
-    facts = {"pixels": config.max_pixels, "smallest": SMALLEST_TRAINED, "threshold": config.mask_threshold}
+    facts = {"pixels": config.max_pixels, "smallest": smallest, "threshold": config.mask_threshold}
     for listing, code, found in faults:
         severity: Severity = "warning" if skips and listing.split != TEST else "error"
         yield listing.finding(severity, code, FAULTS[code].format(**facts), found)
@@ -74,13 +75,13 @@ def bad_files(listings: Sequence[Listing], config: DataConfig) -> Iterator[Findi
         yield Finding("error", "too-many-bad", "BAD_IMAGE_LIMIT", problem)
 
 
-def _faults(listing: Listing, config: DataConfig) -> dict[str, list[Specimen]]:
+def _faults(listing: Listing, config: DataConfig, smallest: int) -> dict[str, list[Specimen]]:
     found = defaultdict(list)
     as_they_are = listing.split == TRAIN and listing.kind == PICTURE and not config.input_size
     for specimen in listing.looked_at:
         if specimen.fault:
             found[specimen.fault].append(specimen)
-        elif as_they_are and min(specimen.width, specimen.height) < SMALLEST_TRAINED:
+        elif as_they_are and min(specimen.width, specimen.height) < smallest:
             found["too-small"].append(specimen)
     return found
 
