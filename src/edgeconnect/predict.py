@@ -1,5 +1,6 @@
 """Complete pictures of any size with trained generators."""
 
+import logging
 import os
 import re
 from collections import Counter
@@ -21,6 +22,7 @@ from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out
 from edgeconnect.images import to_uint8, write_png
 from edgeconnect.types import Batch, Method
 
+log = logging.getLogger(__name__)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
 
 
@@ -75,8 +77,8 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """Leave out the jobs whose output is there; an output is written last, so it is whole."""
-    return [job for job in jobs if not job.output.is_file()]
+    """Leave out the jobs whose output is there; an output appears whole, so only an empty file counts as missing."""
+    return [job for job in jobs if not (job.output.is_file() and job.output.stat().st_size)]
 
 
 def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
@@ -121,6 +123,7 @@ class Predictor:
     ) -> None:
         self.method, self.engine, self.config = method, engine, config
         self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
+        self.warned: set[str] = set()
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[Outcome]:
         """Complete and write each job's picture and yield what came of it; one that cannot be used stops no other.
@@ -196,6 +199,7 @@ class Predictor:
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
         image = images.read_image(job.image, self.config.max_pixels)
+        self.warn_of_losses(job.image)
         height, width = image.shape[:2]
         gray = files.read_mask(job.mask, self.config.mask_threshold, self.config.max_pixels)
         gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
@@ -209,6 +213,13 @@ class Predictor:
                 images.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
             ),
         )
+
+    def warn_of_losses(self, path: Path) -> None:
+        """Log, once for each kind of loss, what a picture has and its completion will not have."""
+        for what in images.losses(path):
+            if what not in self.warned:
+                self.warned.add(what)
+                log.warning("%s has %s, which its completion does not keep; the same for others like it", path, what)
 
     def fitted(
         self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int
