@@ -82,8 +82,8 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """Leave out the jobs whose output is there; an output is written last, so it is whole."""
-    return [job for job in jobs if not job.output.is_file()]
+    """Leave out the jobs whose output is there; an output appears whole, so only an empty file counts as missing."""
+    return [job for job in jobs if not (job.output.is_file() and job.output.stat().st_size)]
 
 
 def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
@@ -129,6 +129,7 @@ class Predictor:
     ) -> None:
         self.method, self.engine, self.config, self.needs_edges = method, engine, config, needs_edges
         self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
+        self.warned: set[str] = set()
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[Outcome]:
         """Complete and write each job's picture and yield what came of it; one that cannot be used stops no other.
@@ -205,6 +206,7 @@ class Predictor:
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
         image = images.read_image(job.image, self.config.max_pixels)
+        self.warn_of_losses(job.image)
         height, width = image.shape[:2]
         gray = files.read_mask(job.mask, self.config.mask_threshold, self.config.max_pixels)
         gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
@@ -218,6 +220,13 @@ class Predictor:
                 images.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
             ),
         )
+
+    def warn_of_losses(self, path: Path) -> None:
+        """Log, once for each kind of loss, what a picture has and its completion will not have."""
+        for what in images.losses(path):
+            if what not in self.warned:
+                self.warned.add(what)
+                log.warning("%s has %s, which its completion does not keep; the same for others like it", path, what)
 
     def fitted(
         self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int

@@ -25,7 +25,7 @@ def write_lists(folder: Path, output: Path, shares: Sequence[float] | None, seed
         raise UserError(f"--path: {folder} is no folder")
     if is_image(output) or output.is_dir():
         raise UserError(f"--output: {output} is no name for a list; give one such as train.flist")
-    paths = sorted(path.absolute() for path in walk_images(folder))
+    paths = sorted(path.absolute() for path in walk_images(folder, "--path"))
     if not paths:
         raise UserError(f"--path: {folder} holds no picture (suffixes: {' '.join(SUFFIXES)})")
     log.info("%d pictures in %s", len(paths), folder)

@@ -254,8 +254,8 @@ def _identified(items: Sequence[Item]) -> Iterator[Item]:
 def _told_apart(names: Sequence[str]) -> dict[str, str]:
     """Return a stem for each path, with folders where stems repeat."""
     paths = {name: Path(name) for name in names}
-    depth = files.telling_depth(list(paths.values())) if paths else 1
-    return {name: "_".join([*path.parts[-depth:-1], path.stem]) for name, path in paths.items()}
+    suffixes = files.unique_suffixes(paths.values(), without_suffix=True)
+    return {name: "_".join(suffixes[path]) for name, path in paths.items()}
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Look at everything that the configuration names before it is trained on, and say what is wrong with it."""
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,11 +22,9 @@ def examine(config: Config, *, quick: bool = False, workers: int = 0, watch: Wat
     no contents and does not measure the loader.
     """
     listings, findings = open_lists(config.data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's; threads share the filters, so they are set here
-        listings = read_lists(listings, config.data, quick, workers, watch)
-        pictures = [listing for listing in listings if listing.kind == PICTURE]
-        trials = {x.split: draw_items(config, x, quick, workers) for x in pictures if x.split != TEST}
+    listings = read_lists(listings, config.data, quick, workers, watch)
+    pictures = [listing for listing in listings if listing.kind == PICTURE]
+    trials = {x.split: draw_items(config, x, quick, workers) for x in pictures if x.split != TEST}
     findings += [*checks.of_config(config.data), *checks.of_listings(listings, config)]
     findings += [finding for trial in trials.values() for finding in checks.of_trial(trial, config.data)]
     masks = {listing.split: listing for listing in listings if listing.kind == MASK}

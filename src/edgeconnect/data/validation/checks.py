@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, Config, DataConfig
@@ -180,20 +179,14 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
 def _alone(pictures: Listing, others: Listing) -> tuple[str, ...]:
     """Name what cannot be paired: partners of one name, else pictures without a partner, else surplus partners."""
     try:
-        depth = files.telling_depth(pictures.paths)
+        wanted, offered = files.stems(pictures.paths, others.paths)
     except UserError:
         return ()
-    wanted = {path: _stem(path, depth) for path in pictures.paths}
-    offered = {path: _stem(path, depth) for path in others.paths}
-    times, stems = Counter(offered.values()), set(wanted.values())
-    doubles = [path for path, stem in offered.items() if times[stem] > 1]
-    alone = [path for path, stem in wanted.items() if stem not in times]
-    surplus = [path for path, stem in offered.items() if stem not in stems]
-    return tuple(map(str, doubles or alone or surplus))
-
-
-def _stem(path: Path, depth: int) -> Path:
-    return Path(*path.parts[-depth:]).with_suffix("")
+    times, known = Counter(offered), set(wanted)
+    doubles = [path for path, stem in zip(others.paths, offered, strict=True) if times[stem] > 1]
+    alone = [path for path, stem in zip(pictures.paths, wanted, strict=True) if stem not in times]
+    surplus = [path for path, stem in zip(others.paths, offered, strict=True) if stem not in known]
+    return tuple(dict.fromkeys(map(str, doubles or alone or surplus)))
 
 
 def of_trial(trial: Trial, config: DataConfig) -> Iterator[Finding]:

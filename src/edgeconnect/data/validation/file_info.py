@@ -22,7 +22,9 @@ MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 JPEG, PNG, WEBP, TIFF = b"\xff\xd8\xff", b"\x89PNG", b"RIFF", (b"II*\0", b"MM\0*")
-SIGNATURES = (JPEG, PNG, WEBP, *TIFF, b"GIF8", b"BM")
+JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+SIGNATURES = (JPEG, PNG, WEBP, *TIFF, *JPEG2000, b"GIF8", b"BM")
+AVIF = b"ftypavif"  # behind four bytes
 
 
 class Specimen(NamedTuple):
@@ -127,7 +129,7 @@ def _fault(path: Path, error: BaseException | None) -> str:
     if isinstance(error, OSError) and error.errno in NOWHERE:
         return "missing-file"
     start, end, size = _ends(path)
-    if isinstance(error, UnidentifiedImageError) and not start.startswith(SIGNATURES):
+    if isinstance(error, UnidentifiedImageError) and not start.startswith(SIGNATURES) and start[4:] != AVIF:
         return "not-a-picture"
     said = isinstance(error, EOFError | struct.error) or "truncated" in str(error).lower()
     return "truncated-file" if said or _unfinished(start, end, size) else "damaged-file"
