@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect.config import file as config_file
-from edgeconnect.config.file import Config
-from edgeconnect.types import Batch, Completion, Scalars, Update, composite
+from edgeconnect.config.sections import Config
+from edgeconnect.engine import Engine
+from edgeconnect.methods.build import build
+from edgeconnect.methods.catalogue import METHODS, MethodRow, Network, Stage
+from edgeconnect.types import Batch, Completion, Method, Metrics, Progress, Scalars, Update, composite
 
 PARITY = Path(__file__).parent / "parity"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -21,6 +24,12 @@ def tiny_config(**keys: Any) -> Config:
     """Build a configuration of tiny networks without VGG."""
     overrides = [(name, f"{name}={value}") for name, value in (TINY | PLAIN | keys).items()]
     return config_file.load(None, overrides).config
+
+
+def tiny_method(stage: str, engine: Engine | None = None, seed: int = 0, **keys: Any) -> Method:
+    """Build a stage of EdgeConnect with tiny networks from a seed."""
+    torch.manual_seed(seed)
+    return build(tiny_config(MODEL=stage, **keys), (engine or Engine(torch.device("cpu"))).prepare)
 
 
 def random_batch(size: int = 2, height: int = 32, width: int = 32, seed: int = 0) -> Batch:
@@ -41,6 +50,18 @@ class Brightness(nn.Module):
         self.value = nn.Parameter(torch.tensor(0.2))
 
 
+FAKE = Stage(
+    number=1,
+    name="inpaint",
+    networks={"inpaint_generator": Network("InpaintingModel_gen.pth", "generator")},
+    losses=("l_g2",),
+    metrics={"psnr": "psnr", "mae": "mae"},
+)
+METHODS["fake"] = MethodRow(
+    "fake", "of the tests", (FAKE,), ("inpaint",), "inpaint", build=lambda stage, config, prepare: FakeMethod()
+)
+
+
 class FakeMethod:
     """Fill every hole with one learned brightness: enough to test what surrounds a method."""
 
@@ -48,9 +69,10 @@ class FakeMethod:
         self.network = Brightness()
         self.networks = {"inpaint_generator": self.network}
         self.optimizers = {"generator": torch.optim.Adam(self.network.parameters(), lr=lr)}
+        self.stateful: dict[str, Any] = {}
         self.seen: list[list[str]] = []
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
+    def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         self.seen.append(batch.name)
         loss = (self.complete(batch).raw - batch.image).square().mean()
         update({"generator": loss})
@@ -60,8 +82,8 @@ class FakeMethod:
         raw = torch.ones_like(batch.image) * self.network.value
         return Completion(composite(batch.image, raw, batch.mask), raw, batch.edge)
 
-    def evaluate(self, batch: Batch, completion: Completion) -> Scalars:
-        return {"mae": (batch.image - completion.merged).abs().mean()}
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
+        return {"mae": (batch.image - completion.merged).abs().mean(dim=(1, 2, 3))}
 
 
 class FakeFeed:

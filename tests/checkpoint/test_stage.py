@@ -10,34 +10,63 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import differing, random_batch, state_of, tiny_config
+from support import differing, random_batch, state_of, tiny_config, tiny_method
 
-from edgeconnect.checkpoint.published_format import FILES, to_published
+from edgeconnect.checkpoint.published_format import to_published
 from edgeconnect.checkpoint.stage import Checkpoints
-from edgeconnect.checkpoint.weights import load_generators, read
+from edgeconnect.checkpoint.weights import load_completing, read
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
-from edgeconnect.methods import METHODS
+from edgeconnect.methods.catalogue import EDGECONNECT
+from edgeconnect.methods.edgeconnect import STAGES as STAGES_OF
+from edgeconnect.rng import RandomState
+from edgeconnect.training.state import Optimizers, TrainState
 from edgeconnect.types import is_trained
 
 CPU = torch.device("cpu")
 
 
+FILES = {name: (network.file, network.entry) for name, network in EDGECONNECT.stage("joint").networks.items()}
+
+
 def method_of(stage, seed=0, **keys):
-    torch.manual_seed(seed)
-    return METHODS[stage](tiny_config(**keys), Engine(CPU).prepare)
+    return tiny_method(stage, seed=seed, **keys)
+
+
+def parts_of(method):
+    """Return what a trainer has saved besides the networks, as far as these tests look at it."""
+    parts = {"train": TrainState(), "optimizers": Optimizers(method.optimizers), "random": RandomState()}
+    return parts | {"ema": Plain({}), "method": Plain({})}
+
+
+class Plain:
+    def __init__(self, state):
+        self.state = state
+
+    def state_dict(self):
+        return self.state
+
+
+def checkpoints_of(folder, stage, keep=3, **keys):
+    return Checkpoints(folder, tiny_config(MODEL=stage, KEEP_CHECKPOINTS=keep, **keys))
 
 
 def save(folder, stage, step=5, seed=0, extra=None, keep=3, best=False, **keys):
     method = method_of(stage, seed, **keys)
     Engine(CPU).step(method, random_batch())
-    checkpoints = Checkpoints(folder, stage, keep)
-    checkpoints.save(method, step, 2 * step, tiny_config(**keys), extra or {}, best)
+    parts = parts_of(method) | {name: Plain(state) for name, state in (extra or {}).items()}
+    checkpoints_of(folder, stage, keep, **keys).save(method.networks, step, parts, best)
     return method
 
 
 def begin(folder, stage, method, resume="auto", init_from=None, **keys):
-    return Checkpoints(folder, stage).begin(method, tiny_config(**keys), resume, init_from)
+    return checkpoints_of(folder, stage, **keys).begin(method.networks, resume, init_from)
+
+
+def load_generators(folder, method, use_ema=True):
+    """Load what completes pictures with the stage of a method."""
+    stage = next(name for name, kind in STAGES_OF.items() if type(method) is kind)
+    return load_completing(folder, EDGECONNECT.stage(stage), method.networks, use_ema)
 
 
 def place(folder, stage, step):
@@ -58,9 +87,10 @@ def test_saved_stage_continues_with_weights_optimisers_and_step(stage, tmp_path)
     saved, loaded = save(tmp_path, stage, extra={"scaler": {}}), method_of(stage, seed=1)
     start = begin(tmp_path, stage, loaded)
     assert (start.step, start.state["scaler"]) == (5, {})
-    assert start.state["config"] == tiny_config().flat()
+    assert start.state["config"] == tiny_config(MODEL=stage).flat()
     assert set(start.state["versions"]) == {"edgeconnect", "python", "torch", "torchvision", "numpy"}
     assert equal(saved, loaded)
+    Optimizers(loaded.optimizers).load_state_dict(start.state["optimizers"])
     for role, optimizer in saved.optimizers.items():
         ours, theirs = optimizer.state_dict()["state"], loaded.optimizers[role].state_dict()["state"]
         assert ours.keys() == theirs.keys()
@@ -90,10 +120,10 @@ def test_save_is_a_runs_folder_in_itself(tmp_path):
 
 
 def begin_and_save(folder, stage, method, *steps, resume="auto", init_from=None):
-    checkpoints = Checkpoints(folder, stage)
-    start = checkpoints.begin(method, tiny_config(), resume, init_from)
+    checkpoints = checkpoints_of(folder, stage)
+    start = checkpoints.begin(method.networks, resume, init_from)
     for step in steps:
-        checkpoints.save(method, step, 2 * step, tiny_config(), {})
+        checkpoints.save(method.networks, step, parts_of(method))
     return start
 
 
@@ -128,8 +158,8 @@ def test_damaged_frozen_generator_costs_one_save(tmp_path):
 
 
 def test_saving_a_step_again_keeps_one_of_the_two(tmp_path, monkeypatch):
-    checkpoints, methods = Checkpoints(tmp_path, "edge"), [method_of("edge", seed=seed) for seed in (1, 2)]
-    checkpoints.save(methods[0], 1, 0, tiny_config(), {})
+    checkpoints, methods = checkpoints_of(tmp_path, "edge"), [method_of("edge", seed=seed) for seed in (1, 2)]
+    checkpoints.save(methods[0].networks, 1, parts_of(methods[0]))
     rename = Path.rename
 
     def refuse(self, target):
@@ -139,7 +169,7 @@ def test_saving_a_step_again_keeps_one_of_the_two(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(UserError, match="Input/output"):
-        checkpoints.save(methods[1], 1, 0, tiny_config(), {})
+        checkpoints.save(methods[1].networks, 1, parts_of(methods[1]))
     monkeypatch.setattr(Path, "rename", rename)
     method = method_of("edge", seed=3)
     assert begin(tmp_path, "edge", method).step == 1
@@ -206,16 +236,16 @@ def test_other_versions_are_said(tmp_path, monkeypatch):
 
 
 def test_number_of_saves_kept_and_the_best_is(tmp_path):
-    checkpoints = Checkpoints(tmp_path, "edge", keep=2)
+    checkpoints = checkpoints_of(tmp_path, "edge", keep=2)
     method = method_of("edge")
     for step in range(1, 6):
-        checkpoints.save(method, step, 0, tiny_config(), {}, best=step == 2)
+        checkpoints.save(method.networks, step, parts_of(method), best=step == 2)
     names = sorted(path.name for path in (tmp_path / "saves/edge").glob("[!.]*"))
     assert names == ["0000002", "0000004", "0000005", "best"]
     assert (tmp_path / "saves/edge/best").resolve() == place(tmp_path, "edge", 2)
-    everything = Checkpoints(tmp_path / "all", "edge", keep=0)
+    everything = checkpoints_of(tmp_path / "all", "edge", keep=0)
     for step in range(1, 5):
-        everything.save(method, step, 0, tiny_config(), {})
+        everything.save(method.networks, step, parts_of(method))
     assert len(list((tmp_path / "all/saves/edge").iterdir())) == 4
 
 
@@ -224,7 +254,7 @@ def test_learning_rate_is_the_configurations_after_resuming(tmp_path):
     loaded = method_of("edge", LR=1e-5)
     start = begin(tmp_path, "edge", loaded, LR=1e-5)
     assert loaded.optimizers["generator"].param_groups[0]["lr"] == 1e-5
-    assert start.message == "goes on at iteration 5; LR 0.0001 -> 1e-05"
+    assert start.message == "resumes at iteration 5; LR 0.0001 -> 1e-05"
 
 
 @pytest.mark.parametrize(("key", "value", "was"), [("BASE_CHANNELS", 8, 4), ("GAN_LOSS", "hinge", "nsgan")])
@@ -308,7 +338,7 @@ def test_never_starts_over_and_keeps_the_former_saves(tmp_path):
     before = {name: state_of(network) for name, network in method.networks.items()}
     assert begin(tmp_path, "edge", method, "never") == begin(tmp_path, "edge", method, "never")
     assert all(not differing(before[name], method.networks[name].state_dict()) for name in before)
-    assert read(place(tmp_path, "edge.old-1", 10) / "state.pth")["step"] == 10
+    assert read(place(tmp_path, "edge.old-1", 10) / "EdgeModel_gen.pth")["iteration"] == 10
 
 
 def test_init_from_takes_weights_alone_and_only_to_begin(tmp_path):
@@ -320,7 +350,7 @@ def test_init_from_takes_weights_alone_and_only_to_begin(tmp_path):
     assert equal(given, method)
     again = begin(run, "inpaint", method_of("inpaint"), init_from=other)
     assert again.step == 1
-    assert "--init-from is passed over" in again.message
+    assert "--init-from does not count" in again.message
     with pytest.raises(UserError, match="holds no generators of stage inpaint; give a folder with InpaintingModel_gen"):
         begin(tmp_path / "new", "inpaint", method_of("inpaint"), init_from=tmp_path)
 
@@ -438,7 +468,7 @@ def test_run_that_dies_while_it_saves_has_one_whole_save_or_the_other(after, tmp
         for name in ("fsync", "rename", "replace"):
             patch.setattr(os, name, counted(name))
         with contextlib.suppress(Dies):
-            Checkpoints(tmp_path, "joint").save(methods[1], 2, 4, tiny_config(), {})
+            checkpoints_of(tmp_path, "joint").save(methods[1].networks, 2, parts_of(methods[1]))
     reader = method_of("joint", seed=7)
     load_generators(tmp_path, reader)
     generators = ("edge_generator", "inpaint_generator")
@@ -471,18 +501,18 @@ def test_full_disk_costs_no_save(tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match=r"saves/edge/0000002: cannot be written \(No space left on device\); nothing was"
     ):
-        Checkpoints(tmp_path, "edge").save(method_of("edge"), 2, 4, tiny_config(), {})
+        checkpoints_of(tmp_path, "edge").save(method_of("edge").networks, 2, parts_of(method_of("edge")))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_state_without_what_it_needs_is_named(tmp_path):
     save(tmp_path, "edge")
-    from edgeconnect.digest import fingerprint
+    from edgeconnect.digest import file_digest
 
     path = place(tmp_path, "edge", 5)
     torch.save({"step": 1}, path / "state.pth")
     record = json.loads((path / "save.json").read_text())
-    record["files"]["state.pth"] = fingerprint(path / "state.pth")
+    record["files"]["state.pth"] = file_digest(path / "state.pth")
     (path / "save.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match=r"state\.pth is no training state: it lacks config, optimizers"):
         begin(tmp_path, "edge", method_of("edge"))

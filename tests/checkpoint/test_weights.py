@@ -4,12 +4,12 @@ import pickle
 
 import pytest
 import torch
-from support import differing, state_of, tiny_config
-from test_stage import begin, method_of, save
+from support import differing, state_of
+from test_stage import Plain, begin, checkpoints_of, load_generators, method_of, parts_of, save
 
-from edgeconnect.checkpoint.stage import Checkpoints
-from edgeconnect.checkpoint.weights import load_generators, load_network
+from edgeconnect.checkpoint.weights import load_network
 from edgeconnect.errors import UserError
+from edgeconnect.methods.catalogue import EDGECONNECT
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,11 @@ def test_other_architecture_is_refused_with_the_settings_that_fit(keys, remedy, 
     save(tmp_path, "edge")
     path = tmp_path / "EdgeModel_gen.pth"
     with pytest.raises(UserError, match=r"EdgeModel_gen\.pth: ") as caught:
-        load_network(path, "edge_generator", method_of("edge", **keys).networks["edge_generator"])
+        load_network(
+            path,
+            EDGECONNECT.stage("edge").networks["edge_generator"],
+            method_of("edge", **keys).networks["edge_generator"],
+        )
     assert remedy in str(caught.value)
 
 
@@ -73,15 +77,20 @@ def test_pickles_in_checkpoints_are_not_executed(tmp_path):
     assert not marker.exists()
 
 
+def averaged(loaded):
+    return [weights.file for weights in loaded if weights.averaged]
+
+
 def test_averaged_weights_complete_pictures_where_they_belong_to_the_file(tmp_path):
     method = method_of("inpaint")
     average = {key: value + 1 for key, value in state_of(method.networks["inpaint_generator"]).items()}
     extra = {"ema": {"updates": 1, "shadow": {"inpaint_generator": average}}}
-    Checkpoints(tmp_path, "inpaint").save(method, 1, 2, tiny_config(), extra)
+    parts = parts_of(method) | {name: Plain(state) for name, state in extra.items()}
+    checkpoints_of(tmp_path, "inpaint").save(method.networks, 1, parts)
     loaded = method_of("inpaint", seed=1)
-    assert load_generators(tmp_path, loaded) == ["InpaintingModel_gen.pth"]
+    assert averaged(load_generators(tmp_path, loaded)) == ["InpaintingModel_gen.pth"]
     assert not differing(average, loaded.networks["inpaint_generator"].state_dict())
-    assert load_generators(tmp_path, loaded, use_ema=False) == []
+    assert averaged(load_generators(tmp_path, loaded, use_ema=False)) == []
     assert not differing(
         state_of(method.networks["inpaint_generator"]), loaded.networks["inpaint_generator"].state_dict()
     )
@@ -89,18 +98,19 @@ def test_averaged_weights_complete_pictures_where_they_belong_to_the_file(tmp_pa
     weights = torch.load(path)["generator"]
     path.unlink()
     torch.save({"iteration": 3, "generator": weights}, path)
-    assert load_generators(tmp_path, loaded) == []
+    assert averaged(load_generators(tmp_path, loaded)) == []
 
 
 def test_frozen_generator_is_the_average_in_training_and_in_the_save(tmp_path):
     method = method_of("edge")
     average = {key: value + 1 for key, value in state_of(method.networks["edge_generator"]).items()}
     extra = {"ema": {"updates": 1, "shadow": {"edge_generator": average}}}
-    Checkpoints(tmp_path, "edge").save(method, 1, 2, tiny_config(), extra)
+    parts = parts_of(method) | {name: Plain(state) for name, state in extra.items()}
+    checkpoints_of(tmp_path, "edge").save(method.networks, 1, parts)
     stage = method_of("edge_inpaint", seed=4)
-    checkpoints = Checkpoints(tmp_path, "edge_inpaint")
-    checkpoints.begin(stage, tiny_config())
-    checkpoints.save(stage, 1, 2, tiny_config(), {})
+    checkpoints = checkpoints_of(tmp_path, "edge_inpaint")
+    checkpoints.begin(stage.networks)
+    checkpoints.save(stage.networks, 1, parts_of(stage))
     alone = method_of("edge_inpaint", seed=5)
     load_generators(tmp_path / "saves/edge_inpaint/0000001", alone)
     again = method_of("edge_inpaint", seed=6)
@@ -129,7 +139,7 @@ def test_damaged_copy_at_the_top_is_passed_over_by_readers(tmp_path, caplog):
     (tmp_path / "InpaintingModel_gen.pth").write_bytes(b"cut off")
     loaded = method_of("inpaint", seed=3)
     load_generators(tmp_path, loaded)
-    assert "stands in" in caplog.text
+    assert "InpaintingModel_gen.pth cannot be read" in caplog.text
     assert not differing(
         state_of(method.networks["inpaint_generator"]), loaded.networks["inpaint_generator"].state_dict()
     )

@@ -4,10 +4,9 @@ import copy
 
 import pytest
 import torch
-from support import differing, random_batch, state_of, tiny_config
+from support import STAGES, differing, random_batch, state_of, tiny_method
 
-from edgeconnect.engine import Engine, inference, parameters
-from edgeconnect.methods import METHODS
+from edgeconnect.engine import FIRST, Engine, inference, parameters
 from edgeconnect.types import is_trained
 
 CPU = torch.device("cpu")
@@ -15,14 +14,13 @@ GANS = ("nsgan", "lsgan", "hinge")
 
 
 def build(stage, engine=None, **keys):
-    torch.manual_seed(0)
-    method = METHODS[stage](tiny_config(**keys), (engine or Engine(CPU)).prepare)
+    method = tiny_method(stage, engine, **keys)
     for network in method.networks.values():
         network.train(is_trained(network))
     return method
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_step_moves_only_what_it_optimises_and_all_of_it(stage):
     method = build(stage)
     before = {name: state_of(network) for name, network in method.networks.items()}
@@ -39,7 +37,7 @@ def test_step_moves_only_what_it_optimises_and_all_of_it(stage):
             assert {key for key in trained if not key.endswith("bias")} <= moved <= trained | normed
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_discriminator_gradient_is_unchanged_when_the_generator_loss_is_scaled(stage):
     gradients = []
     for scale in (1, 1000):
@@ -49,12 +47,12 @@ def test_discriminator_gradient_is_unchanged_when_the_generator_loss_is_scaled(s
         def update(losses, engine=engine, method=method, scale=scale):
             engine.update(method.optimizers, losses | {"generator": losses["generator"] * scale})
 
-        method.step(random_batch(), update)
+        method.step(random_batch(), update, FIRST)
         gradients.append([p.grad.clone() for p in parameters(method.optimizers["discriminator"])])
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_gradients_are_taken_at_the_weights_before_the_step(stage):
     method = build(stage)
     seen = {}
@@ -65,7 +63,7 @@ def test_gradients_are_taken_at_the_weights_before_the_step(stage):
             seen[role] = [grad.clone() for grad in grads]
         Engine(CPU).update(method.optimizers, losses)
 
-    method.step(random_batch(), update)
+    method.step(random_batch(), update, FIRST)
     for role, grads in seen.items():
         for parameter, grad in zip(parameters(method.optimizers[role]), grads, strict=True):
             torch.testing.assert_close(parameter.grad, grad)
@@ -81,7 +79,7 @@ def test_completion_loss_reaches_the_edge_generator_in_the_joint_stage_only():
     assert all(grad is None for grad in moved["edge_inpaint", 1])
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("gan", GANS)
 def test_generator_loss_falls_on_one_batch(stage, gan):
     method, engine, batch = build(stage, GAN_LOSS=gan, LR=1e-3, D2G_LR=0), Engine(CPU), random_batch()
@@ -90,7 +88,7 @@ def test_generator_loss_falls_on_one_batch(stage, gan):
     assert values[-1] < 0.95 * values[0]
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (37, 53), (5, 9), (1, 1), (64, 30)])
 def test_known_pixels_are_bit_identical_at_any_size(stage, height, width):
     method, batch = build(stage), random_batch(2, height, width)
@@ -104,7 +102,7 @@ def test_known_pixels_are_bit_identical_at_any_size(stage, height, width):
     assert 0 <= merged.min() <= merged.max() <= 1
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_finite_and_close(stage, dtype):
     exact, half = ({}, {})
@@ -118,7 +116,7 @@ def test_half_precision_stays_finite_and_close(stage, dtype):
             assert float(half[name]) == pytest.approx(float(value), rel=0.15, abs=0.02), name
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("size", [1, 2])
 def test_float32_gradients_equal_float64_ones(stage, size):
     """A batch of one in the channels-last layout got wrong gradients from instance normalisation (PyTorch 2.15)."""
@@ -149,7 +147,7 @@ class DoubleSigmoids:
         torch.Tensor.float = self.kept
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_empty_masks_train_and_complete(stage):
     method, batch = build(stage), random_batch()
     batch = batch._replace(mask=torch.zeros_like(batch.mask))
@@ -159,13 +157,13 @@ def test_empty_masks_train_and_complete(stage):
     assert torch.equal(method.complete(batch).merged, truth)
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_scalars_wait_on_the_device_detached(stage):
     scalars = Engine(CPU).step(build(stage), random_batch())
     assert all(value.ndim == 0 and not value.requires_grad for value in scalars.values())
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_inference_advances_nothing(stage):
     method = build(stage)
     before = {name: state_of(network) for name, network in method.networks.items()}
@@ -177,7 +175,7 @@ def test_inference_advances_nothing(stage):
         assert network.training == is_trained(network)
 
 
-@pytest.mark.parametrize("stage", METHODS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_methods_build_the_feature_network_only_where_a_loss_needs_it(stage, monkeypatch):
     from edgeconnect.methods import edgeconnect
 

@@ -12,18 +12,20 @@ from support import FakeFeed, FakeMethod, tiny_config
 from edgeconnect.checkpoint.stage import Checkpoints
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
+from edgeconnect.methods.catalogue import EDGECONNECT
 from edgeconnect.training.best import score
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.signals import Signals, Stopped
 from edgeconnect.training.trainer import Trainer, evaluate
 
 
-def trainer_in(folder, method, signals=None, careful=None, **keys):
-    config = tiny_config(**({"LOG_INTERVAL": 1, "SAMPLE_INTERVAL": 0, "SAVE_INTERVAL": 0} | keys))
-    checkpoints = Checkpoints(folder, "inpaint", config.log.keep_checkpoints)
-    start = checkpoints.begin(method, config)
-    log = RunLog(folder, "inpaint", start.step, start.step - bool((start.state or {}).get("owed")))
-    engine = Engine(torch.device("cpu"), careful=careful)
+def trainer_in(folder, method, signals=None, check_every_step=None, **keys):
+    config = tiny_config(**({"METHOD": "fake", "LOG_INTERVAL": 1, "SAMPLE_INTERVAL": 0, "SAVE_INTERVAL": 0} | keys))
+    checkpoints = Checkpoints(folder, config)
+    start = checkpoints.begin(method.networks)
+    pending = bool(start.state and start.state["train"]["evaluation_pending"])
+    log = RunLog(folder, "inpaint", start.step, start.step - pending)
+    engine = Engine(torch.device("cpu"), check_every_step=check_every_step)
     trainer = Trainer(method, engine, checkpoints, log, config, signals)
     trainer.restore(start)
     return trainer
@@ -31,10 +33,10 @@ def trainer_in(folder, method, signals=None, careful=None, **keys):
 
 @pytest.fixture
 def train(tmp_path):
-    def run(name="run", feed=None, method=None, signals=None, careful=None, **keys):
+    def run(name="run", feed=None, method=None, signals=None, check_every_step=None, **keys):
         folder = tmp_path / name
         method = method or FakeMethod()
-        trainer = trainer_in(folder, method, signals, careful, **keys)
+        trainer = trainer_in(folder, method, signals, check_every_step, **keys)
         with closing(trainer.log):
             trainer.train(feed or FakeFeed())
         return trainer, method, folder
@@ -49,7 +51,7 @@ def rows(path):
 
 def test_max_iters_is_the_iteration_at_which_a_stage_ends(train):
     trainer, method, folder = train(MAX_ITERS=3)
-    assert trainer.step == 3
+    assert trainer.state.step == 3
     assert method.seen == [["batch 1"], ["batch 2"], ["batch 3"]]
     assert [row["iteration"] for row in rows(folder / "log_inpaint.csv")] == ["1", "2", "3"]
     assert torch.load(folder / "InpaintingModel_gen.pth")["iteration"] == 3
@@ -107,7 +109,7 @@ def test_saves_come_at_their_interval(train, monkeypatch):
     steps = []
     real = Checkpoints.save
     monkeypatch.setattr(
-        Checkpoints, "save", lambda self, method, step, *rest: steps.append(step) or real(self, method, step, *rest)
+        Checkpoints, "save", lambda self, networks, step, *rest: steps.append(step) or real(self, networks, step, *rest)
     )
     train(MAX_ITERS=7, SAVE_INTERVAL=3)
     assert steps == [3, 6, 7]
@@ -158,7 +160,7 @@ def test_user_signal_saves_and_goes_on(train, monkeypatch):
     steps = []
     real = Checkpoints.save
     monkeypatch.setattr(
-        Checkpoints, "save", lambda self, method, step, *rest: steps.append(step) or real(self, method, step, *rest)
+        Checkpoints, "save", lambda self, networks, step, *rest: steps.append(step) or real(self, networks, step, *rest)
     )
     with Signals() as signals:
         train(feed=Interrupting(signal.SIGUSR1, batch=3), signals=signals, MAX_ITERS=5)
@@ -183,18 +185,20 @@ def test_best_save_is_kept_and_survives_a_resume(train):
     assert (folder / "saves/inpaint/best").resolve().name == f"{best:07d}"
     assert trainer.best.value == pytest.approx(-measured[best])
     resumed, _, _ = train(**falling | {"MAX_ITERS": 9})
-    assert resumed.best.state() == trainer.best.state() == {"best": (trainer.best.value, best)}
+    assert resumed.best.state_dict() == trainer.best.state_dict()
+    assert resumed.best.step == best
     assert not (train("none", **falling | {"BEST_METRIC": "none"})[2] / "saves/inpaint/best").exists()
 
 
 def test_score_is_higher_for_better():
-    assert score({"psnr": 20.0, "mae": 0.1}, "auto") == 20
-    assert score({"psnr": 20.0, "mae": 0.1}, "mae") == -0.1
-    assert score({"precision": 0.5, "recall": 0.25}, "auto") == pytest.approx(1 / 3)
-    assert score({"pre": 0.5, "rec": 0.25, "psnr": 3.0}, "f1") == pytest.approx(1 / 3)
-    assert score({"precision": 0.0, "recall": 0.0}, "f1") == 0
-    assert score({"precision": 0.5, "recall": 0.25}, "psnr") is None
-    assert score({"psnr": 20.0}, "none") is None
+    edge, inpaint, joint = (EDGECONNECT.stage(name).metrics for name in ("edge", "inpaint", "joint"))
+    assert score({"psnr": 20.0, "mae": 0.1}, "auto", inpaint) == 20
+    assert score({"psnr": 20.0, "mae": 0.1}, "mae", inpaint) == -0.1
+    assert score({"precision": 0.5, "recall": 0.25}, "auto", edge) == pytest.approx(1 / 3)
+    assert score({"pre": 0.5, "rec": 0.25, "psnr": 3.0}, "f1", joint) == pytest.approx(1 / 3)
+    assert score({"precision": 0.0, "recall": 0.0}, "f1", edge) == 0
+    assert score({"precision": 0.5, "recall": 0.25}, "psnr", edge) is None
+    assert score({"psnr": 20.0}, "none", inpaint) is None
 
 
 class Poisoned(FakeFeed):
@@ -209,10 +213,10 @@ class Poisoned(FakeFeed):
             yield batch._replace(image=batch.image * float("nan")) if step in self.bad else batch
 
 
-@pytest.mark.parametrize("careful", [True, False])
-def test_loss_that_is_not_finite_stops_names_and_keeps_the_batch(careful, train, tmp_path):
+@pytest.mark.parametrize("check_every_step", [True, False])
+def test_loss_that_is_not_finite_stops_names_and_keeps_the_batch(check_every_step, train, tmp_path):
     with pytest.raises(UserError) as caught:
-        train(feed=Poisoned(4), careful=careful, MAX_ITERS=9, SAVE_INTERVAL=3, LOG_INTERVAL=4)
+        train(feed=Poisoned(4), check_every_step=check_every_step, MAX_ITERS=9, SAVE_INTERVAL=3, LOG_INTERVAL=4)
     said = str(caught.value)
     kept = tmp_path / "run/nonfinite/inpaint_0000004"
     assert f"stage inpaint, iteration 4: l_g2 is nan; pictures: batch 4, kept in {kept}" in said
@@ -228,7 +232,7 @@ def test_loss_that_is_not_finite_stops_names_and_keeps_the_batch(careful, train,
 def test_bad_losses_are_passed_over_as_often_as_allowed(train, tmp_path, caplog):
     trainer, method, _ = train(feed=Poisoned(2, 4), MAX_ITERS=5, SKIP_NONFINITE=2)
     assert method.network.value.isfinite()
-    assert (trainer.step, trainer.pictures, trainer.passed_over) == (5, 5, 2)
+    assert (trainer.state.step, trainer.state.pictures, trainer.state.passed_over) == (5, 5, 2)
     assert "iteration 2: l_g2 is nan; batch passed over (1 of 2): batch 2" in caplog.text
     with pytest.raises(UserError, match="iteration 6: l_g2 is nan"):
         train(feed=Poisoned(6), MAX_ITERS=9, SKIP_NONFINITE=2)
@@ -236,8 +240,8 @@ def test_bad_losses_are_passed_over_as_often_as_allowed(train, tmp_path, caplog)
 
 def test_weights_that_are_not_finite_are_never_saved(train, tmp_path):
     class Diverging(FakeMethod):
-        def step(self, batch, update):
-            scalars = super().step(batch, update)
+        def step(self, batch, update, progress):
+            scalars = super().step(batch, update, progress)
             if len(self.seen) == 3:
                 self.network.value.data.fill_(float("inf"))
             return scalars
@@ -298,7 +302,7 @@ def test_owed_evaluation_of_the_last_step_is_done(train, tmp_path):
     _, _, here = train(**keys)
     assert [row["iteration"] for row in rows(here / "log_inpaint_val.csv")] == ["4"]
     assert (here / "saves/inpaint/best").resolve().name == "0000004"
-    assert not torch.load(here / "saves/inpaint/0000004/state.pth")["owed"]
+    assert not torch.load(here / "saves/inpaint/0000004/state.pth")["train"]["evaluation_pending"]
 
 
 def test_other_pictures_are_said(train, caplog):

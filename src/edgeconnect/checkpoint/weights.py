@@ -78,7 +78,10 @@ def put_by_hand(folder: Path, file: str) -> Path | None:
     top = folder / file
     if not top.is_file() or (folder / RECORD).is_file() or owner(folder, top):
         return None
-    return top if is_readable(top) else None
+    if not is_readable(top):
+        log.warning("%s cannot be read: it does not count", top)
+        return None
+    return top
 
 
 def trained_source(folder: Path, network: Network, stages: Sequence[str]) -> Source | None:
@@ -89,8 +92,11 @@ def trained_source(folder: Path, network: Network, stages: Sequence[str]) -> Sou
     top = put_by_hand(folder, network.file)
     if top:
         return Source(top, None)
-    saves = (intact(folder / SAVES / stage) for stage in stages)
-    return next((Source(save.path / network.file, save) for save in saves if save and save.trained(network.file)), None)
+    saves = [intact(folder / SAVES / stage) for stage in stages]
+    if (folder / network.file).is_file():
+        saves.append(owner(folder, folder / network.file))  # of a former run, whose saves were renamed
+    trained = (save for save in saves if save and save.stage in stages and save.trained(network.file))
+    return next((Source(save.path / network.file, save) for save in trained), None)
 
 
 def completing_sources(folder: Path, stage: Stage) -> dict[str, Source]:

@@ -1,5 +1,7 @@
 """Pictures by number, from files or drawn."""
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +42,9 @@ class Source(Protocol):
     def name(self, index: int) -> str:
         """Name a picture."""
 
+    def identity(self) -> str:
+        """Hash what the pictures are, wherever their folder lies."""
+
     def read(self, index: int) -> NDArray[np.uint8]:
         """Return (H, W, 3) RGB."""
 
@@ -58,6 +63,12 @@ class FileSource:
     def name(self, index: int) -> str:
         """Return the path."""
         return str(self.paths[index])
+
+    def identity(self) -> str:
+        """Hash the paths below the folder that all of them share."""
+        common = os.path.commonpath([path.absolute().parent for path in self.paths])
+        names = "\n".join(os.path.relpath(path.absolute(), common) for path in self.paths)
+        return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Decode the file."""
@@ -79,6 +90,10 @@ class SceneSource:
     def name(self, index: int) -> str:
         """Return `scene_000123`."""
         return f"scene_{self.first + index:06d}"
+
+    def identity(self) -> str:
+        """Hash the range."""
+        return hashlib.sha256(f"scenes:{self.first}-{self.last}".encode()).hexdigest()
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
