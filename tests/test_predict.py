@@ -165,7 +165,7 @@ def test_pictures_that_would_be_written_to_one_file_are_refused(tmp_path):
 @pytest.mark.parametrize("target", ["i", "m", "e", "i/../m"])
 def test_output_never_overwrites_an_input(tmp_path, target):
     images, masks, edges = (touch(tmp_path / name, "a.png") for name in "ime")
-    with pytest.raises(UserError, match="^--output: "):
+    with pytest.raises(UserError, match=r"^--output: "):
         plan(images, masks, edges, str(tmp_path / target))
     one, mask = str(tmp_path / "i/a.png"), str(tmp_path / "m/a.png")
     if target == "i":
@@ -177,7 +177,7 @@ def test_links_to_an_input_are_seen_through(tmp_path):
     images, masks = touch(tmp_path / "i", "a.png"), touch(tmp_path / "m", "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "i")
     for one in (images, str(tmp_path / "i/a.png")):
-        with pytest.raises(UserError, match="^--output: "):
+        with pytest.raises(UserError, match=r"^--output: "):
             plan(one, masks, "", str(tmp_path / "link"))
 
 
@@ -185,7 +185,7 @@ def test_links_to_an_input_are_seen_through(tmp_path):
 def test_output_inside_a_folder_of_inputs_is_refused_at_once(tmp_path, target):
     images, masks, edges = (touch(tmp_path / name, "a.jpg") for name in "ime")
     (tmp_path / "link").symlink_to(tmp_path / "i")
-    with pytest.raises(UserError, match="^--output: "):
+    with pytest.raises(UserError, match=r"^--output: "):
         plan(images, masks, edges, str(tmp_path / target))
 
 
@@ -195,7 +195,7 @@ def test_output_around_the_inputs_or_beside_listed_ones_is_fine(tmp_path, monkey
     (tmp_path / "out/i/list").write_text("a.jpg\n")
     assert plan(str(tmp_path / "out/i/list"), mask, "", str(tmp_path / "out/i/o"))[0].output.parent.name == "o"
     monkeypatch.chdir(tmp_path / "out/i")
-    with pytest.raises(UserError, match="^--output: "):
+    with pytest.raises(UserError, match=r"^--output: "):
         plan(".", mask, "", "results")
     assert plan(".", mask, "", "../results")[0].output == Path("../results/a.png")
 
