@@ -63,9 +63,12 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
 
     `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file. No name
     in a list leads out of it.
-    Raises UserError naming what has no partner or would overwrite another.
+    Raises UserError naming what has no partner or would overwrite another, and for an output inside a folder of inputs.
     """
     image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
+    for option, source in (("--input", image), ("--mask", mask), ("--edge", edge)):
+        if source:
+            refuse_inside(Path(output), option, Path(source))
     images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
     paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
@@ -74,11 +77,21 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
     if doubles:
         raise UserError(f"--input: several pictures would be written to {named(doubles)}; rename one of each")
-    inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}  # unlike resolve(), ends in loops
+    inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}
     lost = [str(path) for path in outputs if os.path.realpath(path) in inputs]
     if lost:
         raise UserError(f"--output: would overwrite {named(lost)}; choose another folder")
     return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
+
+
+def refuse_inside(output: Path, option: str, source: Path) -> None:
+    """Raise UserError where the next run would find this one's results among its inputs."""
+    inner, outer = (Path(os.path.realpath(path)) for path in (output, source))  # unlike resolve(), ends in loops
+    if outer.is_dir() and inner.is_relative_to(outer):
+        raise UserError(
+            f"--output: {output} lies in {option} {source}, where the next run would take it for input; "
+            "give a folder outside"
+        )
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
