@@ -5,11 +5,10 @@ import json
 import os
 from pathlib import Path
 
-from tqdm import tqdm
-
 from edgeconnect.commands.runs import add_run_options, load_config, require_folder
 from edgeconnect.config.sections import SHAPES
 from edgeconnect.data import flist
+from edgeconnect.progress import progress
 
 
 def add_flist_options(sub: argparse.ArgumentParser) -> None:
@@ -17,19 +16,25 @@ def add_flist_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--path", required=True, type=Path, help="folder, searched with its subfolders")
     sub.add_argument("--output", required=True, type=Path, help="the list; with --split, NAME_train, NAME_val, ...")
     sub.add_argument("--split", nargs="+", type=float, metavar="SHARE", help="such as 0.9 0.05 0.05: train val test")
-    sub.add_argument("--seed", type=int, default=0, help="of the split")
+    sub.add_argument("--seed", type=int, default=0, help="seed of the split")
     sub.add_argument("--relative", action="store_true", help="write paths relative to the list")
-    sub.set_defaults(action=lambda a: flist.write_lists(a.path, a.output, a.split, a.seed, a.relative))
+    sub.set_defaults(action=write_lists)
+
+
+def write_lists(arguments: argparse.Namespace) -> None:
+    """Write the lists of pictures."""
+    a = arguments
+    flist.write_lists(a.path, a.output, a.split, a.seed, a.relative)
 
 
 def add_scene_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `scenes`."""
     sub.add_argument("--output", required=True, type=Path, help="folder; gets images/ and, with --masks, masks/")
-    sub.add_argument("--count", type=int, default=16)
+    sub.add_argument("--count", type=int, default=16, help="how many scenes")
     sub.add_argument("--first", type=int, default=0, help="number of the first scene")
     sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
     sub.add_argument("--masks", metavar="FROM-TO", help="also write stroke masks of such hole ratios, as 0.2-0.4")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=int, default=0, help="seed of the masks")
     sub.set_defaults(action=scenes)
 
 
@@ -57,9 +62,13 @@ def add_mask_options(sub: argparse.ArgumentParser) -> None:
         help="edges of the ranges of hole ratios; the upper one belongs to a bin",
     )
     sub.add_argument(
-        "--interior", type=float, default=0.5, metavar="SHARE", help="of irregular masks and boxes, off the border"
+        "--interior",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share that stays off the border, of irregular and boxes",
     )
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=int, default=0, help="seed of the masks")
     sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default all cores")
     sub.set_defaults(action=masks)
 
@@ -70,7 +79,7 @@ def masks(arguments: argparse.Namespace) -> None:
 
     a = arguments
     wanted = mask_set(a.size, a.kinds, a.bins, a.count, a.interior, a.seed)
-    with tqdm(total=len(wanted), desc="drawing", unit="mask", leave=False) as bar:
+    with progress(len(wanted), 0, "drawing", "mask", leave=False) as bar:
         write_masks(a.output, wanted, a.workers, bar.update)
 
 
@@ -90,7 +99,7 @@ def check(arguments: argparse.Namespace) -> int:
     require_folder(arguments.checkpoints)
     config = load_config(arguments)
     files = validation.count_files(config.data, arguments.quick)
-    with tqdm(total=files, desc="reading", unit="file", leave=False) as bar:
+    with progress(files, 0, "reading", "file", leave=False) as bar:
         report = validation.examine(config, quick=arguments.quick, workers=arguments.workers, watch=bar.update)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.table())
     return report.severity
