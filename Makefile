@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 example: setup
-	$(BIN)/python -c 'from edgeconnect import config; print(config.example(), end="")' > config.yml.example
+	$(BIN)/python -c 'from edgeconnect.config.file import example; print(example(), end="")' > config.yml.example
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

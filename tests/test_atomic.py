@@ -10,7 +10,7 @@ import pytest
 
 from edgeconnect import atomic
 from edgeconnect.atomic import copy_whole, discard, expanded, flush, free_name, sweep, whole_folder, write_whole
-from edgeconnect.digest import damage, fingerprint
+from edgeconnect.digest import damage, file_digest
 from edgeconnect.errors import UserError
 
 
@@ -46,7 +46,7 @@ def refuse(number: int):
     return raising
 
 
-@pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace")])
+@pytest.digest.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace")])
 def test_full_disk_leaves_the_old_content_and_no_trace(tmp_path, monkeypatch, owner, name):
     path = tmp_path / "c.bin"
     write_whole(path, b"old")
@@ -72,7 +72,7 @@ def test_interrupted_write_leaves_the_old_content_and_no_trace(tmp_path, monkeyp
     assert names(tmp_path) == ["c.bin"]
 
 
-@pytest.mark.parametrize("name", ["file/c.bin", "file/deeper/c.bin"])
+@pytest.digest.parametrize("name", ["file/c.bin", "file/deeper/c.bin"])
 def test_file_in_the_place_of_a_folder_is_a_user_error_that_names_the_path(tmp_path, name):
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(UserError) as caught:
@@ -103,25 +103,25 @@ def archive(path: Path, **parts: str) -> Path:
     return path
 
 
-def test_fingerprint_tells_contents_not_names(tmp_path):
+def test_digest_is_of_contents_not_of_names(tmp_path):
     one, same = archive(tmp_path / "a.pth", x="1", y="2"), archive(tmp_path / "b.pth", x="1", y="2")
-    assert fingerprint(one) == fingerprint(same)
-    assert fingerprint(one) != fingerprint(archive(tmp_path / "c.pth", x="1", y="3"))
+    assert file_digest(one) == file_digest(same)
+    assert file_digest(one) != file_digest(archive(tmp_path / "c.pth", x="1", y="3"))
     (tmp_path / "plain").write_bytes(b"abc" * 100_000)
-    assert fingerprint(tmp_path / "plain") == "sha256:" + hashlib.sha256(b"abc" * 100_000).hexdigest()
+    assert file_digest(tmp_path / "plain") == "sha256:" + hashlib.sha256(b"abc" * 100_000).hexdigest()
 
 
 def test_damage_is_noticed_wherever_it_is(tmp_path):
     path = archive(tmp_path / "a.pth", x="1" * 1000, y="2" * 1000)
-    mark, data = fingerprint(path), path.read_bytes()
-    assert damage(path, mark) == ""
+    digest, data = file_digest(path), path.read_bytes()
+    assert damage(path, digest) == ""
     for place in range(0, len(data), 97):
         path.write_bytes(data[:place])
-        assert "cut off or changed" in damage(path, mark)
+        assert "cut off or changed" in damage(path, digest)
     path.write_bytes(data[:500] + b"x" + data[501:])
-    assert damage(path, mark) == "a.pth is damaged at a/x"
+    assert damage(path, digest) == "a.pth is damaged at a/x"
     path.unlink()
-    assert damage(path, mark).startswith("a.pth cannot be read (")
+    assert damage(path, digest).startswith("a.pth cannot be read (")
 
 
 def test_folder_appears_whole_and_replaces_what_was_there(tmp_path):
@@ -170,7 +170,7 @@ def test_leftovers_of_a_dead_run_are_swept(tmp_path):
     assert names(tmp_path) == sorted(foreign)
 
 
-@pytest.mark.parametrize(
+@pytest.digest.parametrize(
     ("source", "path"),
     [
         ("~/a", "/home/me/a"),

@@ -22,9 +22,10 @@ from edgeconnect import images
 from edgeconnect.config.file import FIELDS, Config, load
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import files, flist, masks
+from edgeconnect.data.jobs import plan
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, UserError, printable
-from edgeconnect.predict import Predictor, plan
+from edgeconnect.predict import Predictor
 
 SMALL = 10_000  # pixels: what fuzzed headers may ask for
 SOURCE = Path(__file__).resolve().parents[1] / "src"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from edgeconnect.images import GAP, PAPER, losses, png_bytes, sheet, to_uint8
+from edgeconnect.images import GAP, PAPER, image_grid, losses, png_bytes, to_uint8
 from edgeconnect.training.samples import sample_rows
 from edgeconnect.types import Batch, Completion, composite
 
@@ -33,7 +33,7 @@ def cell(height: int, width: int, channels: int, value: int) -> np.ndarray:
 
 
 def test_cells_of_any_size_stand_on_white_paper_with_gaps():
-    made = sheet([[cell(4, 6, 3, 10), cell(2, 3, 1, 20)], [cell(3, 5, 1, 30)]])
+    made = image_grid([[cell(4, 6, 3, 10), cell(2, 3, 1, 20)], [cell(3, 5, 1, 30)]])
     assert made.shape == (4 + GAP + 4, 6 + GAP + 6, 3)
     expected = np.full(made.shape, PAPER, np.uint8)
     expected[:4, :6] = 10
@@ -62,7 +62,7 @@ def test_row_shows_input_edges_completion_merged_and_truth():
     np.testing.assert_array_equal(completed, to_uint8(raw)[1])
     np.testing.assert_array_equal(composed, np.where(missing[..., None], completed, truth))
     np.testing.assert_array_equal(truth, to_uint8(batch.image)[1])
-    assert sheet(rows).shape == (2 * 5 + GAP, 5 * (7 + GAP) - GAP, 3)
+    assert image_grid(rows).shape == (2 * 5 + GAP, 5 * (7 + GAP) - GAP, 3)
 
 
 def test_truth_of_an_edge_completion_is_the_edge_map():

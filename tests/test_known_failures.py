@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import FakeFeed, FakeMethod, differing, random_batch, state_of, tiny_config
+from support import FakeFeed, FakeMethod, differing, random_batch, state_of, tiny_config, tiny_method
 
 from edgeconnect import images, run
 from edgeconnect.config import file as config_file
@@ -14,20 +14,19 @@ from edgeconnect.config.sections import VAL
 from edgeconnect.data import files, masks
 from edgeconnect.data.dataset import InpaintingDataset
 from edgeconnect.data.items import FIXED_EPOCH
-from edgeconnect.data.loader import ordered_batches
+from edgeconnect.data.jobs import plan
+from edgeconnect.data.loader import Feed
 from edgeconnect.engine import Engine, inference, parameters
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.feature_stats import Reading, sample
-from edgeconnect.methods import METHODS
-from edgeconnect.predict import Predictor, plan
+from edgeconnect.predict import Predictor
 from edgeconnect.training.trainer import evaluate
 
 CPU = torch.device("cpu")
 
 
 def method_of(stage, **keys):
-    torch.manual_seed(0)
-    return METHODS[stage](tiny_config(**keys), Engine(CPU).prepare)
+    return tiny_method(stage, **keys)
 
 
 def picture(path, size=(40, 36), mode="RGB", **options):
@@ -64,8 +63,8 @@ def test_03_evaluation_moves_no_counter_and_keeps_no_gradients():
 
 
 def test_04_fewer_validation_pictures_than_sample_size_end():
-    dataset = InpaintingDataset(tiny_config(VAL_FLIST="scenes:3", MASK="block").data, VAL, 0)
-    assert sum(len(batch.name) for batch in ordered_batches(dataset, 2, limit=12)) == 3
+    feed = Feed(tiny_config(TRAIN_FLIST="scenes:3", VAL_FLIST="scenes:3", MASK="block"))
+    assert sum(len(batch.name) for batch in feed.validation(limit=12)) == 3
 
 
 def test_05_unreadable_file_stops_instead_of_becoming_picture_0(tmp_path):
@@ -225,8 +224,8 @@ def test_19_logs_have_a_header(run_folder, command):
 
 
 def test_20_every_evaluation_sees_the_same_masks():
-    dataset = InpaintingDataset(tiny_config(VAL_FLIST="scenes:3", MASK="strokes", SIGMA=0).data, VAL, 0)
-    once, again = (list(ordered_batches(dataset, 2)) for _ in range(2))
+    feed = Feed(tiny_config(TRAIN_FLIST="scenes:3", VAL_FLIST="scenes:3", MASK="strokes", SIGMA=0))
+    once, again = (list(feed.validation()) for _ in range(2))
     assert all(torch.equal(a.mask, b.mask) and torch.equal(a.edge, b.edge) for a, b in zip(once, again, strict=True))
     method, engine = FakeMethod(), Engine(CPU)
     assert evaluate(method, engine, FakeFeed().validation()) == evaluate(method, engine, FakeFeed().validation())

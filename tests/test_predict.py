@@ -14,10 +14,11 @@ from skimage.feature import canny
 
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data.edges import to_gray
+from edgeconnect.data.jobs import Job, incomplete, plan, unfinished
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.predict import Job, Outcome, Predictor, incomplete, plan, unfinished
+from edgeconnect.predict import Outcome, Predictor
 from edgeconnect.types import Batch, Completion, composite
 
 FILL = 0.6  # 153 of 255

@@ -1,4 +1,4 @@
-"""The command line: parse, act, say in one line what went wrong, return an exit code.
+"""The command line: parse, act, report in one line what went wrong, return an exit code.
 
 What needs PyTorch is imported by the command that uses it: `--help` and `flist` answer at once.
 """
@@ -7,8 +7,8 @@ import argparse
 import logging
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from edgeconnect import __version__
 from edgeconnect.commands import complete, curves, data, demo, evaluation, fid, metrics, runs
@@ -16,10 +16,22 @@ from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
 from edgeconnect.training.signals import Stopped
 
 INTERRUPTED = 130
-COMMANDS = (
-    *("train", "test", "run", "evaluate", "compare", "metrics", "fid-score", "plot"),
-    *("flist", "scenes", "masks", "check-data", "demo"),
-)
+COMMANDS = {
+    "train": ("Train a stage, or go on where it stands.", runs.add_train_options),
+    "test": ("Complete pictures with the trained generators, by default those of stage 3.", complete.add_test_options),
+    "run": ("Do what MODE in config.yml says: train, test or evaluate.", complete.add_mode_options),
+    "evaluate": ("Evaluate runs, classical methods and others' results.", evaluation.add_evaluate_options),
+    "compare": ("Compare evaluations of the same items.", evaluation.add_compare_options),
+    "metrics": ("Measure completed pictures against the true ones.", metrics.add_metrics_options),
+    "fid-score": ("Compare two sets of pictures by FID and KID.", fid.add_fid_options),
+    "plot": ("Draw the training curves of runs.", curves.add_plot_options),
+    "flist": ("List the pictures below a folder.", data.add_flist_options),
+    "scenes": ("Write built-in scenes, and masks for them, as PNG.", data.add_scene_options),
+    "masks": ("Write masks by hole ratio, as PNG.", data.add_mask_options),
+    "check-data": ("Look for bad data before training meets it.", data.add_check_options),
+    "demo": ("Train on built-in scenes and compare with classical inpainting.", demo.add_demo_options),
+}
+TAKES_MEMORY = {"batch_size": "--batch-size", "workers": "--workers", "size": "--size"}  # options, by their attributes
 
 log = logging.getLogger("edgeconnect")
 
@@ -32,14 +44,28 @@ class Printable(logging.Formatter):
         return printable(super().format(record))
 
 
+class ShowDefaults(argparse.HelpFormatter):
+    """End the help of each option with its default, unless it has none or the help names it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        if not action.option_strings or action.nargs == 0 or default in (None, "", []) or "default" in text:
+            return text
+        shown = " ".join(map(str, default)) if isinstance(default, list) else str(default)
+        return f"{text}; default {shown.replace('%', '%%')}"
+
+
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
-    """Act on the arguments and return the exit code; a door such as train.py names its command."""
+    """Act on the arguments and return the exit code; a script such as train.py names its command."""
     arguments = [*([command] if command else []), *(sys.argv[1:] if argv is None else argv)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Printable())
     log.handlers, log.level = [handler], logging.INFO
     threading.excepthook = say_in_one_line
-    parsed = parser(door=command).parse_args(arguments)
+    parsed, unknown = parser(script=command).parse_known_args(arguments)
+    if unknown:
+        parsed.usage_error(f"unrecognized arguments: {' '.join(unknown)}")  # the command's own, not the top parser's
+    warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # NUM_WORKERS is the user's choice
     try:
         return parsed.action(parsed) or 0
     except (UserError, OSError) as error:
@@ -48,7 +74,7 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print(f"error: {reason(error)}; lower BATCH_SIZE or INPUT_SIZE, or give smaller pictures", file=sys.stderr)
+        print(f"error: {reason(error)}; {memory_remedy(parsed)}", file=sys.stderr)
         return UserError.exit_code
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
@@ -56,6 +82,14 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def memory_remedy(parsed: argparse.Namespace) -> str:
+    """Return what lowers the memory that a command takes."""
+    if parsed.command in ("train", "run", "demo"):
+        return "lower BATCH_SIZE, INPUT_SIZE or BASE_CHANNELS"
+    named = [option for attribute, option in TAKES_MEMORY.items() if hasattr(parsed, attribute)]
+    return f"lower {' or '.join(named)}" if named else "give it less or smaller pictures at once"
 
 
 def say_in_one_line(arguments: threading.ExceptHookArgs) -> None:
@@ -66,29 +100,23 @@ def say_in_one_line(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
-def parser(door: str | None = None) -> argparse.ArgumentParser:
-    """Describe every command; a door shows its own name in the usage."""
+def parser(script: str | None = None) -> argparse.ArgumentParser:
+    """Describe every command; that of a script such as train.py has the script's name as its program."""
+    started = sys.argv[0] if sys.argv[0].endswith(".py") and not sys.argv[0].endswith("__main__.py") else "edgeconnect"
     top = argparse.ArgumentParser(
-        prog="edgeconnect", description="Image inpainting: edges first, colours next.", allow_abbrev=False
+        prog=started, description="Image inpainting: edges first, colours next.", allow_abbrev=False
     )
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, about: str) -> argparse.ArgumentParser:
-        prog = Path(sys.argv[0]).name if door == name else None
-        return commands.add_parser(name, prog=prog, help=about, description=about, allow_abbrev=False)
-
-    runs.add_train_options(add("train", "Train a stage, or go on where it stands."))
-    complete.add_test_options(add("test", "Complete pictures with the trained generators."))
-    complete.add_mode_options(add("run", "Do what MODE in config.yml says: train, test or evaluate."))
-    evaluation.add_evaluate_options(add("evaluate", "Evaluate runs, classical methods and others' results."))
-    evaluation.add_compare_options(add("compare", "Compare evaluations of the same items."))
-    metrics.add_metrics_options(add("metrics", "Measure completed pictures against the true ones."))
-    fid.add_fid_options(add("fid-score", "Compare two sets of pictures by FID and KID."))
-    curves.add_plot_options(add("plot", "Draw the training curves of runs."))
-    data.add_flist_options(add("flist", "List the pictures below a folder."))
-    data.add_scene_options(add("scenes", "Write built-in scenes, and masks for them, as PNG."))
-    data.add_mask_options(add("masks", "Write masks by hole ratio, as PNG."))
-    data.add_check_options(add("check-data", "Look for bad data before training meets it."))
-    demo.add_demo_options(add("demo", "Train on built-in scenes and compare with classical inpainting."))
+    commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name, (about, add_options) in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            prog=started if name == script else f"{started} {name}",
+            help=about,
+            description=about,
+            allow_abbrev=False,
+            formatter_class=ShowDefaults,
+        )
+        add_options(sub)
+        sub.set_defaults(usage_error=sub.error)
     return top

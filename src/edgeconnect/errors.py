@@ -4,13 +4,22 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+LONGEST = 200  # characters of another library's message
+SENTENCE_END = re.compile(r"(?<=\w)[.!](?=\s)")
 NAMED = 5  # names that an error lists before it counts the rest
 OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED")
 
 
 def reason(error: BaseException) -> str:
-    """Say in one line what another library's error says, or at least what kind it is."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the first sentence of another library's message, in one line, or the kind of error where it has none.
+
+    What follows is often advice for programmers. Messages of our own (UserError) are kept whole.
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UserError):
+        return words
+    sentence = SENTENCE_END.split(words)[0].rstrip(".")
+    return sentence if len(sentence) <= LONGEST else f"{sentence[:LONGEST]}..."
 
 
 def printable(text: str, kept: str = "\n") -> str:
@@ -25,14 +34,14 @@ def named(names: Sequence[str]) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell PyTorch's and Python's ways to say that memory is used up."""
+    """Return whether PyTorch or Python reports that memory is used up."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
     )
 
 
 class UserError(Exception):
-    """A mistake that its author can mend: shown as one line, whatever it quotes, never as a traceback."""
+    """A mistake that its author can correct: shown as one line, whatever it quotes, never as a traceback."""
 
     exit_code = 2
 
@@ -41,7 +50,7 @@ class UserError(Exception):
 
 
 class IncompleteError(UserError):
-    """Some pictures of many are not there, the others are."""
+    """Some pictures of many could not be done, the others are there."""
 
     exit_code = 1
 

@@ -1,15 +1,42 @@
 """How far a long task has come."""
 
+import io
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Never
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-QUIET_REFRESH = 30.0  # seconds between lines of progress where nobody watches a terminal
+PAUSE = 30.0  # seconds between two lines of progress
+LINE = "{desc}: {n_fmt} of {total_fmt} ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left{postfix}"
+
+log = logging.getLogger(__name__)
 
 
-def progress(total: int, done: int, label: str, unit: str) -> "tqdm[Never]":
-    """Show rate and time left; where nobody watches a terminal, a line every half minute."""
-    watched = sys.stderr.isatty()
-    pause = 0.1 if watched else QUIET_REFRESH
-    return tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=watched, mininterval=pause)
+class LoggedProgress(tqdm):  # type: ignore[type-arg]  # tqdm takes no type while it runs
+    """Log a line every half minute and at the end: in a file, a bar would be one endless line."""
+
+    monitor_interval = 0  # no thread
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Log label, count, rate, time left and values."""
+        if self.n > self.initial:
+            log.info("%s", str(self))
+
+
+@contextmanager
+def progress(total: int, done: int, label: str, unit: str, leave: bool = True) -> Iterator["tqdm[Never]"]:
+    """Show how far a task of `total` units is: a bar on a terminal, with messages above it; elsewhere plain lines."""
+    if not sys.stderr.isatty():
+        sink = io.StringIO()
+        with LoggedProgress(
+            total=total, initial=done, desc=label, unit=f" {unit}", mininterval=PAUSE, bar_format=LINE, file=sink
+        ) as lines:
+            yield lines
+        return
+    bar: tqdm[Never] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True, leave=leave)
+    with logging_redirect_tqdm([logging.getLogger("edgeconnect")]), bar:
+        yield bar

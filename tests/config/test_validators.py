@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeconnect.config import validators
+from edgeconnect.config.sections import FIELDS
 
 NONSENSE = [None, "", "x", [], [1], {}, {"a": 1}]
 NOT_FINITE = [math.nan, math.inf, -math.inf, "nan", "inf", "-inf", ".inf", 10**400, "1e999"]
@@ -88,14 +89,24 @@ def test_whole_keeps_every_integer(number):
     assert validators.whole(0)(number) == validators.whole(0)(str(number)) == number
 
 
-@pytest.mark.parametrize(("value", "side"), [(0, 0), (32, 32), ("256", 256), (33, 33), (1e3, 1000)])
-def test_size_takes_0_and_sides_of_32_or_more(value, side):
-    assert validators.size(value) == side
+NUMBERS = [name for name, field in FIELDS.items() if type(field.default) in (int, float)]
 
 
-@pytest.mark.parametrize("value", [1, 31, "16", -32, 64.5, True, *NONSENSE], ids=short)
-def test_size_refuses_other_sides(value):
-    refused(validators.size, value)
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_an_upper_limit(name):
+    refused(FIELDS[name].metadata["parser"], 1e18)
+
+
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [
+        *(("INPUT_SIZE", 16_384), ("BATCH_SIZE", 65_536), ("RESIDUAL_BLOCKS", 1000), ("BASE_CHANNELS", 4096)),
+        *(("NUM_WORKERS", 1024), ("SIGMA", 100), ("MAX_ITERS", 10**10)),
+    ],
+)
+def test_limits_are_above_what_anybody_needs(name, largest):
+    assert FIELDS[name].metadata["parser"](largest) == largest
+    refused(FIELDS[name].metadata["parser"], largest + 1, f"from -?[0-9]+ to {largest}$")
 
 
 @pytest.mark.parametrize(("value", "scale"), [(0, 0.0), (-1, -1.0), ("-1", -1.0), (0.3, 0.3), (2, 2.0), ("1e1", 10.0)])

@@ -11,10 +11,9 @@ from evaluations import save
 from support import STAGES
 
 from edgeconnect.config import file as config_file
-from edgeconnect.data.mask_shapes import draw
-from edgeconnect.data.masks import Pixels
+from edgeconnect.data.mask_shapes import Pixels, draw
 from edgeconnect.data.scenes import render
-from edgeconnect.digest import fingerprint
+from edgeconnect.digest import file_digest
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.entries import GROUND_TRUTH, STRICT, Classical, Results, Sample, open_run
@@ -149,7 +148,7 @@ def test_the_average_completes_and_is_part_of_the_identity(runs, copied):
     state["ema"]["shadow"]["inpaint_generator"] = {name: value + 0.01 for name, value in shadow.items()}
     torch.save(state, newest / "state.pth")
     record = json.loads((newest / "save.json").read_text())
-    record["files"]["state.pth"] = fingerprint(newest / "state.pth")
+    record["files"]["state.pth"] = file_digest(newest / "state.pth")
     (newest / "save.json").write_text(json.dumps(record))
     moved = open_run(f"{copied}:inpaint", [], STRICT)
     shutil.rmtree(copied / "saves")

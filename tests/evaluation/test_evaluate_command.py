@@ -291,4 +291,4 @@ def test_scripts_open_without_the_package_installed(tmp_path):
     for name in ("evaluate", "compare"):
         command = [sys.executable, ROOT / f"scripts/{name}.py", "--help"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert (done.returncode, f"usage: {name}.py" in done.stdout) == (0, True), done.stderr
+        assert (done.returncode, f"{name}.py [-h]" in done.stdout) == (0, True), done.stderr

@@ -2,10 +2,8 @@
 
 import pytest
 import torch
-from support import FakeMethod, differing, state_of, tiny_config
+from support import FakeMethod, differing, state_of, tiny_method
 
-from edgeconnect.engine import Engine
-from edgeconnect.methods import METHODS
 from edgeconnect.training.ema import EMA
 
 
@@ -40,12 +38,12 @@ def test_switched_off_it_keeps_nothing():
 
 
 def test_only_trained_generators_are_averaged():
-    method = METHODS["edge_inpaint"](tiny_config(), Engine(torch.device("cpu")).prepare)
+    method = tiny_method("edge_inpaint")
     assert set(EMA(method.networks, 0.9).shadow) == {"inpaint_generator"}
 
 
 def test_spectral_norm_vectors_are_taken_over_and_state_round_trips():
-    method = METHODS["edge"](tiny_config(), Engine(torch.device("cpu")).prepare)
+    method = tiny_method("edge")
     ema, other = EMA(method.networks, 0.9), EMA(method.networks, 0.9)
     with torch.no_grad():
         for value in method.networks["edge_generator"].state_dict().values():

@@ -31,7 +31,7 @@ def test_ignored_signals_stay_ignored_and_handlers_come_back():
     try:
         with Signals() as signals:
             signal.raise_signal(signal.SIGHUP)
-            assert signals.going_on()
+            assert not signals.stop
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, former)
@@ -40,7 +40,7 @@ def test_ignored_signals_stay_ignored_and_handlers_come_back():
 def test_save_is_wanted_once_and_stops_nothing():
     with Signals() as signals:
         signal.raise_signal(signal.SIGUSR1)
-        assert (signals.save_wanted(), signals.save_wanted(), signals.going_on()) == (True, False, True)
+        assert (signals.save_wanted(), signals.save_wanted(), signals.stop) == (True, False, 0)
         signals.raise_if_stopped()
 
 

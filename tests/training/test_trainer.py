@@ -101,8 +101,8 @@ def test_fewer_validation_pictures_than_sample_size_yield_fewer_samples(train):
     import cv2
 
     _, _, folder = train(feed=FakeFeed(validation=2), MAX_ITERS=1, SAMPLE_INTERVAL=1, SAMPLE_SIZE=12)
-    sheet = cv2.imread(str(folder / "samples" / "inpaint" / "0000001.png"))
-    assert sheet.shape == (2 * 32 + 4, 5 * 32 + 4 * 4, 3)
+    grid = cv2.imread(str(folder / "samples" / "inpaint" / "0000001.png"))
+    assert grid.shape == (2 * 32 + 4, 5 * 32 + 4 * 4, 3)
 
 
 def test_saves_come_at_their_interval(train, monkeypatch):

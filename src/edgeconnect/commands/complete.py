@@ -64,21 +64,23 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     config = load_trained(a, by_model)
     if shown(a, config):
         return
-    from edgeconnect import predict
+    from edgeconnect.data import jobs as listed
+    from edgeconnect.predict import complete as complete_jobs
+    from edgeconnect.predict import load_run
 
     output = a.output or str(default_output(a.checkpoints, config))
     external = config.data.test_edge_flist if config.data.edge == "external" else ""
-    jobs = predict.plan(
+    jobs = listed.plan(
         a.input or config.data.test_flist, a.mask or config.data.test_mask_flist, a.edge or external, output
     )
-    wanted = predict.unfinished(jobs) if a.skip_existing else jobs
+    wanted = listed.unfinished(jobs) if a.skip_existing else jobs
     done = sorted(set(jobs) - set(wanted), key=lambda job: job.index)
     if done:
         log.info("%d of %d pictures are there already", len(done), len(jobs))
     if not wanted:
         return
-    run = predict.load_run(config, a.checkpoints, use_ema=not a.no_ema)
-    predict.complete(run.predictor(a.resize_mask, a.mirror), wanted, config.run.debug, done)
+    run = load_run(config, a.checkpoints, use_ema=not a.no_ema)
+    complete_jobs(run.predictor(a.resize_mask, a.mirror), wanted, config.run.debug, done)
     log.info("%d written to %s", len(wanted), output)
 
 

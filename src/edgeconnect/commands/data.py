@@ -4,12 +4,11 @@ import argparse
 import json
 import os
 
-from tqdm import tqdm
-
 from edgeconnect.atomic import expanded
 from edgeconnect.commands.runs import add_run_options, load_config, require_folder
 from edgeconnect.config.sections import SHAPES
 from edgeconnect.data import flist
+from edgeconnect.progress import progress
 
 
 def add_flist_options(sub: argparse.ArgumentParser) -> None:
@@ -106,7 +105,7 @@ def masks(arguments: argparse.Namespace) -> None:
 
     a = arguments
     plan = MaskPlan.checked(a.size, a.kinds, a.bins, a.count, a.interior, a.seed)
-    with tqdm(total=len(plan), desc="drawing", unit="mask", leave=False) as bar:
+    with progress(len(plan), 0, "drawing", "mask", leave=False) as bar:
         write_masks(a.output, plan, a.workers, bar.update)
 
 
@@ -128,7 +127,7 @@ def check(arguments: argparse.Namespace) -> int:
     require_folder(arguments.checkpoints)
     config = load_config(arguments)
     files = validation.count_files(config.data, arguments.quick)
-    with tqdm(total=files, desc="reading", unit="file", leave=False) as bar:
+    with progress(files, 0, "reading", "file", leave=False) as bar:
         report = validation.examine(config, quick=arguments.quick, workers=arguments.workers, watch=bar.update)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.table())
     return report.severity

@@ -13,6 +13,7 @@ from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.commands.runs import load_trained, require_folder, shown
 from edgeconnect.config.sections import DRAWN_MASKS, SHAPES, Config
 from edgeconnect.errors import IncompleteError, UserError
+from edgeconnect.progress import progress
 
 if TYPE_CHECKING:
     from edgeconnect.evaluation.entries import Contender
@@ -181,17 +182,17 @@ def plan(a: argparse.Namespace) -> "Plan":
 
 def export(manifest: "Manifest", folder: Path) -> None:
     """Write what somebody else's program needs to take part: damaged pictures and masks, named by item."""
-    from tqdm import tqdm
-
     from edgeconnect.evaluation.study import MANIFEST, Study
     from edgeconnect.images import write_png
 
     study = Study(folder, manifest)
     study.claim()
-    for number, item in enumerate(tqdm(manifest.items, "exporting", unit="item")):
-        sample = study.sample(number)
-        write_png(folder / "masks" / f"{item.id}.png", sample.hole.astype("uint8") * 255)
-        write_png(folder / "damaged" / f"{item.id}.png", sample.picture * ~sample.hole[..., None])
+    with progress(len(manifest.items), 0, "exporting", "item") as bar:
+        for number, item in enumerate(manifest.items):
+            sample = study.sample(number)
+            write_png(folder / "masks" / f"{item.id}.png", sample.hole.astype("uint8") * 255)
+            write_png(folder / "damaged" / f"{item.id}.png", sample.picture * ~sample.hole[..., None])
+            bar.update()
     log.info("%d items in %s; evaluate with --manifest %s", len(manifest.items), folder, folder / MANIFEST)
 
 

@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from edgeconnect.atomic import write_whole
 from edgeconnect.config import validators
 from edgeconnect.errors import UserError
+from edgeconnect.progress import progress
 
 if TYPE_CHECKING:
     from edgeconnect.metrics.perceptual import Perceptual
@@ -54,10 +53,12 @@ def compare(arguments: argparse.Namespace) -> None:
     reading = MaskReading(a.mask_threshold, a.mask_polarity, a.resize_mask)
     measurer = Measurer(obtainable({MASK} if a.mask else ()), networks(a), reading)
     rows = []
-    for row in tqdm(measurer.run(pairs, a.workers), "measuring", len(pairs), unit="picture", leave=False):
-        rows.append(row)
-        if row.failure:
-            log.warning("%s", row.failure)
+    with progress(len(pairs), 0, "measuring", "picture", leave=False) as bar:
+        for row in measurer.run(pairs, a.workers):
+            rows.append(row)
+            if row.failure:
+                log.warning("%s", row.failure)
+            bar.update()
     report = PairReport(rows, measurer.columns)
     if report.hole_ratio > LARGE_HOLES:
         log.warning("--mask: the median hole takes %.0f %%; does white mean known?", 100 * report.hole_ratio)

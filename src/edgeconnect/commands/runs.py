@@ -103,6 +103,9 @@ def load_config(arguments: argparse.Namespace) -> Config:
 def load_trained(arguments: argparse.Namespace, by_model: bool = False) -> Config:
     """Read the configuration of a trained run to complete pictures by; with `by_model`, MODEL names the stage."""
     require_folder(arguments.checkpoints)
+    path = arguments.checkpoints / CONFIG_FILE
+    if not path.is_file():
+        log.info("%s does not exist: defaults, and --set", path)
     return told(folder_config(arguments.checkpoints, overrides(arguments), by_model))
 
 

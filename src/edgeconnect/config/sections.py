@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from edgeconnect.config import validators
-from edgeconnect.config.validators import MAX_PIXELS, Parser
+from edgeconnect.config.validators import MAX_PIXELS, MAX_SIDE, Parser
 from edgeconnect.methods.catalogue import EDGECONNECT, METHODS, MethodRow, Stage
 
 TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
@@ -16,6 +16,7 @@ MASKS = dict(
 )
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
+MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
 
 def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
@@ -36,13 +37,13 @@ class RunConfig:
     mode: str = key("train", validators.numbered(MODES), "1 train, 2 test, 3 eval (main.py only)")
     method: str = key("edgeconnect", validators.method, "the published method: " + ", ".join(METHODS))
     model: str = key("edge", validators.name, f"stage of METHOD: {EDGECONNECT.listed()}; or all = 1, 2, 3")
-    seed: int = key(10, validators.whole(0, 2**53), "of weights, shuffling, masks and flips")
+    seed: int = key(10, validators.whole(0, 2**53), "seed of weights, shuffling, masks and flips")
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
     gpu: tuple[int, ...] = key((0,), validators.gpus, "GPUs by number; DEVICE auto takes the first")
     precision: str = key(
         "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 on GPUs that have it), fp32, bf16, fp16"
     )
-    num_workers: int = key(2, validators.whole(0), "processes that read data; 0 reads in the training process")
+    num_workers: int = key(2, validators.whole(0, 1024), "processes that read data; 0 reads in the training process")
     raw_edges: bool = key(
         False, validators.switch, "1: completing goes by the drawn edges alone, without the known ones, as published"
     )
@@ -69,9 +70,9 @@ class DataConfig:
     val_mask_flist: str = key("", validators.text, "empty: the training masks")
     test_mask_flist: str = key("", validators.text, "what test.py takes without --mask")
     train_edge_flist: str = key("", validators.text, "external edges (EDGE 2), paired with the pictures by file stem")
-    val_edge_flist: str = key("", validators.text, "likewise")
+    val_edge_flist: str = key("", validators.text, "external edges of the validation pictures")
     test_edge_flist: str = key("", validators.text, "what test.py takes without --edge")
-    input_size: int = key(256, validators.whole(0), "square crop and resize in training; 0: as they are")
+    input_size: int = key(256, validators.whole(0, MAX_SIDE), "square crop and resize in training; 0: as they are")
     mask: str = key(
         "external",
         validators.numbered(MASKS),
@@ -84,14 +85,14 @@ class DataConfig:
     allow_large_holes: bool = key(False, validators.switch, "1: masks with a median hole ratio above 0.6 are meant so")
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
-    sigma: float = key(2.0, validators.sigma, "of Canny; 0: random 1 to 4; -1: no edges")
+    sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")
     on_bad_image: str = key(
         "stop",
         validators.one_of("stop", "skip"),
         "a file that cannot be read: stop, or skip (another one takes its place)",
     )
-    bad_image_limit: int = key(100, validators.whole(0), "files that are skipped before the run stops")
-    max_pixels: int = key(MAX_PIXELS, validators.whole(1), "larger pictures are refused unread")
+    bad_image_limit: int = key(100, validators.whole(0, MANY), "files that are skipped before the run stops")
+    max_pixels: int = key(MAX_PIXELS, validators.whole(1, MANY), "larger pictures are refused unread")
 
     def lists(self, split: str) -> Lists:
         """Return the lists of TRAIN, VAL or TEST."""
@@ -106,8 +107,8 @@ class DataConfig:
 class NetworkConfig:
     """The generators' size; 64 and 8 are the published networks."""
 
-    base_channels: int = key(64, validators.whole(1), "channels of the first layer", fixed=True)
-    residual_blocks: int = key(8, validators.whole(0), "dilated residual blocks", fixed=True)
+    base_channels: int = key(64, validators.whole(1, 4096), "channels of the first layer", fixed=True)
+    residual_blocks: int = key(8, validators.whole(0, 1000), "dilated residual blocks", fixed=True)
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,11 @@ class LossConfig:
     """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8)."""
 
     gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
-    l1_loss_weight: float = key(1.0, validators.real(0), "divided by the batch's hole ratio")
-    fm_loss_weight: float = key(10.0, validators.real(0), "feature matching, edge stage")
-    style_loss_weight: float = key(250.0, validators.real(0), "Gram matrices of the hole")
-    content_loss_weight: float = key(0.1, validators.real(0), "perceptual, of the whole picture")
-    inpaint_adv_loss_weight: float = key(0.1, validators.real(0), "adversarial, completion stage")
+    l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "divided by the batch's hole ratio")
+    fm_loss_weight: float = key(10.0, validators.real(0, LARGE), "feature matching, edge stage")
+    style_loss_weight: float = key(250.0, validators.real(0, LARGE), "Gram matrices of the hole")
+    content_loss_weight: float = key(0.1, validators.real(0, LARGE), "perceptual, of the whole picture")
+    inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
     vgg_weights: str = key(IMAGENET, validators.text, "imagenet (download), the path of a state dict, random")
 
 
@@ -127,19 +128,19 @@ class LossConfig:
 class OptimizerConfig:
     """How weights move."""
 
-    lr: float = key(1e-4, validators.real(0), "Adam, generators")
-    d2g_lr: float = key(0.1, validators.real(0), "discriminators learn at LR * D2G_LR")
+    lr: float = key(1e-4, validators.real(0, 1000), "Adam, generators")
+    d2g_lr: float = key(0.1, validators.real(0, 1000), "discriminators learn at LR * D2G_LR")
     beta1: float = key(0.0, validators.decay, "Adam, first moment")
     beta2: float = key(0.9, validators.decay, "Adam, second moment")
-    batch_size: int = key(8, validators.whole(1), "pictures a step")
-    max_iters: int = key(2_000_000, validators.whole(0), "the iteration at which a stage ends, whatever PHASES says")
+    batch_size: int = key(8, validators.whole(1, 65_536), "pictures in a step")
+    max_iters: int = key(2_000_000, validators.whole(0, MANY), "the iteration at which a stage ends, also with PHASES")
     phases: dict[str, list[dict[str, Any]]] = key(  # noqa: RUF009 - declares a field like the others
         {}, validators.phases, "phases of each stage: {edge: [{end: 100000, lr: 1e-4}, {end: 150000, lr: 1e-5}]}"
     )
-    grad_clip: float = key(0.0, validators.real(0), "largest gradient norm of an optimiser; 0: off")
+    grad_clip: float = key(0.0, validators.real(0, LARGE), "largest gradient norm of an optimiser; 0: off")
     ema_decay: float = key(0.0, validators.decay, "moving average of the generators; 0: off")
     skip_nonfinite: int = key(
-        0, validators.whole(0), "batches of nan or infinite loss to pass over before the run stops"
+        0, validators.whole(0, MANY), "batches of nan or infinite loss to pass over before the run stops"
     )
 
 
@@ -147,18 +148,18 @@ class OptimizerConfig:
 class LogConfig:
     """What is written when, in iterations; 0 = never."""
 
-    save_interval: int = key(1000, validators.whole(0), "checkpoints (the end of a stage always saves)")
+    save_interval: int = key(1000, validators.whole(0, MANY), "checkpoints (the end of a stage always saves)")
     keep_checkpoints: int = key(3, validators.keep, "newest saves kept in saves/<stage>/, 2 or more; 0: all")
     best_metric: str = key(
         "auto",
         validators.one_of("auto", "psnr", "mae", "f1", "none"),
         "what saves/<stage>/best is chosen by; auto: psnr or f1",
     )
-    sample_interval: int = key(1000, validators.whole(0), "sheets of completions under samples/")
-    sample_size: int = key(12, validators.whole(1), "pictures on a sheet")
-    eval_interval: int = key(0, validators.whole(0), "evaluation on VAL_FLIST")
-    log_interval: int = key(10, validators.whole(0), "rows of log_<stage>.csv")
-    edge_threshold: float = key(0.5, validators.real(0, 1), "of edges in precision and recall")
+    sample_interval: int = key(1000, validators.whole(0, MANY), "grids of completions under samples/")
+    sample_size: int = key(12, validators.whole(1, 1000), "pictures in such a grid")
+    eval_interval: int = key(0, validators.whole(0, MANY), "evaluation on VAL_FLIST")
+    log_interval: int = key(10, validators.whole(0, MANY), "rows of log_<stage>.csv")
+    edge_threshold: float = key(0.5, validators.real(0, 1), "edges in precision and recall are above this")
 
 
 @dataclass(frozen=True)

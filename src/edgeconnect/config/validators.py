@@ -11,6 +11,8 @@ Parser = Callable[[Any], Any]
 
 MOST_PHASES = 100
 MAX_PIXELS = 200_000_000  # a picture of that many takes 0.6 GB as RGB
+# No serious run meets these limits. They stop slips of the keyboard, which would use up memory or never end.
+MAX_SIDE, MAX_SIGMA, MAX_SAVES, MAX_GPU = 16_384, 100, 1_000_000, 9_999
 
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -70,7 +72,7 @@ def whole(low: int, high: float = math.inf) -> Parser:
 
 def _bounds(low: float, high: float) -> str:
     if math.isfinite(low) and math.isfinite(high):
-        return f" from {low:g} to {high:g}"
+        return f" from {low:.15g} to {high:.15g}"
     return f" of {low:g} or more" if math.isfinite(low) else ""
 
 
@@ -135,7 +137,7 @@ def _phase(part: Any) -> dict[str, Any]:
 
 def keep(value: Any) -> int:
     """Accept how many saves stay: 0 for all, or 2 or more, so that a damaged one has a predecessor."""
-    number: int = whole(0)(value)
+    number: int = whole(0, MAX_SAVES)(value)
     if number == 1:
         raise ValueError("is neither 0 (all) nor 2 or more: the save before the newest stands in for a damaged one")
     return number
@@ -143,7 +145,7 @@ def keep(value: Any) -> int:
 
 def sigma(value: Any) -> float:
     """Accept a Canny scale: above 0, 0 for random, -1 for no edges."""
-    number: float = real(-1)(value)
+    number: float = real(-1, MAX_SIGMA)(value)
     if -1 < number < 0:
         raise ValueError("is neither -1 (no edges), 0 (random) nor above 0")
     return number
@@ -172,7 +174,7 @@ def span(value: Any) -> tuple[float, float]:
 def device(value: Any) -> str:
     """Accept auto, cpu, cuda or cuda:N."""
     name = str(value).strip().lower()
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,4})?", name):
         raise ValueError("is none of: auto, cpu, cuda, cuda:N")
     return name
 
@@ -180,7 +182,7 @@ def device(value: Any) -> str:
 def gpus(value: Any) -> tuple[int, ...]:
     """Accept GPU numbers: `[0]`, `0`, `0,1`; an empty list means none."""
     parts = value if isinstance(value, list | tuple) else re.split(r"[\s,]+", str(value).strip("[]() "))
-    number = whole(0)
+    number = whole(0, MAX_GPU)
     try:
         return tuple(number(part) for part in parts if str(part).strip())
     except ValueError:

@@ -69,8 +69,8 @@ class Feed:
         return f"{len(self.training)} pictures to train on; {held_out}"
 
     def identity(self) -> str:
-        """Count the pictures to train on, and hash their names."""
-        return f"{len(self.training)} pictures ({self.training.source.identity()[:8]})"
+        """Describe the pictures to train on, so that others are noticed."""
+        return self.training.source.identity()
 
     def epoch(self, pictures: int) -> int:
         """Return the epoch, from 1, that the last of so many pictures belongs to."""

@@ -44,9 +44,6 @@ class Source(Protocol):
     def name(self, index: int) -> str:
         """Name a picture."""
 
-    def identity(self) -> str:
-        """Hash what the pictures are, wherever their folder lies."""
-
     def read(self, index: int) -> NDArray[np.uint8]:
         """Return (H, W, 3) RGB."""
 
@@ -68,12 +65,6 @@ class FileSource:
     def name(self, index: int) -> str:
         """Return the path."""
         return str(self.paths[index])
-
-    def identity(self) -> str:
-        """Hash the paths below the folder that all of them share."""
-        common = os.path.commonpath([path.absolute().parent for path in self.paths])
-        names = "\n".join(os.path.relpath(path.absolute(), common) for path in self.paths)
-        return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Decode the file."""
@@ -101,10 +92,6 @@ class SceneSource:
     def name(self, index: int) -> str:
         """Return `scene_000123`."""
         return scene_name(self.first + index)
-
-    def identity(self) -> str:
-        """Hash the range."""
-        return hashlib.sha256(f"scenes:{self.first}-{self.last}".encode()).hexdigest()
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.stage import versions
 from edgeconnect.errors import IncompleteError, UserError
@@ -23,6 +21,7 @@ from edgeconnect.evaluation.study import Failure, Study, slug
 from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
 from edgeconnect.metrics.perceptual import Perceptual
+from edgeconnect.progress import progress
 
 RESULTS, PAGE = "results.json", "report.html"
 
@@ -74,7 +73,7 @@ def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], 
 
 def _with_progress(study: Study, contender: Contender) -> Sequence[Failure]:
     failures = []
-    with tqdm(total=len(study.manifest.items), desc=contender.name, unit="item") as bar:
+    with progress(len(study.manifest.items), 0, contender.name, "item") as bar:
         for failure in study.complete(contender, bar.update):
             log.warning("%s: %s: %s", failure.method, failure.id, failure.why)
             failures.append(failure)
@@ -82,7 +81,7 @@ def _with_progress(study: Study, contender: Contender) -> Sequence[Failure]:
 
 
 def _measured(study: Study, contender: Contender, plan: Plan, failed: Set[str]) -> Measured:
-    with tqdm(total=len(study.manifest.items), desc=f"measuring {contender.name}", unit="item", leave=False) as bar:
+    with progress(len(study.manifest.items), 0, f"measuring {contender.name}", "item", leave=False) as bar:
         rows = study.measure(contender, plan.names, plan.distances, plan.workers, bar.update)
     return Measured(contender.name, contender.sees_edges, rows, of_set(study, contender.name, plan, failed))
 

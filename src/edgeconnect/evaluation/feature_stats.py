@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from edgeconnect import images
 from edgeconnect.atomic import expanded, write_whole
@@ -22,6 +21,7 @@ from edgeconnect.data import files
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.metrics.fid import Features, Moments, Statistics
 from edgeconnect.metrics.inception import RESIZE, Inception
+from edgeconnect.progress import progress
 
 VERSION = 1  # of the cache: counts up where pictures come to be decoded or measured otherwise
 ARCHIVE = ".npz"
@@ -97,7 +97,7 @@ def sample(source: str, extractor: Inception, reading: Reading, keep_features: b
 def measure(source: str, paths: Sequence[Path], extractor: Inception, reading: Reading, keep_features: bool) -> Sample:
     """Stream pictures through the extractor; only with `keep_features` does memory grow with their number."""
     moments, features = Moments(extractor.dims), []
-    with tqdm(total=len(paths), desc=source, unit="picture", leave=False, disable=None) as bar:
+    with progress(len(paths), 0, source, "picture", leave=False) as bar:
         for batch in feature_batches(paths, extractor, reading):
             moments.add(batch)
             bar.update(len(batch))
