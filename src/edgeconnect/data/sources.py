@@ -112,7 +112,7 @@ def _identity(count: int, names: str) -> str:
     return f"{count} pictures ({hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:8]})"
 
 
-def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> Source:
+def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> FileSource | SceneSource:
     """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
     match = SCENES.fullmatch(value.strip())
     if not match:
