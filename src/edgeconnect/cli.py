@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeconnect import __version__
-from edgeconnect.commands import complete, curves, data, demo, evaluation, fid, metrics, runs
+from edgeconnect.commands import compare, complete, curves, data, demo, evaluation, fid, metrics, runs
 from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
 from edgeconnect.training.signals import Stopped
 
@@ -82,7 +82,7 @@ def parser(door: str | None = None) -> argparse.ArgumentParser:
     complete.add_test_options(add("test", "Complete pictures with the trained generators."))
     complete.add_mode_options(add("run", "Do what MODE in config.yml says: train, test or evaluate."))
     evaluation.add_evaluate_options(add("evaluate", "Evaluate runs, classical methods and others' results."))
-    evaluation.add_compare_options(add("compare", "Compare evaluations of the same items."))
+    compare.add_compare_options(add("compare", "Compare evaluations of the same items."))
     metrics.add_metrics_options(add("metrics", "Measure completed pictures against the true ones."))
     fid.add_fid_options(add("fid-score", "Compare two sets of pictures by FID and KID."))
     curves.add_plot_options(add("plot", "Draw the training curves of runs."))

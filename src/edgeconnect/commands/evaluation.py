@@ -1,14 +1,12 @@
-"""evaluate, compare: what a paper reports of trained runs, classical methods and others' results."""
+"""evaluate: what a paper reports of trained runs, classical methods and others' results."""
 
 import argparse
-import json
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeconnect.atomic import write_whole
 from edgeconnect.commands.runs import load_config, require_folder, shown
 from edgeconnect.config.sections import ALL, CONFIG_FILE, DRAWN_MASKS, SHAPES, Config
 from edgeconnect.errors import IncompleteError, UserError
@@ -206,31 +204,3 @@ def export(manifest: "Manifest", folder: Path) -> None:
         write_png(folder / "masks" / f"{item.id}.png", sample.hole.astype("uint8") * 255)
         write_png(folder / "damaged" / f"{item.id}.png", sample.picture * ~sample.hole[..., None])
     log.info("%d items in %s; evaluate with --manifest %s", len(manifest.items), folder, folder / MANIFEST)
-
-
-def add_compare_options(sub: argparse.ArgumentParser) -> None:
-    """Add the options of `compare`."""
-    sub.add_argument("folders", nargs="+", type=Path, help="of evaluations of the same manifest")
-    sub.add_argument("--measures", nargs="+", default=["psnr_rgb", "ssim_rgb_gauss11", "l1_hole"], metavar="NAME")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub.add_argument("--output", type=Path, help="also write the JSON there")
-    sub.set_defaults(action=compare)
-
-
-def compare(arguments: argparse.Namespace) -> None:
-    """Print the paired differences of every two methods."""
-    from edgeconnect.evaluation.compare import as_json, differences, load, table
-    from edgeconnect.metrics.definitions import DEFINITIONS
-
-    a = arguments
-    unknown = [name for name in a.measures if name not in DEFINITIONS]
-    if unknown:
-        raise UserError(f"--measures: {unknown[0]} is none of: {', '.join(DEFINITIONS)}")
-    manifest, entries = load(a.folders)
-    found = list(differences(manifest, entries, a.measures))
-    if not found:
-        raise UserError(f"--measures: {', '.join(a.measures)}: no two methods have them both")
-    text = json.dumps(as_json(manifest, found), indent=1)
-    print(text if a.json else table(found))
-    if a.output:
-        write_whole(a.output, (text + "\n").encode())
