@@ -2,15 +2,18 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from evaluations import setting
 
 from edgeconnect.evaluation.manifest import Item, Manifest
+from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, Measured, results
 from edgeconnect.evaluation.study import EDGE_COUNTS, Failure
 from edgeconnect.metrics.definitions import DEFINITIONS
 
+GOLDEN = Path(__file__).parent / "golden"  # written by the first release, whose files stay readable and the same
 NAN = math.nan
 RATIOS = {"a": 0.1, "b": 0.1000001, "c": 0.15, "d": 1.0}
 
@@ -112,3 +115,25 @@ def test_measures_come_in_the_order_of_their_definitions(manifest):
     found = results(manifest, [measured("m", rows)], [])
     assert list(found["measures"]) == [name for name in DEFINITIONS if "edge" not in name]
     assert list(found["bins"]) == ["(1,10]", "(10,20]", "(60,100]", ALL]
+
+
+def small_case():
+    """Nine items of four bins: a painter, one that also draws edges, one that draws alone, a failure, FID."""
+    ratios = (0.0, 0.05, 0.05, 0.1, 0.15, 0.15, 0.5, 0.95, 0.97)
+    items = tuple(Item(f"i{n}", f"{n // 2}.png", "m.png", -1, ratio, f"{n}", "h") for n, ratio in enumerate(ratios))
+    paints = {f"i{n}": {"psnr_rgb": 20 + n / 7, "l1_hole": 0.1 / (n + 1), "lpips_alex": n / 11} for n in range(9)}
+    paints["i1"]["psnr_rgb"], paints["i3"]["l1_hole"] = 100.0, NAN
+    draws = {f"i{n}": dict(zip(EDGE_COUNTS, (n % 3, n, (n + 4) % 7), strict=True)) for n in range(9)}
+    both = {id_: row | draws[id_] | {"psnr_rgb": row["psnr_rgb"] - 1 / 3} for id_, row in paints.items()}
+    methods = [
+        measured("telea", paints, {"fid": 123.456789, "kid": NAN}),
+        measured("run:joint", both, {"fid": 1 / 3}, "strict"),
+        measured("lines", draws, {}, "ground-truth"),
+    ]
+    return Manifest(setting(), items), methods, [Failure("telea", "i5", "is 9x9")]
+
+
+def test_files_of_a_small_case_are_the_stored_ones():
+    found = results(*small_case()) | {"extractor": "inception", "weights": {"lpips_alex": "sha256:0"}}
+    assert json.dumps(found, indent=1) + "\n" == (GOLDEN / "results.json").read_text("utf-8")
+    assert tables.as_csv(found) == (GOLDEN / "results.csv").read_text("utf-8")
