@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from evaluations import setting
 
+from edgeconnect.errors import UserError
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.report import tables
-from edgeconnect.evaluation.results import ALL, Measured, results
+from edgeconnect.evaluation.results import ALL, Measured, from_json, read_results, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS, Failure
 from edgeconnect.metrics.definitions import DEFINITIONS
 
@@ -23,6 +24,10 @@ def manifest():
     """Items of three bins; b and c are of one picture."""
     pictures = {"a": "1.png", "b": "2.png", "c": "2.png", "d": "3.png"}
     return Manifest(setting(), tuple(Item(i, pictures[i], "m.png", -1, RATIOS[i], i, "") for i in RATIOS))
+
+
+def results(manifest, methods, failures):
+    return summarize(manifest, methods, failures).to_json()
 
 
 def measured(name, rows, of_set=None, edges=""):
@@ -134,6 +139,39 @@ def small_case():
 
 
 def test_files_of_a_small_case_are_the_stored_ones():
-    found = results(*small_case()) | {"extractor": "inception", "weights": {"lpips_alex": "sha256:0"}}
-    assert json.dumps(found, indent=1) + "\n" == (GOLDEN / "results.json").read_text("utf-8")
+    found = summarize(*small_case(), extractor="inception", weights={"lpips_alex": "sha256:0"})
+    assert json.dumps(found.to_json(), indent=1) + "\n" == (GOLDEN / "results.json").read_text("utf-8")
     assert tables.as_csv(found) == (GOLDEN / "results.csv").read_text("utf-8")
+
+
+def test_results_are_read_as_they_were_written():
+    stored = read_results(GOLDEN)
+    assert json.dumps(stored.to_json(), indent=1) + "\n" == (GOLDEN / "results.json").read_text("utf-8")
+    assert tables.as_csv(stored) == (GOLDEN / "results.csv").read_text("utf-8")
+    found = summarize(*small_case(), extractor="inception", weights={"lpips_alex": "sha256:0"})
+    for write in (tables.as_markdown, tables.as_latex, tables.summary):
+        assert write(stored) == write(found)
+
+
+def test_a_method_knows_whether_it_paints_and_draws():
+    methods = summarize(*small_case()).methods
+    assert [(method.paints, method.draws_edges) for method in methods] == [(True, False), (True, True), (False, True)]
+
+
+def test_provenance_is_written_only_where_there_is_some(manifest):
+    plain, known = measured("m", psnr(20.0, 30.0, 32.0, 25.0)), {"stage": "joint", "iteration": "7"}
+    found = summarize(manifest, [plain, plain._replace(name="run", provenance=known)])
+    contents = found.to_json()["methods"]
+    assert "provenance" not in contents[0]
+    assert contents[1]["provenance"] == known
+    assert [method.provenance for method in from_json(found.to_json()).methods] == [{}, known]
+    assert "- run: stage joint, iteration 7" in tables.as_markdown(found)
+
+
+def test_damaged_results_are_refused(tmp_path):
+    whole = json.loads((GOLDEN / "results.json").read_text("utf-8"))
+    del whole["methods"][1]["bins"]["all"]["l1_hole"]
+    for contents in ({}, [], 3, {"methods": 3}, whole, whole | {"methods": [3]}, whole | {"setting": {}}):
+        (tmp_path / "results.json").write_text(json.dumps(contents))
+        with pytest.raises(UserError, match=r"results\.json"):
+            read_results(tmp_path)

@@ -55,9 +55,10 @@ def add_evaluate_options(sub: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate and say where the report is."""
-    from edgeconnect.evaluation.evaluate import PAGE, RESULTS, read_results
+    from edgeconnect.evaluation.evaluate import PAGE
     from edgeconnect.evaluation.evaluate import evaluate as run
     from edgeconnect.evaluation.report import tables
+    from edgeconnect.evaluation.results import RESULTS, read_results
 
     a = arguments
     config = configured(a)

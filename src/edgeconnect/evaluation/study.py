@@ -191,7 +191,7 @@ class Study:
     def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
         """Drop measures that a network of other weights made."""
         marks = path.with_suffix(".json")
-        wanted = {name: distance.mark for name, distance in distances.items()}
+        wanted = {name: distance.digest for name, distance in distances.items()}
         known = json.loads(marks.read_text("utf-8")) if marks.is_file() else {}
         if any(known.get(name, mark) != mark for name, mark in wanted.items()):
             discard(path)
