@@ -10,7 +10,7 @@ from evaluations import FULL, NAMES, PLAN, Painter, holes, photos, pixels, save,
 from edgeconnect.errors import BadImageError, IncompleteError, UserError
 from edgeconnect.evaluation import evaluate as evaluation
 from edgeconnect.evaluation.entries import STRICT, Classical, Results, open_run
-from edgeconnect.evaluation.feature_stats import Reading
+from edgeconnect.evaluation.feature_stats import LoaderOptions
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import compose, read_manifest
 from edgeconnect.evaluation.report import charts
@@ -310,7 +310,7 @@ def test_fid_is_of_the_items_that_count(manifest, ids, tmp_path, monkeypatch):
             save(folder / f"{id_}.png", pixels(tmp_path / f"out/pictures/{name}/{id_}.png"))
         truth = [tmp_path / f"pictures/{stem}.png" for stem in "acd"]
         (tmp_path / "truth.flist").write_text("".join(f"{path}\n" for path in truth))
-        scores = score([str(tmp_path / "truth.flist"), str(folder)], Mean(), Reading(), with_kid=True)
+        scores = score([str(tmp_path / "truth.flist"), str(folder)], Mean(), LoaderOptions(), with_kid=True)
         assert method["set"] == {"fid": pytest.approx(scores.fid), "kid": pytest.approx(scores.kid.mean)}
         assert scores.fid > 1
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,9 @@ def add_fid_options(sub: argparse.ArgumentParser) -> None:
         "--path", required=True, nargs="+", metavar="SIDE", help="two folders, lists, or .npz of statistics, in any mix"
     )
     sub.add_argument("--gpu", type=int, help="its number; -1: processor; default the first GPU, if there is one")
-    sub.add_argument("--batch-size", type=int, default=50, help="pictures that pass the network at once; default 50")
+    sub.add_argument(
+        "--batch-size", type=int, default=50, help="changes nothing: taken as pytorch-fid's program has it"
+    )
     sub.add_argument("--dims", type=int, default=2048, choices=DIMS, help="the layer, by its features; default 2048")
     sub.add_argument("--workers", type=int, default=cores, help=f"threads that read; default {cores}")
     sub.add_argument("--weights", default="", metavar="PATH", help="pytorch-fid's weights; default its download")
@@ -44,13 +46,13 @@ def fid_score(arguments: argparse.Namespace) -> None:
     from edgeconnect.metrics.inception import Inception
 
     extractor = Inception(a.weights, a.dims, device_of(a.gpu))
-    reading = feature_stats.Reading(a.batch_size, a.workers, None if a.no_cache else feature_stats.cache_folder())
+    options = feature_stats.LoaderOptions(a.workers, None if a.no_cache else feature_stats.cache_folder())
     if a.save_stats:
-        made = feature_stats.sample(a.path[0], extractor, reading)
+        made = feature_stats.stats_of(a.path[0], extractor, options)
         feature_stats.write_archive(a.save_stats, made)
-        log.info("statistics of %d pictures written to %s", made.n, a.save_stats)
+        log.info("statistics of %s written to %s", counted(made.n, "picture"), a.save_stats)
         return
-    scores = fid.score(a.path, extractor, reading, a.kid, a.kid_size)
+    scores = fid.score(a.path, extractor, options, a.kid, a.kid_size)
     print(json.dumps(scores.to_json(), indent=1) if a.json else scores.table())
 
 

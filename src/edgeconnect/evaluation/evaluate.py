@@ -13,7 +13,7 @@ from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.stage import versions
 from edgeconnect.errors import IncompleteError
 from edgeconnect.evaluation.entries import Contender, Results
-from edgeconnect.evaluation.feature_stats import Reading, cache_folder
+from edgeconnect.evaluation.feature_stats import LoaderOptions, cache_folder
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.evaluation.report import page, tables
@@ -101,8 +101,8 @@ def of_set(study: Study, method: str, plan: Plan, failed: Set[str]) -> dict[str,
     lists = [study.folder / "truth.flist", study.folder / "pictures" / f"{slug(method)}.flist"]
     for path, names in zip(lists, (truths, [study.picture(method, item) for _, item in kept]), strict=True):
         write_whole(path, b"".join(os.fsencode(name.absolute()) + b"\n" for name in names))
-    reading = Reading(plan.batch_size, plan.workers, cache_folder())
-    scores = score([str(path) for path in lists], plan.inception, reading, plan.kid)
+    options = LoaderOptions(plan.workers, cache_folder())
+    scores = score([str(path) for path in lists], plan.inception, options, plan.kid)
     return {"fid": scores.fid} | ({"kid": scores.kid.mean} if scores.kid else {})
 
 
