@@ -3,10 +3,10 @@
 import hashlib
 import logging
 import os
+import threading
 
 import numpy as np
 import pytest
-import threading
 import torch
 from PIL import Image
 

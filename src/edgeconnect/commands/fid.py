@@ -20,21 +20,18 @@ log = logging.getLogger(__name__)
 def add_fid_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `fid-score`."""
     cores = min(8, len(os.sched_getaffinity(0)))
-    sub.add_argument(
-        "--path", required=True, nargs="+", metavar="SIDE", help="two folders, lists, or .npz of statistics, in any mix"
-    )
-    sub.add_argument("--gpu", type=int, help="its number; -1: processor; default the first GPU, if there is one")
-    sub.add_argument(
-        "--batch-size", type=int, default=50, help="changes nothing: taken as pytorch-fid's program has it"
-    )
-    sub.add_argument("--dims", type=int, default=2048, choices=DIMS, help="the layer, by its features; default 2048")
-    sub.add_argument("--workers", type=int, default=cores, help=f"threads that read; default {cores}")
-    sub.add_argument("--weights", default="", metavar="PATH", help="pytorch-fid's weights; default its download")
-    sub.add_argument("--kid", action="store_true", help="also KID, for few pictures the better number")
-    sub.add_argument("--kid-size", type=int, default=1000, help="pictures in each of its 100 subsets; default 1000")
-    sub.add_argument("--save-stats", type=Path, metavar="OUT.npz", help="write the statistics of one --path and stop")
-    sub.add_argument("--no-cache", action="store_true", help="neither use nor keep statistics of the same pictures")
-    sub.add_argument("--json", action="store_true", help="print JSON")
+    add = sub.add_argument
+    add("--path", required=True, nargs="+", metavar="SIDE", help="two sides: folders, lists, or .npz of statistics")
+    add("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the processor; default the first GPU, if any")
+    add("--batch-size", type=int, default=50, metavar="N", help="accepted, and without effect; the same number always")
+    add("--dims", type=int, default=2048, choices=DIMS, help="features of the layer that is compared; default 2048")
+    add("--workers", type=int, default=cores, metavar="N", help=f"threads that read pictures; default {cores}")
+    add("--weights", default="", metavar="PATH", help="weights of pytorch-fid's network; default its download")
+    add("--kid", action="store_true", help="also measure KID, which is the better number for few pictures")
+    add("--kid-size", type=int, default=1000, metavar="N", help="pictures in each of KID's 100 subsets; default 1000")
+    add("--save-stats", type=Path, metavar="OUT.npz", help="write the statistics of one --path and stop")
+    add("--no-cache", action="store_true", help="neither read nor write the cache of statistics")
+    add("--json", action="store_true", help="print JSON instead of text")
     sub.set_defaults(action=fid_score)
 
 
