@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "edgeconnect"
-BASE = {"errors", "types", "rng", "atomic", "digest", "images", "progress", "config"}
+BASE = {"errors", "types", "rng", "atomic", "digest", "plain", "images", "progress", "config"}
 LAYERS = {  # what each part of the package may import; inside a part see INNER
     "errors": set(),
     "types": set(),
     "rng": set(),
     "atomic": {"errors"},
     "digest": {"errors"},
+    "plain": set(),
     "progress": set(),
     "images": {"errors", "atomic", "config"},
     "config": {"errors", "atomic"},

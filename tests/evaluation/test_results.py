@@ -94,6 +94,16 @@ def test_edges_add_up_before_they_are_divided(manifest):
     assert found["methods"][0]["edges"] == "strict"
 
 
+@pytest.mark.parametrize(
+    ("row", "shares"),
+    [((6, 8, 24), [0.75, 0.25, 0.375]), ((0, 0, 0), [NAN] * 3), ((0, 0, 4), [NAN, 0, 0]), ((0, 4, 0), [0, NAN, 0])],
+    ids=["some", "neither", "none-drawn", "none-wanted"],
+)
+def test_precision_recall_and_f1(manifest, row, shares):
+    cells = summarize(manifest, [measured("m", counts(row, row, row, row))]).methods[0].bins[ALL].values()
+    assert [cell.value for cell in cells] == pytest.approx(shares, nan_ok=True)
+
+
 def test_what_does_not_apply_is_left_out_and_counted(manifest):
     rows = psnr(20.0, NAN, 32.0, 100.0) | {}
     found = results(manifest, [measured("m", rows), measured("edges", counts(*[(1, 1, 1)] * 4))], [])

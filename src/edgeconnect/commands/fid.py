@@ -23,7 +23,7 @@ def add_fid_options(sub: argparse.ArgumentParser) -> None:
     add = sub.add_argument
     add("--path", required=True, nargs="+", metavar="SIDE", help="two sides: folders, lists, or .npz of statistics")
     add("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the processor; default the first GPU, if any")
-    add("--batch-size", type=int, default=50, metavar="N", help="accepted, and without effect; the same number always")
+    add("--batch-size", type=int, default=50, metavar="N", help="accepted without effect: no digit depends on it")
     add("--dims", type=int, default=2048, choices=DIMS, help="features of the layer that is compared; default 2048")
     add("--workers", type=int, default=cores, metavar="N", help=f"threads that read pictures; default {cores}")
     add("--weights", default="", metavar="PATH", help="weights of pytorch-fid's network; default its download")

@@ -42,8 +42,7 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Measure every pair; raise IncompleteError at the end where some could not be."""
     from edgeconnect.data.masks import LARGE_HOLES
-    from edgeconnect.evaluation.pair_report import PairReport
-    from edgeconnect.evaluation.pairs import MaskReading, Measurer, plan
+    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, plan
     from edgeconnect.metrics.definitions import MASK, obtainable
 
     a = arguments

@@ -12,6 +12,7 @@ from edgeconnect.evaluation.intervals import ratio_interval
 from edgeconnect.evaluation.manifest import Item, Manifest, Setting
 from edgeconnect.evaluation.study import Failure
 from edgeconnect.metrics.definitions import DEFINITIONS, Definition
+from edgeconnect.plain import plain
 
 SCHEMA = 1
 RESULTS = "results.json"
@@ -87,9 +88,8 @@ class MethodResults:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, None for nan."""
-        bins = {bin_: {name: _plain(cell._asdict()) for name, cell in row.items()} for bin_, row in self.bins.items()}
-        plain = {"name": self.name, "edges": self.edges, "bins": bins, "set": _plain(self.dataset)}
-        return plain | ({"provenance": dict(self.provenance)} if self.provenance else {})
+        contents = {"name": self.name, "edges": self.edges, "bins": self.bins, "set": self.dataset}
+        return dict(plain(contents | ({"provenance": self.provenance} if self.provenance else {})))
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,15 @@ class EvaluationResults:
         contents = {
             "schema": SCHEMA,
             "manifest": self.manifest,
-            "setting": _plain(asdict(self.setting)),
+            "setting": asdict(self.setting),
             "pictures": self.pictures,
-            "bins": {name: _plain(bin_._asdict()) for name, bin_ in self.bins.items()},
+            "bins": self.bins,
             "measures": {n: {key: d._asdict()[key] for key in shown} for n, d in self.metrics.items()},
             "methods": [method.to_json() for method in self.methods],
-            "failures": [failure._asdict() for failure in self.failures],
+            "failures": self.failures,
         }
-        networks = {"extractor": self.extractor, "weights": dict(self.weights)}
-        return contents | {name: value for name, value in networks.items() if value}
+        networks = {"extractor": self.extractor, "weights": self.weights}
+        return dict(plain(contents | {name: value for name, value in networks.items() if value}))
 
 
 def summarize(
@@ -199,32 +199,28 @@ def read_results(folder: Path) -> EvaluationResults:
         ) from error
 
 
-def from_json(plain: Mapping[str, Any]) -> EvaluationResults:
+def from_json(contents: Mapping[str, Any]) -> EvaluationResults:
     """Return the results that `to_json` made plain; raise KeyError, TypeError or ValueError where it did not."""
 
     def method_results(method: Mapping[str, Any]) -> MethodResults:
-        rows = {bin_: method["bins"][bin_] for bin_ in (*plain["bins"], ALL)}
-        cells = {bin_: {name: Cell(**_numbers(row[name])) for name in plain["measures"]} for bin_, row in rows.items()}
+        rows = {bin_: method["bins"][bin_] for bin_ in (*contents["bins"], ALL)}
+        cells = {
+            bin_: {name: Cell(**_numbers(row[name])) for name in contents["measures"]} for bin_, row in rows.items()
+        }
         provenance = method.get("provenance", {})
         return MethodResults(method["name"], method["edges"], cells, _numbers(method["set"]), provenance)
 
     return EvaluationResults(
-        plain["manifest"],
-        Setting(**plain["setting"] | {"edges": tuple(plain["setting"]["edges"])}),
-        plain["pictures"],
-        {name: Bin(**_numbers(bin_)) for name, bin_ in plain["bins"].items()},
-        {name: Definition(**about) for name, about in plain["measures"].items()},
-        tuple(method_results(method) for method in plain["methods"]),
-        tuple(Failure(**failure) for failure in plain["failures"]),
-        plain.get("extractor", ""),
-        plain.get("weights", {}),
+        contents["manifest"],
+        Setting(**contents["setting"] | {"edges": tuple(contents["setting"]["edges"])}),
+        contents["pictures"],
+        {name: Bin(**_numbers(bin_)) for name, bin_ in contents["bins"].items()},
+        {name: Definition(**about) for name, about in contents["measures"].items()},
+        tuple(method_results(method) for method in contents["methods"]),
+        tuple(Failure(**failure) for failure in contents["failures"]),
+        contents.get("extractor", ""),
+        contents.get("weights", {}),
     )
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what JSON can hold: None for nan, lists for tuples."""
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in plain.items()}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
