@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -82,7 +82,7 @@ def list_pictures(source: str) -> list[Path]:
 def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_features: bool = False) -> FeatureStats:
     """Measure a folder or a list; statistics of the same pictures come from the cache.
 
-    Pictures are taken in the order of their content, so that neither names nor folders change a digit.
+    Statistics are taken in the order of the content, so that no name changes a digit; features keep the order of names.
     Raises UserError below two pictures, BadImageError for one that cannot be read.
     """
     paths = list_pictures(source)
@@ -94,8 +94,10 @@ def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_fea
             return FeatureStats(source, found.n, found.statistics, found.info, cached=True)
         except UserError as error:
             log.warning("measured anew: %s", error)
-    ordered = [path for _, path in sorted(zip(digests, paths, strict=True))]
-    measured = measure(source, ordered, extractor, options, keep_features)
+    order = sorted(range(len(paths)), key=digests.__getitem__)
+    measured = measure(source, [paths[n] for n in order], extractor, options, keep_features)
+    if measured.features is not None:  # KID draws its subsets in the order of names
+        measured = replace(measured, features=measured.features[np.argsort(order)])
     if kept:
         try:
             write_archive(kept, measured)
