@@ -30,7 +30,7 @@ from pytorch_fid import fid_score, inception
 from edgeconnect import images
 from edgeconnect.data import files
 from edgeconnect.data.scenes import render
-from edgeconnect.evaluation.feature_stats import Reading, sample
+from edgeconnect.evaluation.feature_stats import LoaderOptions, stats_of
 from edgeconnect.evaluation.fid import score
 from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
@@ -72,12 +72,12 @@ def make_noise(folder: Path, count: int) -> None:
 def measure(a: argparse.Namespace) -> dict[str, float]:
     """Do one measurement in this process; time begins after the imports."""
     start, fid = time.perf_counter(), 0.0
-    reading = Reading(a.batch_size, a.workers)
+    options = LoaderOptions(a.workers)
     extractor = Inception(a.weights, a.dims, torch.device("cpu"))
     if a.way == "ours":
-        fid = score([f"{a.folder}/a", f"{a.folder}/b"], extractor, reading).fid
+        fid = score([f"{a.folder}/a", f"{a.folder}/b"], extractor, options).fid
     elif a.way == "one side":
-        sample(str(a.folder), extractor, reading)
+        stats_of(str(a.folder), extractor, options)
     else:
         state = torch.load(a.weights, weights_only=True)
         with mock.patch.object(inception, "load_state_dict_from_url", return_value=state):

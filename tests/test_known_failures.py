@@ -18,7 +18,7 @@ from edgeconnect.data.jobs import plan
 from edgeconnect.data.loader import Feed
 from edgeconnect.engine import Engine, inference, parameters
 from edgeconnect.errors import UserError
-from edgeconnect.evaluation.feature_stats import Reading, sample
+from edgeconnect.evaluation.feature_stats import LoaderOptions, stats_of
 from edgeconnect.predict import Predictor
 from edgeconnect.training.trainer import evaluate
 
@@ -173,16 +173,17 @@ class ColumnMeans:
         return batch.numpy()
 
 
-def test_15_fid_counts_every_picture_in_batches_and_caches_outside_the_results(tmp_path):
+def test_15_fid_counts_every_picture_in_batches_and_caches_outside_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeconnect.evaluation.feature_stats.BATCH", 3)
     for n in range(7):
         picture(tmp_path / f"results/{n}.png", size=(30 + n, 20))
-    extractor, reading = ColumnMeans(), Reading(batch_size=3, workers=1, cache=tmp_path / "cache")
-    before = sample(str(tmp_path / "results"), extractor, reading)
+    extractor, options = ColumnMeans(), LoaderOptions(workers=1, cache=tmp_path / "cache")
+    before = stats_of(str(tmp_path / "results"), extractor, options)
     assert (before.n, extractor.at_once) == (7, [3, 3, 1])
     assert len(list((tmp_path / "results").iterdir())) == 7
-    assert sample(str(tmp_path / "results"), extractor, reading).cached
+    assert stats_of(str(tmp_path / "results"), extractor, options).cached
     Image.new("RGB", (30, 20)).save(tmp_path / "results/0.png")
-    after = sample(str(tmp_path / "results"), extractor, reading)
+    after = stats_of(str(tmp_path / "results"), extractor, options)
     assert not after.cached
     assert not np.allclose(before.statistics.mu, after.statistics.mu)
 

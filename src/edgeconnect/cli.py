@@ -11,17 +11,17 @@ import warnings
 from collections.abc import Sequence
 
 from edgeconnect import __version__
-from edgeconnect.commands import complete, curves, data, demo, evaluation, fid, metrics, runs
+from edgeconnect.commands import compare, complete, curves, data, demo, evaluation, fid, metrics, runs
 from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
 from edgeconnect.training.signals import Stopped
 
 INTERRUPTED = 130
 COMMANDS = {
-    "train": ("Train a stage, or go on where it stands.", runs.add_train_options),
+    "train": ("Train a stage, or resume it where it stands.", runs.add_train_options),
     "test": ("Complete pictures with the trained generators, by default those of stage 3.", complete.add_test_options),
     "run": ("Do what MODE in config.yml says: train, test or evaluate.", complete.add_mode_options),
     "evaluate": ("Evaluate runs, classical methods and others' results.", evaluation.add_evaluate_options),
-    "compare": ("Compare evaluations of the same items.", evaluation.add_compare_options),
+    "compare": ("Compare evaluations of the same items.", compare.add_compare_options),
     "metrics": ("Measure completed pictures against the true ones.", metrics.add_metrics_options),
     "fid-score": ("Compare two sets of pictures by FID and KID.", fid.add_fid_options),
     "plot": ("Draw the training curves of runs.", curves.add_plot_options),

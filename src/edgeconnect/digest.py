@@ -8,6 +8,12 @@ from pathlib import Path
 from edgeconnect.errors import reason
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """Return a digest of a file's content: of the checksums in an archive's directory, or else of every byte.
 
@@ -17,8 +23,7 @@ def file_digest(path: Path) -> str:
     with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
         parts = [(part.filename.partition("/")[2], part.CRC, part.file_size) for part in archive.infolist()]
         return "zip:" + hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    return f"sha256:{sha256_of(path)}"
 
 
 def damage(path: Path, wanted: str) -> str:

@@ -33,6 +33,11 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: `1 picture`, `2,048 pictures`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether PyTorch or Python reports that memory is used up."""
     return isinstance(error, MemoryError) or (

@@ -2,9 +2,9 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.data import mask_shapes, masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.evaluation.baselines import CLASSICAL
+from edgeconnect.evaluation.manifest import Item, Manifest, Setting
+from edgeconnect.evaluation.report import tables
+from edgeconnect.evaluation.results import ALL, EvaluationResults, Measured, summarize
 from edgeconnect.images import image_grid, write_png
-from edgeconnect.metrics.images import measure
-from edgeconnect.metrics.summary import summarize as statistics
+from edgeconnect.metrics.images import compute_metrics
 from edgeconnect.predict import load_run
 
 PRESET = {
@@ -68,14 +70,6 @@ class Trial(NamedTuple):
     completed: dict[str, Picture]
 
 
-class Summary(NamedTuple):
-    """What `summary.json` holds: measures by method and name."""
-
-    hole_ratio: float
-    images: int
-    methods: dict[str, dict[str, float]]
-
-
 def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     """Run the preset in a folder, and leave `summary.json` and `sheet.png` there."""
     config = prepare(folder, overrides)
@@ -83,11 +77,11 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
         part = {"MODEL": stage, "MAX_ITERS": min(max_iters, config.optim.max_iters), "LR": lr}
         run.train(config_file.build(config.flat() | part), folder)
     trials = list(complete(config, folder))
-    summary = summarize(trials)
-    write_whole(folder / "summary.json", json.dumps(summary._asdict(), indent=1).encode())
+    results = measure(trials, config)
+    write_whole(folder / "summary.json", json.dumps(summary(results), indent=1).encode())
     rows = image_grid([row(trial) for trial in trials[:SHOWN]])
     write_png(folder / "sheet.png", rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1))
-    log.info("%s\nsee also %s and %s", table(summary), folder / "summary.json", folder / "sheet.png")
+    log.info("%s\nsee also %s and %s", tables.summary(results), folder / "summary.json", folder / "sheet.png")
 
 
 def prepare(folder: Path, overrides: Iterable[str]) -> Config:
@@ -117,34 +111,30 @@ def complete(config: Config, folder: Path) -> Iterable[Trial]:
         yield Trial(truth, mask, ours.edge, {OURS: ours.merged, **others})
 
 
-def summarize(trials: list[Trial]) -> Summary:
-    """Average every method's measures over the same pictures and holes."""
-    return Summary(
-        hole_ratio=float(np.mean([trial.mask.mean() for trial in trials])),
-        images=len(trials),
-        methods={name: means(trials, name) for name in trials[0].completed},
-    )
-
-
-def means(trials: list[Trial], method: str) -> dict[str, float]:
-    """Average one method's measures over the trials."""
+def measure(trials: Sequence[Trial], config: Config) -> EvaluationResults:
+    """Measure every method on the same pictures and holes."""
+    preprocessing = Setting(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
+    items = [Item(f"{n}", f"{n}", "strokes", -1, float(trial.mask.mean()), "", "") for n, trial in enumerate(trials)]
     names = tuple(MEASURES.values())
-    rows = [measure(trial.truth, trial.completed[method], trial.mask, names) for trial in trials]
-    found = statistics(rows, names)
-    return {shown: found[name].mean for shown, name in MEASURES.items()}
+    methods = []
+    for method in trials[0].completed:
+        found = [compute_metrics(trial.truth, trial.completed[method], trial.mask, names) for trial in trials]
+        rows = {item.id: metrics for item, metrics in zip(items, found, strict=True)}
+        methods.append(Measured(method, "", rows, {}))
+    return summarize(Manifest(preprocessing, tuple(items)), methods)
+
+
+def summary(results: EvaluationResults) -> dict[str, Any]:
+    """Return what `summary.json` holds: the means of every method by name."""
+    means = {method.name: method.bins[ALL] for method in results.methods}
+    return {
+        "hole_ratio": results.bins[ALL].ratio,
+        "images": results.pictures,
+        "methods": {m: {shown: cells[name].value for shown, name in MEASURES.items()} for m, cells in means.items()},
+    }
 
 
 def row(trial: Trial) -> list[Picture]:
     """Lay one trial out: input, edges, each method's completion, truth."""
     holed = np.where(trial.mask[..., None], np.uint8(255), trial.truth)
     return [holed, trial.edge[..., None], *trial.completed.values(), trial.truth]
-
-
-def table(summary: Summary) -> str:
-    """Write the measures as text, one method a line."""
-    lines = [f"{summary.images} held-out scenes, mean hole ratio {summary.hole_ratio:.2f}"]
-    names = list(summary.methods[OURS])
-    lines.append(f"{'':15}" + "".join(f"{name:>14}" for name in names))
-    for method, measures in summary.methods.items():
-        lines.append(f"{method:15}" + "".join(f"{measures[name]:>14.4f}" for name in names))
-    return "\n".join(lines)

@@ -9,12 +9,13 @@ from evaluations import PLAN, Painter, holes, photos, setting, strict_json
 
 from edgeconnect.cli import main
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.evaluation.compare import Difference, Entry, differences, load, table
+from edgeconnect.evaluation.compare import ComparedMethod, Difference, choose_pairs, differences, load
 from edgeconnect.evaluation.entries import STRICT, Classical, open_run
-from edgeconnect.evaluation.evaluate import evaluate, read_results
+from edgeconnect.evaluation.evaluate import evaluate
 from edgeconnect.evaluation.intervals import Interval
 from edgeconnect.evaluation.manifest import Item, Manifest, compose
 from edgeconnect.evaluation.report import charts
+from edgeconnect.evaluation.results import Measured, read_results, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS
 
 
@@ -25,11 +26,14 @@ def items(count, of_each=1):
 
 
 def entry(name, values, failed=()):
-    return Entry(name, {f"i{n}": {"psnr_rgb": value} for n, value in enumerate(values)}, frozenset(failed))
+    return ComparedMethod(
+        name, name, {f"i{n}": {"psnr_rgb": value} for n, value in enumerate(values)}, frozenset(failed)
+    )
 
 
 def compared(manifest, *entries, names=("psnr_rgb",)):
-    return {(d.first, d.second, d.measure, d.bin): d for d in differences(manifest, entries, names)}
+    pairs = choose_pairs(entries, every=True)
+    return {(d.first, d.second, d.measure, d.bin): d for d in differences(manifest, pairs, names)}
 
 
 @pytest.fixture(scope="module")
@@ -122,27 +126,42 @@ def test_edges_are_added_up_as_in_the_tables():
             rows[f"i{n}"] = dict(zip(EDGE_COUNTS, (hits, 50 if n else 0, 50 if n else 0), strict=True))
         return rows
 
-    one, other = Entry("one", drawn(0.3), frozenset()), Entry("other", drawn(0.6), frozenset())
+    one, other = (ComparedMethod(name, name, drawn(share)) for name, share in (("one", 0.3), ("other", 0.6)))
     difference = compared(items(30), one, other, names=("edge_f1",))["one", "other", "edge_f1", "all"]
     totals = [sum(row["true_positives"] for row in side.rows.values()) for side in (one, other)]
     assert difference.means == pytest.approx([2 * total / 2900 for total in totals])
     assert difference.difference.value == pytest.approx((totals[1] - totals[0]) / 1450)
-    assert (difference.n, difference.verdict) == (30, "other is better")
+    assert (difference.n, difference.verdict) == (29, "other is better")
     nothing = {id_: dict.fromkeys(EDGE_COUNTS, 0.0) for id_ in one.rows}
-    assert not compared(items(30), one, Entry("none", nothing, frozenset()), names=("edge_precision",))
+    assert not compared(items(30), one, ComparedMethod("none", "none", nothing), names=("edge_precision",))
 
 
-def test_the_text_has_a_block_for_each_pair_and_measure(noisy):
-    manifest, one, other = noisy
-    third = one._replace(label="third")
-    blocks = table(list(differences(manifest, [one, other, third], ["psnr_rgb"]))).split("\n\n")
-    assert [block.splitlines()[0] for block in blocks] == [
-        "psnr_rgb ↑   other - one",
-        "psnr_rgb ↑   third - one",
-        "psnr_rgb ↑   third - other",
-    ]
-    assert "n=80 " in blocks[0]
-    assert blocks[0].endswith("other is better")
+def test_the_baseline_is_the_first_or_the_one_named(noisy):
+    _, one, other = noisy
+    methods = [one, other, one._replace(name="third", label="folder/third (strict edges)")]
+
+    def labels(**how):
+        return [(first.name, second.name) for first, second in choose_pairs(methods, **how)]
+
+    assert labels() == [("one", "other"), ("one", "third")]
+    assert labels(every=True) == [("one", "other"), ("one", "third"), ("other", "third")]
+    for name in ("third", "folder/third (strict edges)"):
+        assert labels(baseline=name) == [("third", "one"), ("third", "other")]
+    for known, name in ((methods, "fourth"), ([one, one, other], "one")):
+        with pytest.raises(UserError, match=f"--baseline: {name}"):
+            choose_pairs(known, name)
+
+
+def test_n_is_that_of_the_tables():
+    """Items without an edge count for neither."""
+    edges = [(1, 2, 2), (0, 0, 0), (0, 0, 3), (0, 4, 0), (2, 2, 2), (0, 0, 0)]
+    rows = {f"i{n}": dict(zip(EDGE_COUNTS, map(float, row), strict=True)) for n, row in enumerate(edges)}
+    manifest = items(6)
+    cells = summarize(manifest, [Measured("m", "", rows, {})]).methods[0].bins["all"]
+    method = ComparedMethod("m", "m", rows)
+    for name in ("edge_precision", "edge_recall", "edge_f1"):
+        found = compared(manifest, method, method._replace(label="other"), names=(name,))["m", "other", name, "all"]
+        assert (found.n, found.means[0]) == (cells[name].n, pytest.approx(cells[name].value))
 
 
 # Folders
@@ -171,7 +190,8 @@ def compare(folders, capsys, *arguments, names=("a/evaluation", "b/evaluation"))
 
 def test_folders_are_compared_item_by_item(folders, capsys):
     code, printed, said = compare(
-        folders, capsys, "--json", "--measures", "psnr_rgb", "edge_f1", "--output", str(folders / "c.json")
+        *(folders, capsys, "--json", "--all-pairs", "--measures", "psnr_rgb", "edge_f1"),
+        *("--output", str(folders / "c.json")),
     )
     assert code == 0, said
     found = strict_json(folders / "c.json")
@@ -185,24 +205,44 @@ def test_folders_are_compared_item_by_item(folders, capsys):
     assert black["difference"]["low"] > 0
     of_edges = {key[:2] for key in rows if key[2] == "edge_f1"}
     assert of_edges == {tuple(f"b/evaluation/run:{stage} (strict edges)" for stage in ("edge", "joint"))}
-    cell = read_results(folders / "a/evaluation")["methods"][0]["bins"]["all"]["psnr_rgb"]
-    assert black["means"][0] == pytest.approx(cell["value"])
-    assert (cell["n"], black["n"]) == (13, 13)
+    cell = read_results(folders / "a/evaluation").methods[0].bins["all"]["psnr_rgb"]
+    assert black["means"][0] == pytest.approx(cell.value)
+    assert (cell.n, black["n"]) == (13, 13)
 
 
 def test_the_report_and_the_comparison_say_the_same_of_edges(folders, capsys):
-    code, printed, _ = compare(folders, capsys, "--json", "--measures", "edge_f1", names=("b/evaluation",))
+    code, printed, _ = compare(
+        *(folders, capsys, "--json", "--measures", "edge_f1", "--baseline", "run:edge"), names=("b/evaluation",)
+    )
     assert code == 0
     means = next(row["means"] for row in json.loads(printed)["differences"] if row["bin"] == "all")
-    methods = read_results(folders / "b/evaluation")["methods"][1:]
-    assert means == pytest.approx([method["bins"]["all"]["edge_f1"]["value"] for method in methods])
+    methods = read_results(folders / "b/evaluation").methods[1:]
+    assert means == pytest.approx([method.bins["all"]["edge_f1"].value for method in methods])
 
 
 def test_one_folder_is_compared_in_itself_and_twice_is_once(folders, capsys):
     one = compare(folders, capsys, names=("a/evaluation",))
     assert one[0] == 0
-    assert one[1].startswith("psnr_rgb ↑   evaluation/telea - evaluation/black\n")
+    assert one[1].startswith("psnr_rgb ↑ compared with evaluation/black\n")
     assert compare(folders, capsys, names=("a/evaluation", "a/../a/evaluation"))[:2] == one[:2]
+
+
+def test_a_metric_that_some_lack_is_said(folders, capsys):
+    code, printed, said = compare(folders, capsys, "--measures", "psnr_rgb", "edge_f1", names=("b/evaluation",))
+    assert (code, "edge_f1" in printed, "psnr_rgb" in printed) == (0, False, True)
+    assert "edge_f1 was not measured for evaluation/telea\n" in said
+    assert "psnr_rgb was not measured for evaluation/run:edge (strict edges)\n" in said
+    code, _, said = compare(folders, capsys, "--measures", "edge_f1", names=("b/evaluation",))
+    assert (code, said.count("error: "), "give --baseline" in said) == (2, 1, True)
+
+
+def test_the_table_says_why_no_difference_is_shown(folders, capsys):
+    lines = compare(folders, capsys, "--measures", "l1_hole")[1].splitlines()
+    assert not [line for line in lines if line.endswith("no difference shown")]
+    small = [line for line in lines if "(20,30]" in line or "(40,50]" in line]
+    assert small
+    same = compare(folders, capsys, "--baseline", "a/evaluation/telea", "--measures", "l1_hole")[1].splitlines()
+    assert [line for line in same if "b/evaluation/telea" in line and line.endswith("shown: the interval holds 0")]
 
 
 def test_other_items_are_refused(folders, capsys):
@@ -220,7 +260,8 @@ def test_what_cannot_be_compared_is_said_in_one_line(folders, tmp_path, capsys):
         (("a", "gone"), (), "is no manifest of an evaluation"),
         (("a", "damaged"), (), "are no results of an evaluation"),
         (("a",), ("--measures", "beauty"), "--measures: beauty is none of"),
-        (("a",), ("--measures", "edge_f1"), "edge_f1: no two methods have them both"),
+        (("a",), ("--baseline", "magic"), "--baseline: magic"),
+        (("a",), ("--measures", "psnr_rgb", "edge_f1"), "--measures: no method has edge_f1"),
     ]
     for names, arguments, wanted in cases:
         code, _, said = compare(tmp_path, capsys, *arguments, names=names)

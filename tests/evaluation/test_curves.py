@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeconnect.cli import main
-from edgeconnect.evaluation.curves import Curves, Log, Look, columns, figure, labels, read_log, smoothed
+from edgeconnect.evaluation.curves import Curves, Log, PlotOptions, columns, figure, labels, read_log, smoothed
 from edgeconnect.images import read_image
 
 
@@ -70,7 +70,7 @@ def test_folders_are_named_as_shortly_as_tells_them_apart(tmp_path):
 def test_every_run_has_its_curve_in_every_panel():
     rising = Log(np.arange(1.0, 4), {"psnr": np.arange(1.0, 4), "loss": np.array([1.0, 0.0, 2.0])})
     runs = {name: Curves(rising, Log(np.array([2.0]), {"psnr": np.array([5.0])})) for name in ("one", "other")}
-    drawn = figure("edge", runs, columns(runs.values(), ()), Look(log_scale=True))
+    drawn = figure("edge", runs, columns(runs.values(), ()), PlotOptions(log_scale=True))
     panels = {axes.get_title(loc="left"): axes for axes in drawn.axes}
     assert {name: len(axes.get_lines()) for name, axes in panels.items()} == {"psnr": 6, "loss": 4}
     assert (panels["psnr"].get_yscale(), panels["loss"].get_yscale()) == ("log", "linear")
@@ -110,6 +110,9 @@ def test_formats_and_columns(logged, plot, tmp_path):
         (["run", "--output", "curves.gif"], "--output: curves.gif ends in none of .png, .svg, .pdf"),
         (["empty"], "the logs of edge hold nothing yet"),
         (["other"], "log_edge.csv: is no training log"),
+        (["diverged"], "the logs of edge hold no finite number in any column"),
+        (["diverged", "--columns", "l_d1"], "the logs of edge hold no finite number in l_d1"),
+        (["diverged", "--columns", "psnr"], "--columns: psnr is in no log of edge; there are l_d1"),
     ],
 )
 def test_mistakes_are_one_line(logged, plot, tmp_path, monkeypatch, arguments, said):
@@ -117,6 +120,7 @@ def test_mistakes_are_one_line(logged, plot, tmp_path, monkeypatch, arguments, s
     logged("run")
     logged("empty", rows=0, validation=0)
     (logged("other") / "log_edge.csv").write_text("a,b\n1,2\n")
+    (logged("diverged", validation=0) / "log_edge.csv").write_text("epoch,iteration,l_d1\n1,1,nan\n1,2,inf\n")
     code, files, complaint = plot(*arguments)
     assert (code, files) == (2, [])
     assert said in complaint

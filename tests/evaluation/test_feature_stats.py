@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 
 import numpy as np
 import pytest
@@ -11,14 +10,14 @@ from PIL import Image
 
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.evaluation import feature_stats as module
 from edgeconnect.evaluation.feature_stats import (
-    Reading,
-    Recipe,
+    ExtractorInfo,
+    LoaderOptions,
     cache_folder,
-    in_threads,
+    info_of,
     read_archive,
-    recipe,
-    sample,
+    stats_of,
     write_archive,
 )
 
@@ -51,19 +50,22 @@ def folder(tmp_path):
     return place
 
 
+NAMES = ("0.png", "1.jpg", "2.PNG", "3.bmp", "4.webp", "5.tiff", "deep/6.png")
+
+
 def expected(folder):
-    names = ("0.png", "1.jpg", "2.PNG", "3.bmp", "4.webp", "5.tiff", "deep/6.png")
     extractor, resized = Counted(), []
-    for name in names:
+    for name in NAMES:
         with Image.open(folder / name) as picture:
             resized.append(extractor.resized(np.array(picture.convert("RGB"))))
     return extractor.features(torch.cat(resized))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
-def test_every_picture_counts_the_last_batch_too(folder, batch_size):
+def test_every_picture_counts_the_last_batch_too(folder, batch_size, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", batch_size)
     extractor = Counted()
-    found = sample(str(folder), extractor, Reading(batch_size))
+    found = stats_of(str(folder), extractor, LoaderOptions())
     assert sum(extractor.batches) == found.n == 7
     assert max(extractor.batches) == min(batch_size, 7)
     assert found.features is None
@@ -73,117 +75,100 @@ def test_every_picture_counts_the_last_batch_too(folder, batch_size):
 
 
 def test_features_are_kept_in_order_only_where_they_are_asked_for(folder):
-    found = sample(str(folder), Counted(), Reading(batch_size=2), keep_features=True)
+    found = stats_of(str(folder), Counted(), LoaderOptions(workers=3), keep_features=True)
     assert np.array_equal(found.features, expected(folder))
 
 
 def test_lists_are_sides_too(folder, tmp_path):
     (tmp_path / "few.flist").write_text("pictures/0.png\npictures/deep/6.png\n")
-    assert sample(str(tmp_path / "few.flist"), Counted(), Reading()).n == 2
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_reading_keeps_order_and_never_runs_far_ahead(workers):
-    begun, lock = [], threading.Lock()
-
-    def work(n):
-        with lock:
-            begun.append(n)
-        return -n
-
-    results = in_threads(work, range(100), workers)
-    for n in range(50):
-        assert next(results) == -n
-        assert len(begun) <= n + 1 + 2 * workers
-    results.close()
-    assert len(begun) < 60
+    assert stats_of(str(tmp_path / "few.flist"), Counted(), LoaderOptions()).n == 2
 
 
 def test_single_picture_and_empty_folder_are_refused(folder, tmp_path):
     with pytest.raises(UserError, match=r"0\.png is a single picture, which has no covariance"):
-        sample(str(folder / "0.png"), Counted(), Reading())
+        stats_of(str(folder / "0.png"), Counted(), LoaderOptions())
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"--path: .*empty holds no picture"):
-        sample(str(tmp_path / "empty"), Counted(), Reading())
+        stats_of(str(tmp_path / "empty"), Counted(), LoaderOptions())
     with pytest.raises(UserError, match=r"--path: .*gone does not exist"):
-        sample(str(tmp_path / "gone"), Counted(), Reading())
+        stats_of(str(tmp_path / "gone"), Counted(), LoaderOptions())
 
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_unreadable_picture_is_named(folder, tmp_path, cached):
     (folder / "3.bmp").write_bytes(b"damaged")
-    reading = Reading(2, cache=tmp_path / "cache" if cached else None)
+    options = LoaderOptions(cache=tmp_path / "cache" if cached else None)
     with pytest.raises(BadImageError, match=r"3\.bmp: cannot be read as a picture"):
-        sample(str(folder), Counted(), reading)
+        stats_of(str(folder), Counted(), options)
     assert not list(tmp_path.glob("cache/fid/*"))
 
 
 def test_pipes_and_dead_links_are_named_and_not_waited_for(folder, tmp_path):
     os.mkfifo(folder / "pipe.png")
     with pytest.raises(BadImageError, match=r"pipe\.png: is no file"):
-        sample(str(folder), Counted(), Reading(cache=tmp_path / "cache"))
+        stats_of(str(folder), Counted(), LoaderOptions(cache=tmp_path / "cache"))
     (folder / "pipe.png").unlink()
     (folder / "dead.png").symlink_to("nowhere")
     with pytest.raises(BadImageError, match=r"dead\.png: is no file, or not there"):
-        sample(str(folder), Counted(), Reading(cache=tmp_path / "cache"))
+        stats_of(str(folder), Counted(), LoaderOptions(cache=tmp_path / "cache"))
 
 
 # The cache
 
 
 def test_same_pictures_are_measured_once_under_any_name(folder, tmp_path):
-    reading, extractor = Reading(cache=tmp_path / "cache"), Counted()
-    first = sample(str(folder), extractor, reading)
+    options, extractor = LoaderOptions(cache=tmp_path / "cache"), Counted()
+    first = stats_of(str(folder), extractor, options)
     renamed = folder.rename(tmp_path / "renamed")
     (renamed / "0.png").rename(renamed / "z.png")
-    second = sample(str(renamed), extractor, reading)
+    second = stats_of(str(renamed), extractor, options)
     assert (first.cached, second.cached) == (False, True)
     assert sum(extractor.batches) == second.n == 7
-    assert second.recipe == first.recipe
+    assert second.info == first.info
     assert np.array_equal(second.statistics.sigma, first.statistics.sigma)
     assert not [path for path in renamed.rglob("*") if path.suffix == ".npz"]
 
 
 def test_other_content_another_extractor_and_other_dims_are_measured_anew(folder, tmp_path):
-    reading = Reading(cache=tmp_path / "cache")
-    sample(str(folder), Counted(), reading)
-    assert not sample(str(folder), Counted("other weights"), reading).cached
+    options = LoaderOptions(cache=tmp_path / "cache")
+    stats_of(str(folder), Counted(), options)
+    assert not stats_of(str(folder), Counted("other weights"), options).cached
     narrow = Counted()
     narrow.dims, narrow.features = 3, lambda batch: batch.flatten(1)[:, :3].numpy()
-    assert not sample(str(folder), narrow, reading).cached
+    assert not stats_of(str(folder), narrow, options).cached
     Image.fromarray(255 - render(0, 20, 30)).save(folder / "0.png")
-    assert not sample(str(folder), Counted(), reading).cached
+    assert not stats_of(str(folder), Counted(), options).cached
     (folder / "deep/6.png").unlink()
-    assert not sample(str(folder), Counted(), reading).cached
+    assert not stats_of(str(folder), Counted(), options).cached
     assert len(list(tmp_path.glob("cache/fid/*.npz"))) == 5
 
 
 def test_cache_holds_no_features(folder, tmp_path):
-    reading = Reading(cache=tmp_path / "cache")
-    sample(str(folder), Counted(), reading)
-    again = sample(str(folder), Counted(), reading, keep_features=True)
+    options = LoaderOptions(cache=tmp_path / "cache")
+    stats_of(str(folder), Counted(), options)
+    again = stats_of(str(folder), Counted(), options, keep_features=True)
     assert not again.cached
     assert len(again.features) == 7
 
 
 def test_damaged_entry_is_measured_anew(folder, tmp_path, caplog):
-    reading = Reading(cache=tmp_path / "cache")
-    first = sample(str(folder), Counted(), reading)
+    options = LoaderOptions(cache=tmp_path / "cache")
+    first = stats_of(str(folder), Counted(), options)
     (entry,) = tmp_path.glob("cache/fid/*.npz")
     for damage in (b"", entry.read_bytes()[:-100], entry.read_bytes().replace(b"mu", b"xu")):
         entry.write_bytes(damage)
         with caplog.at_level(logging.WARNING, "edgeconnect"):
-            again = sample(str(folder), Counted(), reading)
+            again = stats_of(str(folder), Counted(), options)
         assert "measured anew" in caplog.text
         assert not again.cached
         assert np.array_equal(again.statistics.mu, first.statistics.mu)
-        assert sample(str(folder), Counted(), reading).cached
+        assert stats_of(str(folder), Counted(), options).cached
 
 
 def test_cache_that_cannot_be_written_costs_no_measurement(folder, tmp_path, caplog):
     (tmp_path / "cache").write_text("a file")
     with caplog.at_level(logging.WARNING, "edgeconnect"):
-        assert sample(str(folder), Counted(), Reading(cache=tmp_path / "cache")).n == 7
+        assert stats_of(str(folder), Counted(), LoaderOptions(cache=tmp_path / "cache")).n == 7
     assert "statistics are not kept" in caplog.text
 
 
@@ -205,10 +190,10 @@ def test_archive_says_what_it_is_of_and_the_package_reads_it(folder, tmp_path):
     from pytorch_fid.fid_score import compute_statistics_of_path
 
     path = tmp_path / "a.npz"
-    made = sample(str(folder), Counted(), Reading())
+    made = stats_of(str(folder), Counted(), LoaderOptions())
     write_archive(path, made)
     read = read_archive(str(path), 6)
-    assert (read.n, read.recipe, read.source) == (7, recipe(Counted()), str(path))
+    assert (read.n, read.info, read.source) == (7, info_of(Counted()), str(path))
     mu, sigma = compute_statistics_of_path(str(path), None, 1, 6, "cpu")
     for one in (made.statistics, read.statistics):
         assert np.array_equal(one.mu, mu)
@@ -218,7 +203,7 @@ def test_archive_says_what_it_is_of_and_the_package_reads_it(folder, tmp_path):
 def test_archive_of_the_package_is_read_and_says_nothing_more(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", mu=np.ones(4, np.float32), sigma=np.eye(4))
     read = read_archive(str(tmp_path / "a.npz"), 4)
-    assert (read.n, read.recipe) == (0, Recipe())
+    assert (read.n, read.info) == (0, ExtractorInfo())
     assert read.statistics.mu.dtype == np.float64
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import shutil
 import warnings
 from unittest import mock
 
@@ -16,7 +17,7 @@ from pytorch_fid import fid_score, inception
 from edgeconnect.commands.fid import add_fid_options, device_of
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
-from edgeconnect.evaluation.feature_stats import Recipe
+from edgeconnect.evaluation.feature_stats import ExtractorInfo
 from edgeconnect.evaluation.fid import agreed
 from edgeconnect.images import read_image
 
@@ -106,6 +107,24 @@ def test_second_run_takes_the_statistics_from_the_cache_unless_told_otherwise(ru
     assert len(list(tmp_path.glob("cache/fid/*.npz"))) == 2
 
 
+def test_no_digit_depends_on_batches_names_or_the_cache(run, folders, tmp_path):
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for n, path in enumerate(sorted((folders / "a").iterdir(), reverse=True)):
+        shutil.copy(path, renamed / f"{n}{path.suffix}")
+    cases = [("a", 3, "--no-cache"), ("a", 50), (renamed, 3, "--no-cache"), (renamed, 50)]
+    found = [json.loads(run("--path", side, "b", "--json", "--batch-size", *how)) for side, *how in cases]
+    assert len({scores["fid"] for scores in found}) == 1
+    assert [side["cached"] for side in found[-1]["samples"]] == [True, True]
+
+
+def test_a_folder_that_is_missing_is_named_before_anything_is_downloaded(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", None)  # calling it would be another error
+    with pytest.raises(UserError, match="--path: gone does not exist"):
+        run("--path", "a", "gone", "--weights", "")
+
+
 def test_archives_stand_for_folders_on_either_side(run, tmp_path, caplog):
     expected = json.loads(run("--path", "a", "b", "--json"))
     for name in ("a", "b"):
@@ -136,10 +155,10 @@ def test_statistics_of_another_extractor_are_refused_before_the_work(run, tmp_pa
 
 
 def test_recipe_that_is_not_known_agrees_with_any_and_is_told(caplog):
-    known = Recipe("network", "resize")
+    known = ExtractorInfo("network", "resize")
     with caplog.at_level(logging.WARNING, "edgeconnect"):
-        assert agreed({"a.npz": Recipe(), "b": known}) == known
-        assert agreed({"a.npz": Recipe()}) == Recipe()
+        assert agreed({"a.npz": ExtractorInfo(), "b": known}) == known
+        assert agreed({"a.npz": ExtractorInfo()}) == ExtractorInfo()
     assert "a.npz does not say what extractor and resize it was made with" in caplog.text
 
 

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from torchvision.models import alexnet
 from edgeconnect.commands.metrics import add_metrics_options
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.evaluation.pairs import MaskReading, Measurer, plan
+from edgeconnect.evaluation.pairs import MaskReading, Measurer, Pair, PairReport, Row, plan
 from edgeconnect.images import read_image
 from edgeconnect.metrics.definitions import MASK, obtainable
-from edgeconnect.metrics.images import measure
+from edgeconnect.metrics.images import compute_metrics
 
 WIDTH, HEIGHT = 72, 64
 
@@ -97,7 +98,7 @@ def test_every_pair_is_measured_with_its_own_mask(folders, compare):
             read_image(folders / "truth" / f"{stem}.bmp"),
             read_image(folders / "results" / f"{stem}.png"),
         )
-        expected.append(measure(truth, completed, mask) | {"hole_ratio": mask.mean()})
+        expected.append(compute_metrics(truth, completed, mask) | {"hole_ratio": mask.mean()})
     written = rows(folders / "out.csv")
     assert list(written[0]) == ["picture", "result", "hole_ratio", *names, "failure"]
     assert [{name: float(row[name]) for name in (*names, "hole_ratio")} for row in written] == expected
@@ -238,3 +239,23 @@ def test_mistakes_are_one_line(folders, compare, options, message):
 def test_csv_into_a_folder_that_cannot_be_written_says_so(folders, compare):
     with pytest.raises(UserError, match="cannot be written"):
         compare(*paths(folders, "--csv", folders / "truth"))
+
+
+def summarize(values, names):
+    pair = Pair(Path("a"), Path("b"))
+    return PairReport([Row(pair, metrics) for metrics in values], names).statistics()
+
+
+def test_summaries_tell_over_how_many_pictures_the_mean_is():
+    rows = [{"psnr_rgb": 20.0, "l1": 0.1}, {"psnr_rgb": 100.0, "l1": float("nan")}, {"psnr_rgb": 30.0, "l1": 0.3}]
+    found = summarize(rows, ["psnr_rgb", "l1"])
+    assert found["psnr_rgb"] == (50.0, pytest.approx(np.std([20, 100, 30])), 3, 1, 0)
+    assert found["l1"] == (pytest.approx(0.2), pytest.approx(0.1), 2, 0, 1)
+
+
+def test_a_summary_of_nothing_has_no_mean():
+    for rows in ([], [{"l1": float("nan")}]):
+        found = summarize(rows, ["l1"])["l1"]
+        assert np.isnan(found.mean)
+        assert np.isnan(found.std)
+        assert (found.n, found.capped, found.unmeasured) == (0, 0, len(rows))

@@ -2,15 +2,19 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from evaluations import setting
 
+from edgeconnect.errors import UserError
 from edgeconnect.evaluation.manifest import Item, Manifest
-from edgeconnect.evaluation.results import ALL, Measured, results
+from edgeconnect.evaluation.report import tables
+from edgeconnect.evaluation.results import ALL, Measured, from_json, read_results, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS, Failure
 from edgeconnect.metrics.definitions import DEFINITIONS
 
+GOLDEN = Path(__file__).parent / "golden"  # written by the first release, whose files stay readable and the same
 NAN = math.nan
 RATIOS = {"a": 0.1, "b": 0.1000001, "c": 0.15, "d": 1.0}
 
@@ -20,6 +24,10 @@ def manifest():
     """Items of three bins; b and c are of one picture."""
     pictures = {"a": "1.png", "b": "2.png", "c": "2.png", "d": "3.png"}
     return Manifest(setting(), tuple(Item(i, pictures[i], "m.png", -1, RATIOS[i], i, "") for i in RATIOS))
+
+
+def results(manifest, methods, failures):
+    return summarize(manifest, methods, failures).to_json()
 
 
 def measured(name, rows, of_set=None, edges=""):
@@ -86,6 +94,16 @@ def test_edges_add_up_before_they_are_divided(manifest):
     assert found["methods"][0]["edges"] == "strict"
 
 
+@pytest.mark.parametrize(
+    ("row", "shares"),
+    [((6, 8, 24), [0.75, 0.25, 0.375]), ((0, 0, 0), [NAN] * 3), ((0, 0, 4), [NAN, 0, 0]), ((0, 4, 0), [0, NAN, 0])],
+    ids=["some", "neither", "none-drawn", "none-wanted"],
+)
+def test_precision_recall_and_f1(manifest, row, shares):
+    cells = summarize(manifest, [measured("m", counts(row, row, row, row))]).methods[0].bins[ALL].values()
+    assert [cell.value for cell in cells] == pytest.approx(shares, nan_ok=True)
+
+
 def test_what_does_not_apply_is_left_out_and_counted(manifest):
     rows = psnr(20.0, NAN, 32.0, 100.0) | {}
     found = results(manifest, [measured("m", rows), measured("edges", counts(*[(1, 1, 1)] * 4))], [])
@@ -112,3 +130,58 @@ def test_measures_come_in_the_order_of_their_definitions(manifest):
     found = results(manifest, [measured("m", rows)], [])
     assert list(found["measures"]) == [name for name in DEFINITIONS if "edge" not in name]
     assert list(found["bins"]) == ["(1,10]", "(10,20]", "(60,100]", ALL]
+
+
+def small_case():
+    """Nine items of four bins: a painter, one that also draws edges, one that draws alone, a failure, FID."""
+    ratios = (0.0, 0.05, 0.05, 0.1, 0.15, 0.15, 0.5, 0.95, 0.97)
+    items = tuple(Item(f"i{n}", f"{n // 2}.png", "m.png", -1, ratio, f"{n}", "h") for n, ratio in enumerate(ratios))
+    paints = {f"i{n}": {"psnr_rgb": 20 + n / 7, "l1_hole": 0.1 / (n + 1), "lpips_alex": n / 11} for n in range(9)}
+    paints["i1"]["psnr_rgb"], paints["i3"]["l1_hole"] = 100.0, NAN
+    draws = {f"i{n}": dict(zip(EDGE_COUNTS, (n % 3, n, (n + 4) % 7), strict=True)) for n in range(9)}
+    both = {id_: row | draws[id_] | {"psnr_rgb": row["psnr_rgb"] - 1 / 3} for id_, row in paints.items()}
+    methods = [
+        measured("telea", paints, {"fid": 123.456789, "kid": NAN}),
+        measured("run:joint", both, {"fid": 1 / 3}, "strict"),
+        measured("lines", draws, {}, "ground-truth"),
+    ]
+    return Manifest(setting(), items), methods, [Failure("telea", "i5", "is 9x9")]
+
+
+def test_files_of_a_small_case_are_the_stored_ones():
+    found = summarize(*small_case(), extractor="inception", weights={"lpips_alex": "sha256:0"})
+    assert json.dumps(found.to_json(), indent=1) + "\n" == (GOLDEN / "results.json").read_text("utf-8")
+    assert tables.as_csv(found) == (GOLDEN / "results.csv").read_text("utf-8")
+
+
+def test_results_are_read_as_they_were_written():
+    stored = read_results(GOLDEN)
+    assert json.dumps(stored.to_json(), indent=1) + "\n" == (GOLDEN / "results.json").read_text("utf-8")
+    assert tables.as_csv(stored) == (GOLDEN / "results.csv").read_text("utf-8")
+    found = summarize(*small_case(), extractor="inception", weights={"lpips_alex": "sha256:0"})
+    for write in (tables.as_markdown, tables.as_latex, tables.summary):
+        assert write(stored) == write(found)
+
+
+def test_a_method_knows_whether_it_paints_and_draws():
+    methods = summarize(*small_case()).methods
+    assert [(method.paints, method.draws_edges) for method in methods] == [(True, False), (True, True), (False, True)]
+
+
+def test_provenance_is_written_only_where_there_is_some(manifest):
+    plain, known = measured("m", psnr(20.0, 30.0, 32.0, 25.0)), {"stage": "joint", "iteration": "7"}
+    found = summarize(manifest, [plain, plain._replace(name="run", provenance=known)])
+    contents = found.to_json()["methods"]
+    assert "provenance" not in contents[0]
+    assert contents[1]["provenance"] == known
+    assert [method.provenance for method in from_json(found.to_json()).methods] == [{}, known]
+    assert "- run: stage joint, iteration 7" in tables.as_markdown(found)
+
+
+def test_damaged_results_are_refused(tmp_path):
+    whole = json.loads((GOLDEN / "results.json").read_text("utf-8"))
+    del whole["methods"][1]["bins"]["all"]["l1_hole"]
+    for contents in ({}, [], 3, {"methods": 3}, whole, whole | {"methods": [3]}, whole | {"setting": {}}):
+        (tmp_path / "results.json").write_text(json.dumps(contents))
+        with pytest.raises(UserError, match=r"results\.json"):
+            read_results(tmp_path)

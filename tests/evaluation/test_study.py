@@ -8,15 +8,19 @@ import pytest
 from evaluations import FULL, NAMES, PLAN, Painter, holes, photos, pixels, save, setting, strict_json
 
 from edgeconnect.errors import BadImageError, IncompleteError, UserError
+from edgeconnect.evaluation import evaluate as evaluation
 from edgeconnect.evaluation.entries import STRICT, Classical, Results, open_run
-from edgeconnect.evaluation.evaluate import evaluate, read_results
-from edgeconnect.evaluation.feature_stats import Reading
+from edgeconnect.evaluation.feature_stats import LoaderOptions
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import compose, read_manifest
 from edgeconnect.evaluation.report import charts
 from edgeconnect.evaluation.study import Study, measures_of, read_table, slug, table_of, write_table
 
 EDGES = (0.0, 0.1, 0.3, 1.0)
+
+
+def evaluate(*arguments):
+    return evaluation.evaluate(*arguments).to_json()
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def completed(study, contender):
 
 def values(folder):
     """Return {method: {bin: (mean PSNR, n)}}."""
-    found = read_results(folder)["methods"]
+    found = strict_json(folder / "results.json")["methods"]
     return {m["name"]: {b: (c["psnr_rgb"]["value"], c["psnr_rgb"]["n"]) for b, c in m["bins"].items()} for m in found}
 
 
@@ -213,7 +217,7 @@ def test_bad_results_of_others_are_listed_and_missing_ones_refused(manifest, ids
     (theirs / f"{ids[3]}.png").write_bytes(b"damaged")
     with pytest.raises(IncompleteError, match="2 of 8 items failed"):
         evaluate(tmp_path / "second", manifest, [Results("theirs", theirs), Classical("telea")], PLAN)
-    why = {failure["id"]: failure["why"] for failure in read_results(tmp_path / "second")["failures"]}
+    why = {failure["id"]: failure["why"] for failure in strict_json(tmp_path / "second/results.json")["failures"]}
     assert list(why) == [ids[0], ids[3]]
     assert "is 5x7, the picture is 40x32" in why[ids[0]]
     assert "cannot be read as a picture" in why[ids[3]]
@@ -247,13 +251,13 @@ def test_only_what_is_asked_for_is_reported_whatever_was_measured_before(manifes
         measured.append(truth.shape)
         return [0.5]
 
-    distance.mark = "sha256:1"
+    distance.digest = "sha256:1"
     plain = evaluate(tmp_path / "out", manifest, [Painter()], PLAN)
     more = replace(PLAN, distances={"lpips_alex": distance})
     assert list(evaluate(tmp_path / "out", manifest, [Painter()], more)["measures"]) == [*NAMES, "lpips_alex"]
     evaluate(tmp_path / "out", manifest, [Painter()], more)
     assert len(measured) == 8
-    distance.mark = "sha256:2"
+    distance.digest = "sha256:2"
     evaluate(tmp_path / "out", manifest, [Painter()], more)
     assert len(measured) == 16
     assert evaluate(tmp_path / "out", manifest, [Painter()], PLAN) == plain
@@ -306,7 +310,7 @@ def test_fid_is_of_the_items_that_count(manifest, ids, tmp_path, monkeypatch):
             save(folder / f"{id_}.png", pixels(tmp_path / f"out/pictures/{name}/{id_}.png"))
         truth = [tmp_path / f"pictures/{stem}.png" for stem in "acd"]
         (tmp_path / "truth.flist").write_text("".join(f"{path}\n" for path in truth))
-        scores = score([str(tmp_path / "truth.flist"), str(folder)], Mean(), Reading(), with_kid=True)
+        scores = score([str(tmp_path / "truth.flist"), str(folder)], Mean(), LoaderOptions(), with_kid=True)
         assert method["set"] == {"fid": pytest.approx(scores.fid), "kid": pytest.approx(scores.kid.mean)}
         assert scores.fid > 1
 

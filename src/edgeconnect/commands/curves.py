@@ -10,15 +10,17 @@ from edgeconnect.methods.catalogue import EDGECONNECT, stage_names
 
 def add_plot_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `plot`."""
-    sub.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that train.py wrote to")
-    sub.add_argument("--stage", help="1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; default all that were trained")
-    sub.add_argument("--columns", nargs="+", default=[], metavar="NAME", help="of the logs, as psnr; default all")
-    sub.add_argument(
-        "--smooth", type=float, default=0.9, metavar="WEIGHT", help="of the values before, 0 to 1; 0: off; default 0.9"
-    )
-    sub.add_argument("--log-scale", action="store_true", help="where every value is above 0")
-    sub.add_argument(
-        "--output", type=Path, help=".png, .svg or .pdf; default curves_<stage>.png in the first run's folder"
+    add = sub.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, which hold log_<stage>.csv")
+    add("--stage", help="1 edge, 2 inpaint, 3 edge_inpaint, 4 joint; default all that were trained")
+    add("--columns", nargs="+", default=[], metavar="NAME", help="columns of the logs, such as psnr; default all")
+    add("--smooth", type=float, default=0.9, metavar="WEIGHT", help="smoothing from 0 (off) to below 1; default 0.9")
+    add("--log-scale", action="store_true", help="logarithmic axis where every value is above 0")
+    add(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=".png, .svg or .pdf; default RUN/curves_<stage>.png, in the first RUN",
     )
     sub.set_defaults(action=plot)
 
@@ -36,5 +38,5 @@ def plot(arguments: argparse.Namespace) -> None:
 
     if a.output and a.output.suffix.lower() not in curves.FORMATS:
         raise UserError(f"--output: {a.output} ends in none of {', '.join(curves.FORMATS)}")
-    for path in curves.draw(a.runs, stage, curves.Look(tuple(a.columns), a.smooth, a.log_scale), a.output):
+    for path in curves.draw(a.runs, stage, curves.PlotOptions(tuple(a.columns), a.smooth, a.log_scale), a.output):
         print(path)

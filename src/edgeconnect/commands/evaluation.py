@@ -1,14 +1,12 @@
-"""evaluate, compare: what a paper reports of trained runs, classical methods and others' results."""
+"""evaluate: what a paper reports of trained runs, classical methods and others' results."""
 
 import argparse
-import json
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.commands.runs import load_trained, require_folder, shown
 from edgeconnect.config.sections import DRAWN_MASKS, SHAPES, Config
@@ -59,9 +57,10 @@ def add_evaluate_options(sub: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate and say where the report is."""
-    from edgeconnect.evaluation.evaluate import PAGE, RESULTS, read_results
+    from edgeconnect.evaluation.evaluate import PAGE
     from edgeconnect.evaluation.evaluate import evaluate as run
     from edgeconnect.evaluation.report import tables
+    from edgeconnect.evaluation.results import RESULTS, read_results
 
     a = arguments
     config = configured(a)
@@ -194,31 +193,3 @@ def export(manifest: "Manifest", folder: Path) -> None:
             write_png(folder / "damaged" / f"{item.id}.png", sample.picture * ~sample.hole[..., None])
             bar.update()
     log.info("%d items in %s; evaluate with --manifest %s", len(manifest.items), folder, folder / MANIFEST)
-
-
-def add_compare_options(sub: argparse.ArgumentParser) -> None:
-    """Add the options of `compare`."""
-    sub.add_argument("folders", nargs="+", type=Path, help="of evaluations of the same manifest")
-    sub.add_argument("--measures", nargs="+", default=["psnr_rgb", "ssim_rgb_gauss11", "l1_hole"], metavar="NAME")
-    sub.add_argument("--json", action="store_true", help="print JSON")
-    sub.add_argument("--output", type=Path, help="also write the JSON there")
-    sub.set_defaults(action=compare)
-
-
-def compare(arguments: argparse.Namespace) -> None:
-    """Print the paired differences of every two methods."""
-    from edgeconnect.evaluation.compare import as_json, differences, load, table
-    from edgeconnect.metrics.definitions import DEFINITIONS
-
-    a = arguments
-    unknown = [name for name in a.measures if name not in DEFINITIONS]
-    if unknown:
-        raise UserError(f"--measures: {unknown[0]} is none of: {', '.join(DEFINITIONS)}")
-    manifest, entries = load(a.folders)
-    found = list(differences(manifest, entries, a.measures))
-    if not found:
-        raise UserError(f"--measures: {', '.join(a.measures)}: no two methods have them both")
-    text = json.dumps(as_json(manifest, found), indent=1)
-    print(text if a.json else table(found))
-    if a.output:
-        write_whole(a.output, (text + "\n").encode())

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -20,19 +20,18 @@ log = logging.getLogger(__name__)
 def add_fid_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `fid-score`."""
     cores = min(8, len(os.sched_getaffinity(0)))
-    sub.add_argument(
-        "--path", required=True, nargs="+", metavar="SIDE", help="two folders, lists, or .npz of statistics, in any mix"
-    )
-    sub.add_argument("--gpu", type=int, help="its number; -1: processor; default the first GPU, if there is one")
-    sub.add_argument("--batch-size", type=int, default=50, help="pictures that pass the network at once; default 50")
-    sub.add_argument("--dims", type=int, default=2048, choices=DIMS, help="the layer, by its features; default 2048")
-    sub.add_argument("--workers", type=int, default=cores, help=f"threads that read; default {cores}")
-    sub.add_argument("--weights", default="", metavar="PATH", help="pytorch-fid's weights; default its download")
-    sub.add_argument("--kid", action="store_true", help="also KID, for few pictures the better number")
-    sub.add_argument("--kid-size", type=int, default=1000, help="pictures in each of its 100 subsets; default 1000")
-    sub.add_argument("--save-stats", type=Path, metavar="OUT.npz", help="write the statistics of one --path and stop")
-    sub.add_argument("--no-cache", action="store_true", help="neither use nor keep statistics of the same pictures")
-    sub.add_argument("--json", action="store_true", help="print JSON")
+    add = sub.add_argument
+    add("--path", required=True, nargs="+", metavar="SIDE", help="two sides: folders, lists, or .npz of statistics")
+    add("--gpu", type=int, metavar="N", help="number of the GPU, -1 for the processor; default the first GPU, if any")
+    add("--batch-size", type=int, default=50, metavar="N", help="accepted without effect: no digit depends on it")
+    add("--dims", type=int, default=2048, choices=DIMS, help="features of the layer that is compared; default 2048")
+    add("--workers", type=int, default=cores, metavar="N", help=f"threads that read pictures; default {cores}")
+    add("--weights", default="", metavar="PATH", help="weights of pytorch-fid's network; default its download")
+    add("--kid", action="store_true", help="also measure KID, which is the better number for few pictures")
+    add("--kid-size", type=int, default=1000, metavar="N", help="pictures in each of KID's 100 subsets; default 1000")
+    add("--save-stats", type=Path, metavar="OUT.npz", help="write the statistics of one --path and stop")
+    add("--no-cache", action="store_true", help="neither read nor write the cache of statistics")
+    add("--json", action="store_true", help="print JSON instead of text")
     sub.set_defaults(action=fid_score)
 
 
@@ -44,13 +43,13 @@ def fid_score(arguments: argparse.Namespace) -> None:
     from edgeconnect.metrics.inception import Inception
 
     extractor = Inception(a.weights, a.dims, device_of(a.gpu))
-    reading = feature_stats.Reading(a.batch_size, a.workers, None if a.no_cache else feature_stats.cache_folder())
+    options = feature_stats.LoaderOptions(a.workers, None if a.no_cache else feature_stats.cache_folder())
     if a.save_stats:
-        made = feature_stats.sample(a.path[0], extractor, reading)
+        made = feature_stats.stats_of(a.path[0], extractor, options)
         feature_stats.write_archive(a.save_stats, made)
-        log.info("statistics of %d pictures written to %s", made.n, a.save_stats)
+        log.info("statistics of %s written to %s", counted(made.n, "picture"), a.save_stats)
         return
-    scores = fid.score(a.path, extractor, reading, a.kid, a.kid_size)
+    scores = fid.score(a.path, extractor, options, a.kid, a.kid_size)
     print(json.dumps(scores.to_json(), indent=1) if a.json else scores.table())
 
 

@@ -22,28 +22,26 @@ log = logging.getLogger(__name__)
 
 def add_metrics_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `metrics`."""
-    sub.add_argument("--data-path", required=True, help="true pictures: folder, list or picture")
-    sub.add_argument("--output-path", required=True, help="completed ones of the same stems and sizes")
-    sub.add_argument("--mask", default="", help="masks (white = missing) to measure inside of: folder, list or mask")
-    sub.add_argument("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are holes")
-    sub.add_argument("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means")
-    sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
-    sub.add_argument("--lpips", nargs="+", choices=NETWORKS, default=[], help="also measure LPIPS by these networks")
-    sub.add_argument(
-        "--weights", nargs="+", default=[], metavar="PATH", help="their torchvision weights; default downloads them"
-    )
-    sub.add_argument("--device", type=validators.device, default="auto", help="of LPIPS: auto, cpu, cuda, cuda:N")
-    sub.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each picture")
-    sub.add_argument("--json", action="store_true", help="print the means as JSON")
-    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads; default all cores")
+    add, cores = sub.add_argument, os.cpu_count() or 1
+    add("--data-path", required=True, help="true pictures: a folder, a list, or one picture")
+    add("--output-path", required=True, help="completed pictures of the same stems and sizes: likewise")
+    add("--mask", default="", help="masks, white = missing, to measure inside of: likewise; default none")
+    add("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are white; default 127")
+    add("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means; default hole")
+    add("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
+    add("--lpips", nargs="+", choices=NETWORKS, default=[], help="also measure LPIPS by these networks")
+    add("--weights", nargs="+", default=[], metavar="PATH", help="torchvision weights, one for each; default downloads")
+    add("--device", type=validators.device, default="auto", help="auto, cpu, cuda or cuda:N, for LPIPS; default auto")
+    add("--csv", type=Path, metavar="FILE", help="write a line for each picture")
+    add("--json", action="store_true", help="print the means as JSON instead of a table")
+    add("--workers", type=int, default=cores, metavar="N", help=f"threads that measure; default {cores}")
     sub.set_defaults(action=compare)
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """Measure every pair; raise IncompleteError at the end where some could not be."""
     from edgeconnect.data.masks import LARGE_HOLES
-    from edgeconnect.evaluation.pair_report import PairReport
-    from edgeconnect.evaluation.pairs import MaskReading, Measurer, plan
+    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, plan
     from edgeconnect.metrics.definitions import MASK, obtainable
 
     a = arguments

@@ -1,34 +1,41 @@
 """Evaluations side by side: the same items, the difference of each pair of methods and how sure it is."""
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tabulate import tabulate
 
-from edgeconnect.errors import UserError, printable
-from edgeconnect.evaluation.evaluate import read_results
+from edgeconnect.errors import UserError, counted, named, printable
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
 from edgeconnect.evaluation.report import tables
-from edgeconnect.evaluation.results import ALL, Rows, share
+from edgeconnect.evaluation.results import ALL, Rows, is_measured, read_results, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
 
 FEWEST = 6  # pictures: fewer that all say the same are no proof, as a sign test of them cannot pass 5 % either
 
+log = logging.getLogger(__name__)
 
-class Entry(NamedTuple):
-    """A method of one of the folders, named by both and by the edges that it sees."""
 
+class ComparedMethod(NamedTuple):
+    """A method of one of the folders; `label` names it by folder, name and the edges that it sees."""
+
+    name: str
     label: str
     rows: Rows
-    failed: frozenset[str]
+    failed: frozenset[str] = frozenset()
 
 
 class Difference(NamedTuple):
-    """A measure by two methods, and the difference `second - first`, over the same `n` items of `pictures`."""
+    """The means of two methods, and the difference `second - first`, over the same `n` items of `pictures`.
+
+    As in the tables, n leaves out items that add nothing to either mean, as those without an edge.
+    """
 
     measure: str
     bin: str
@@ -40,17 +47,26 @@ class Difference(NamedTuple):
     pictures: int
 
     @property
+    def doubt(self) -> str:
+        """Return why no difference is shown, nothing where one is."""
+        if self.pictures < FEWEST:
+            return f"fewer than {FEWEST} pictures"
+        return "the interval holds 0" if self.difference.low <= 0 <= self.difference.high else ""
+
+    @property
+    def second_is_better(self) -> bool:
+        """Return whether the second mean is on the better side."""
+        return (self.difference.value > 0) == DEFINITIONS[self.measure].higher_is_better
+
+    @property
     def verdict(self) -> str:
-        """Say which is better, where the interval leaves 0 out."""
-        if self.pictures < FEWEST or self.difference.low <= 0 <= self.difference.high:
+        """Say which is better, where there is no doubt."""
+        if self.doubt:
             return "no difference shown"
-        better = (
-            self.second if (self.difference.value > 0) == DEFINITIONS[self.measure].higher_is_better else self.first
-        )
-        return f"{better} is better"
+        return f"{self.second if self.second_is_better else self.first} is better"
 
 
-def load(folders: Sequence[Path]) -> tuple[Manifest, list[Entry]]:
+def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
     """Read evaluations of one and the same manifest. Raises UserError where they differ."""
     folders = list({folder.resolve(): folder for folder in folders}.values())
     manifests = [read_manifest(folder / MANIFEST) for folder in folders]
@@ -59,16 +75,16 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[Entry]]:
             raise UserError(
                 f"{folder} and {folders[0]} evaluate different items; repeat one with --manifest of the other"
             )
-    entries = []
+    methods = []
     for folder, where in zip(folders, _told_apart(folders), strict=True):
         found = read_results(folder)
-        failed = frozenset(failure["id"] for failure in found["failures"])
-        for method in found["methods"]:
-            name = f"{where}/{tables.label(method)}"
-            entries.append(Entry(name, measures_of(folder, method["name"]), failed))
-    if len(entries) < 2:
+        failed = frozenset(failure.id for failure in found.failures)
+        for method in found.methods:
+            rows = measures_of(folder, method.name)
+            methods.append(ComparedMethod(method.name, f"{where}/{method.label}", rows, failed))
+    if len(methods) < 2:
         raise UserError(f"{folders[0]}: holds one method; name another evaluation beside it")
-    return manifests[0], entries
+    return manifests[0], methods
 
 
 def _told_apart(folders: Sequence[Path]) -> list[str]:
@@ -78,17 +94,49 @@ def _told_apart(folders: Sequence[Path]) -> list[str]:
     return [printable("/".join(path[-depth:]), kept="") for path in parts]
 
 
-def differences(manifest: Manifest, entries: Sequence[Entry], names: Sequence[str]) -> Iterator[Difference]:
-    """Compare every two methods by every measure in every bin, item by item."""
-    failed = frozenset().union(*(entry.failed for entry in entries))
+def choose_pairs(
+    methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False
+) -> list[tuple[ComparedMethod, ComparedMethod]]:
+    """Pair the baseline, by default the first method, with each other method, or every two methods.
+
+    Raises UserError where the baseline is the name or label of no method, or of several.
+    """
+    if every:
+        return list(itertools.combinations(methods, 2))
+    found = [method for method in methods if baseline in (method.name, method.label)] if baseline else methods[:1]
+    if len(found) != 1:
+        labels = ", ".join(method.label for method in methods)
+        raise UserError(f"--baseline: {baseline} is the name of {counted(len(found), 'method')}; give one of: {labels}")
+    return [(found[0], method) for method in methods if method is not found[0]]
+
+
+def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> None:
+    """Raise UserError for a metric that no method has; log which methods lack one that others have."""
+    for name in names:
+        lacking = [method.label for method in methods if not is_measured(name, method.rows)]
+        if len(lacking) == len(methods):
+            known = [other for other in DEFINITIONS if any(is_measured(other, method.rows) for method in methods)]
+            raise UserError(f"--measures: no method has {name}; they have {', '.join(known)}")
+        if lacking:
+            log.warning("--measures: %s was not measured for %s", name, named(lacking))
+
+
+def differences(
+    manifest: Manifest, pairs: Sequence[tuple[ComparedMethod, ComparedMethod]], names: Sequence[str]
+) -> Iterator[Difference]:
+    """Compare pairs of methods by every metric in every bin, item by item.
+
+    Items that any of the methods failed at are left out for all.
+    """
+    failed = frozenset().union(*(method.failed for pair in pairs for method in pair))
     items = [item for item in manifest.items if item.id not in failed]
-    for (one, other), name in itertools.product(itertools.combinations(entries, 2), names):
+    for name, (one, other) in itertools.product(names, pairs):
         for bin_ in (*manifest.bins(), ALL):
-            shelf = [item for item in items if bin_ in (ALL, manifest.bin(item))]
-            shares = [[share(name, entry.rows.get(item.id, {})) for entry in (one, other)] for item in shelf]
+            part = [item for item in items if bin_ in (ALL, manifest.bin(item))]
+            shares = [[share(name, method.rows.get(item.id, {})) for method in (one, other)] for item in part]
             grid = np.array(shares).reshape(-1, 2, 2)  # items, methods, part and whole
-            kept = ~np.isnan(grid).any(axis=(1, 2))
-            pictures = [item.picture for item in itertools.compress(shelf, kept)]
+            kept = ~np.isnan(grid).any(axis=(1, 2)) & grid[..., 1].any(axis=1)
+            pictures = [item.picture for item in itertools.compress(part, kept)]
             parts, wholes = grid[kept].sum(axis=0).T
             if wholes.all():
                 difference = difference_interval(grid[kept, 0], grid[kept, 1], pictures)
@@ -98,21 +146,26 @@ def differences(manifest: Manifest, entries: Sequence[Entry], names: Sequence[st
 
 
 def table(found: Sequence[Difference]) -> str:
-    """Align differences for a terminal, a block for each measure and pair."""
+    """Align differences for a terminal, a block for each metric and first method."""
+    heads = ("", "hole ratio", "n", "mean", "of the first", "difference", "95 % interval", "")
     blocks = []
-    for (name, first, second), group in itertools.groupby(found, key=lambda d: (d.measure, d.first, d.second)):
-        arrow = DEFINITIONS[name].arrow
-        lines = [f"{name} {arrow}   {second} - {first}"]
-        lines += [
-            f"  {d.bin:>9}  n={d.n:<6} {d.means[0]:9.4f} {d.means[1]:9.4f}  {d.difference.value:+.4f} "
-            f"[{d.difference.low:+.4f}, {d.difference.high:+.4f}]  {d.verdict}"
-            for d in group
-        ]
-        blocks.append("\n".join(lines))
+    for (name, first), group in itertools.groupby(found, key=lambda d: (d.measure, d.first)):
+        lines = [(d.second, d.bin, d.n, *_texts(d)) for d in group]
+        aligned = tabulate(lines, heads, tablefmt="plain", disable_numparse=True)
+        blocks.append(f"{name} {DEFINITIONS[name].arrow} compared with {first}\n{aligned}")
     return "\n\n".join(blocks)
+
+
+def _texts(found: Difference) -> tuple[str, ...]:
+    second, first = (tables.number(mean, DEFINITIONS[found.measure].unit) for mean in found.means[::-1])
+    conclusion = "better" if found.second_is_better else "worse"
+    if found.doubt:
+        conclusion = f"{found.verdict}: {found.doubt}"
+    value, low, high = found.difference
+    return second, first, f"{value:+.4f}", f"[{low:+.4f}, {high:+.4f}]", conclusion
 
 
 def as_json(manifest: Manifest, found: Sequence[Difference]) -> dict[str, Any]:
     """Return plain lists and dictionaries."""
-    rows = [d._asdict() | {"difference": d.difference._asdict(), "verdict": d.verdict} for d in found]
+    rows = [d._asdict() | {"difference": d.difference._asdict(), "verdict": d.verdict, "doubt": d.doubt} for d in found]
     return {"schema": 1, "manifest": manifest.digest(), "differences": rows}

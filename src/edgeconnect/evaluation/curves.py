@@ -49,15 +49,15 @@ class Curves(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is drawn and how; no columns means all, `smooth` is the weight of what came before, in [0, 1)."""
+class PlotOptions:
+    """What is drawn; no columns means all, `smooth` is the weight of the values before, in [0, 1)."""
 
     columns: tuple[str, ...] = ()
     smooth: float = 0.9
     log_scale: bool = False
 
 
-def draw(runs: Sequence[Path], stage: str, look: Look, output: Path | None) -> list[Path]:
+def draw(runs: Sequence[Path], stage: str, options: PlotOptions, output: Path | None) -> list[Path]:
     """Draw a stage, or with none named every stage of any run, and return the files written.
 
     Several stages go to `NAME_<stage>`. Raises UserError where a log or column is missing, or the format unknown.
@@ -65,13 +65,13 @@ def draw(runs: Sequence[Path], stage: str, look: Look, output: Path | None) -> l
     runs = list(dict.fromkeys(runs))
     stages = [stage] if stage else logged(runs)
     found = {name: dict(zip(labels(runs), _curves(runs, name, required=bool(stage)), strict=True)) for name in stages}
-    panels = {name: chosen for name, curves in found.items() if (chosen := columns(curves.values(), look.columns))}
-    refuse_unknown(look.columns, found)
+    panels = {name: chosen for name, curves in found.items() if (chosen := columns(curves.values(), options.columns))}
+    refuse_unknown(options.columns, found)
     written = []
     for name, chosen in panels.items():
         path = output or runs[0] / f"curves_{name}.png"
         path = path.with_name(f"{path.stem}_{name}{path.suffix}") if output and len(panels) > 1 else path
-        write_figure(path, figure(name, found[name], chosen, look))
+        write_figure(path, figure(name, found[name], chosen, options))
         written.append(path)
     return written
 
@@ -137,13 +137,17 @@ def columns(curves: Iterable[Curves], wanted: Sequence[str]) -> list[str]:
 
 
 def refuse_unknown(wanted: Sequence[str], found: Mapping[str, Mapping[str, Curves]]) -> None:
-    """Raise UserError for columns that no log has, or where there are none at all."""
-    known = list(dict.fromkeys(name for curves in found.values() for name in columns(curves.values(), ())))
+    """Raise UserError for columns that no log has, and where there is no finite number to draw."""
+    logs = [log for curves in found.values() for run in curves.values() for log in run]
+    stages, known = ", ".join(found), list(dict.fromkeys(name for log in logs for name in log.columns))
+    if not any(len(log.iterations) for log in logs):
+        raise UserError(f"the logs of {stages} hold nothing yet; training writes a row every LOG_INTERVAL")
     for name in wanted:
         if name not in known:
-            raise UserError(f"--columns: {name} is in no log of {', '.join(found)}; there are {', '.join(known)}")
-    if not known:
-        raise UserError(f"the logs of {', '.join(found)} hold nothing yet; training writes a row every LOG_INTERVAL")
+            raise UserError(f"--columns: {name} is in no log of {stages}; there are {', '.join(known)}")
+    if not any(columns(curves.values(), wanted) for curves in found.values()):
+        where = ", ".join(wanted) or "any column"
+        raise UserError(f"the logs of {stages} hold no finite number in {where}; train anew with a lower LR")
 
 
 def smoothed(values: Values, weight: float) -> Values:
@@ -155,7 +159,7 @@ def smoothed(values: Values, weight: float) -> Values:
     return result
 
 
-def figure(stage: str, curves: Mapping[str, Curves], names: Sequence[str], look: Look) -> Figure:
+def figure(stage: str, curves: Mapping[str, Curves], names: Sequence[str], options: PlotOptions) -> Figure:
     """Draw a panel for each column with every run in it."""
     across = min(ACROSS, len(names))
     down = math.ceil(len(names) / across)
@@ -169,15 +173,15 @@ def figure(stage: str, curves: Mapping[str, Curves], names: Sequence[str], look:
             axes.set_title(name)
             axes.set_xlabel(ITERATION)
             for number, run in enumerate(curves.values()):
-                _draw(axes, run, name, COLOURS[number % len(COLOURS)], look)
-            if look.log_scale and all(line.get_ydata().min() > 0 for line in axes.get_lines()):
+                _draw(axes, run, name, COLOURS[number % len(COLOURS)], options)
+            if options.log_scale and all(line.get_ydata().min() > 0 for line in axes.get_lines()):
                 axes.set_yscale("log")
         drawn.suptitle(stage, x=0.01, ha="left", fontsize=13, fontweight="bold")
         drawn.legend(handles=_legend(curves), loc="outside lower left", ncols=4, frameon=False)
     return drawn
 
 
-def _draw(axes: Axes, run: Curves, name: str, colour: str, look: Look) -> None:
+def _draw(axes: Axes, run: Curves, name: str, colour: str, options: PlotOptions) -> None:
     """Draw a run: what was logged faintly, smoothed over it, and the validation dashed with dots."""
     for log, is_training in ((run.training, True), (run.validation, False)):
         kept = np.isfinite(log.columns.get(name, np.empty(0)))
@@ -187,9 +191,9 @@ def _draw(axes: Axes, run: Curves, name: str, colour: str, look: Look) -> None:
         if not is_training:
             axes.plot(x, y, "--o", color=colour, markersize=3.5, linewidth=1.1)
             continue
-        if look.smooth:
+        if options.smooth:
             axes.plot(x, y, color=colour, alpha=0.22, linewidth=0.8)
-        axes.plot(x, smoothed(y, look.smooth), color=colour, linewidth=1.6, marker="." if len(x) == 1 else "")
+        axes.plot(x, smoothed(y, options.smooth), color=colour, linewidth=1.6, marker="." if len(x) == 1 else "")
 
 
 def _legend(curves: Mapping[str, Curves]) -> list[Line2D]:

@@ -6,24 +6,23 @@ import os
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.stage import versions
-from edgeconnect.errors import IncompleteError, UserError
+from edgeconnect.errors import IncompleteError
 from edgeconnect.evaluation.entries import Contender, Results
-from edgeconnect.evaluation.feature_stats import Reading, cache_folder
+from edgeconnect.evaluation.feature_stats import LoaderOptions, cache_folder
 from edgeconnect.evaluation.fid import score
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.evaluation.report import page, tables
-from edgeconnect.evaluation.results import Measured, results
+from edgeconnect.evaluation.results import RESULTS, EvaluationResults, Measured, summarize
 from edgeconnect.evaluation.study import Failure, Study, slug
 from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
 from edgeconnect.metrics.perceptual import Perceptual
 from edgeconnect.progress import progress
 
-RESULTS, PAGE = "results.json", "report.html"
+PAGE = "report.html"
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class Plan:
     shown: int = 6  # best and worst items of a method on the page
 
 
-def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], plan: Plan) -> dict[str, Any]:
+def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], plan: Plan) -> EvaluationResults:
     """Evaluate every contender on every item and write the report into the folder; return the results.
 
     Raises UserError where the folder holds another evaluation, IncompleteError at the end where items failed.
@@ -56,11 +55,8 @@ def evaluate(folder: Path, manifest: Manifest, contenders: Sequence[Contender], 
         failures += list(_with_progress(study, contender))
     failed = {failure.id for failure in failures}
     measured = [_measured(study, contender, plan, failed) for contender in contenders]
-    found = results(manifest, measured, failures)
-    if plan.inception:
-        found["extractor"] = plan.inception.name
-    if plan.distances:
-        found["weights"] = {name: distance.mark for name, distance in plan.distances.items()}
+    weights = {name: distance.digest for name, distance in plan.distances.items()}
+    found = summarize(manifest, measured, failures, plan.inception.name if plan.inception else "", weights)
     write_report(study, found, measured, plan.shown)
     if failures:
         names = ", ".join(f"{failure.id} ({failure.method})" for failure in failures[:5])
@@ -104,29 +100,17 @@ def of_set(study: Study, method: str, plan: Plan, failed: Set[str]) -> dict[str,
     lists = [study.folder / "truth.flist", study.folder / "pictures" / f"{slug(method)}.flist"]
     for path, names in zip(lists, (truths, [study.picture(method, item) for _, item in kept]), strict=True):
         write_whole(path, b"".join(os.fsencode(name.absolute()) + b"\n" for name in names))
-    reading = Reading(plan.batch_size, plan.workers, cache_folder())
-    scores = score([str(path) for path in lists], plan.inception, reading, plan.kid)
+    options = LoaderOptions(plan.workers, cache_folder())
+    scores = score([str(path) for path in lists], plan.inception, options, plan.kid)
     return {"fid": scores.fid} | ({"kid": scores.kid.mean} if scores.kid else {})
 
 
-def write_report(study: Study, found: dict[str, Any], measured: Sequence[Measured], shown: int) -> None:
+def write_report(study: Study, found: EvaluationResults, measured: Sequence[Measured], shown: int) -> None:
     """Write the results as JSON, CSV, Markdown, LaTeX and as a page; what may differ between two equal runs, apart."""
     folder = study.folder
-    write_whole(folder / RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+    write_whole(folder / RESULTS, (json.dumps(found.to_json(), indent=1) + "\n").encode())
     write_whole(folder / "results.csv", tables.as_csv(found).encode())
     write_whole(folder / "tables.md", tables.as_markdown(found).encode())
     write_whole(folder / "tables.tex", tables.as_latex(found).encode())
     write_whole(folder / "versions.json", (json.dumps(versions(), indent=1) + "\n").encode())
     page.write_page(folder / PAGE, study, found, {method.name: method.rows for method in measured}, shown)
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """Read the results of an evaluation. Raises UserError where the folder holds none."""
-    path = folder / RESULTS
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        if not {"manifest", "methods", "measures", "bins"} <= found.keys():
-            raise ValueError("it lacks what results have")
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: are no results of an evaluation ({error}); give a folder of evaluate.py") from error
-    return dict(found)

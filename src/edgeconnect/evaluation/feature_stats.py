@@ -5,12 +5,10 @@ import io
 import itertools
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,21 +16,21 @@ import torch
 from edgeconnect import images
 from edgeconnect.atomic import expanded, write_whole
 from edgeconnect.data import files
+from edgeconnect.digest import sha256_of
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.metrics.fid import Features, Moments, Statistics
 from edgeconnect.metrics.inception import RESIZE, Inception
 from edgeconnect.progress import progress
+from edgeconnect.threads import in_threads
 
-VERSION = 1  # of the cache: counts up where pictures come to be decoded or measured otherwise
+VERSION = 2  # of the cache: counts up where pictures come to be decoded or measured otherwise
 ARCHIVE = ".npz"
-
-A = TypeVar("A")
-B = TypeVar("B")
+BATCH = 32  # pictures in the network: another number, or another order, changes the last digits of FID
 
 log = logging.getLogger(__name__)
 
 
-class Recipe(NamedTuple):
+class ExtractorInfo(NamedTuple):
     """What features depend on besides the pictures; empty where an archive does not say."""
 
     extractor: str = ""
@@ -40,52 +38,62 @@ class Recipe(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
+class FeatureStats:
     """One side; `n` is 0 where an archive does not say, `features` are there only where they were asked for."""
 
     source: str
     n: int
     statistics: Statistics
-    recipe: Recipe
+    info: ExtractorInfo
     features: Features | None = None
     cached: bool = False
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How pictures are read: so many a batch, by so many threads; statistics are kept in `cache`, if given."""
+class LoaderOptions:
+    """How many threads read pictures, and the folder that keeps statistics, if any."""
 
-    batch_size: int = 50
     workers: int = 2
     cache: Path | None = None
 
 
 def is_archive(source: str) -> bool:
-    """Tell statistics from pictures by the suffix."""
+    """Return whether the suffix is that of statistics, not of pictures."""
     return source.lower().endswith(ARCHIVE)
 
 
-def recipe(extractor: Inception) -> Recipe:
-    """Say what the extractor's features depend on."""
-    return Recipe(extractor.name, RESIZE)
+def info_of(extractor: Inception) -> ExtractorInfo:
+    """Return what the extractor's features depend on."""
+    return ExtractorInfo(extractor.name, RESIZE)
 
 
-def sample(source: str, extractor: Inception, reading: Reading, keep_features: bool = False) -> Sample:
-    """Measure a folder, with its subfolders, or a list; statistics of the same pictures come from the cache.
-
-    Raises UserError below two pictures, BadImageError for one that cannot be read.
-    """
+def list_pictures(source: str) -> list[Path]:
+    """Return the pictures of a folder, with its subfolders, or of a list. Raises UserError below two."""
     paths = files.list_images(source, "--path")
     if len(paths) < 2:
         raise UserError(f"--path: {source} is a single picture, which has no covariance; give two or more")
-    kept = kept_at(reading.cache, paths, extractor, reading.workers) if reading.cache else None
+    return paths
+
+
+def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_features: bool = False) -> FeatureStats:
+    """Measure a folder or a list; statistics of the same pictures come from the cache.
+
+    Statistics are taken in the order of the content, so that no name changes a digit; features keep the order of names.
+    Raises UserError below two pictures, BadImageError for one that cannot be read.
+    """
+    paths = list_pictures(source)
+    digests = list(in_threads(_digest, paths, options.workers))
+    kept = kept_at(options.cache, digests, extractor) if options.cache else None
     if kept and kept.is_file() and not keep_features:
         try:
             found = read_archive(str(kept), extractor.dims)
-            return Sample(source, found.n, found.statistics, found.recipe, cached=True)
+            return FeatureStats(source, found.n, found.statistics, found.info, cached=True)
         except UserError as error:
             log.warning("measured anew: %s", error)
-    measured = measure(source, paths, extractor, reading, keep_features)
+    order = sorted(range(len(paths)), key=digests.__getitem__)
+    measured = measure(source, [paths[n] for n in order], extractor, options, keep_features)
+    if measured.features is not None:  # KID draws its subsets in the order of names
+        measured = replace(measured, features=measured.features[np.argsort(order)])
     if kept:
         try:
             write_archive(kept, measured)
@@ -94,36 +102,26 @@ def sample(source: str, extractor: Inception, reading: Reading, keep_features: b
     return measured
 
 
-def measure(source: str, paths: Sequence[Path], extractor: Inception, reading: Reading, keep_features: bool) -> Sample:
+def measure(
+    source: str, paths: Sequence[Path], extractor: Inception, options: LoaderOptions, keep_features: bool
+) -> FeatureStats:
     """Stream pictures through the extractor; only with `keep_features` does memory grow with their number."""
     moments, features = Moments(extractor.dims), []
     with progress(len(paths), 0, source, "picture", leave=False) as bar:
-        for batch in feature_batches(paths, extractor, reading):
+        for batch in feature_batches(paths, extractor, options.workers):
             moments.add(batch)
             bar.update(len(batch))
             if keep_features:
                 features.append(batch)
     kept = np.concatenate(features) if keep_features else None
-    return Sample(source, moments.n, moments.statistics(), recipe(extractor), kept)
+    return FeatureStats(source, moments.n, moments.statistics(), info_of(extractor), kept)
 
 
-def feature_batches(paths: Sequence[Path], extractor: Inception, reading: Reading) -> Iterator[Features]:
+def feature_batches(paths: Sequence[Path], extractor: Inception, workers: int) -> Iterator[Features]:
     """Yield (B, dims) in order, the last batch as small as it comes; each picture is resized as soon as it is read."""
-    pictures = in_threads(images.read_image, paths, reading.workers)
-    while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, reading.batch_size)]:
+    pictures = in_threads(images.read_image, paths, workers)
+    while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, BATCH)]:
         yield extractor.features(torch.cat(batch))
-
-
-def in_threads(function: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
-    """Yield results in order; unlike Executor.map, never work further ahead than two results for each thread."""
-    ahead: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            if len(ahead) == 2 * workers:
-                yield ahead.popleft().result()
-            ahead.append(pool.submit(function, item))
-        while ahead:
-            yield ahead.popleft().result()
 
 
 def cache_folder() -> Path:
@@ -132,10 +130,9 @@ def cache_folder() -> Path:
     return expanded(own) if own else expanded(common or "~/.cache") / "edgeconnect"
 
 
-def kept_at(cache: Path, paths: Sequence[Path], extractor: Inception, workers: int) -> Path:
-    """Name the file of the cache by the bytes of every picture, in any order and under any name, and the recipe."""
-    contents = sorted(in_threads(_digest, paths, workers))
-    parts = "\n".join([str(VERSION), str(extractor.dims), *recipe(extractor), *contents])
+def kept_at(cache: Path, digests: Sequence[str], extractor: Inception) -> Path:
+    """Name the file of the cache by the bytes of every picture, in any order, and the extractor."""
+    parts = "\n".join([str(VERSION), str(extractor.dims), *info_of(extractor), *sorted(digests)])
     return cache / "fid" / f"{hashlib.sha256(parts.encode()).hexdigest()}{ARCHIVE}"
 
 
@@ -143,20 +140,19 @@ def _digest(path: Path) -> str:
     if not path.is_file():  # a pipe would be waited for without end
         raise BadImageError(path, "is no file, or not there; take it off the list")
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise BadImageError(path, f"cannot be read ({error.strerror}); change its permissions") from error
 
 
-def write_archive(path: Path, made: Sample) -> None:
+def write_archive(path: Path, made: FeatureStats) -> None:
     """Write what pytorch-fid reads, `mu` and `sigma`, and `n`, `extractor` and `resize` besides."""
-    data, fields = io.BytesIO(), made.statistics._asdict() | made.recipe._asdict()
+    data, fields = io.BytesIO(), made.statistics._asdict() | made.info._asdict()
     np.savez(data, n=made.n, **fields)
     write_whole(path, data.getvalue())
 
 
-def read_archive(source: str, dims: int) -> Sample:
+def read_archive(source: str, dims: int) -> FeatureStats:
     """Read statistics of `dims` features, ours or pytorch-fid's; raise UserError where they are none, or others."""
     path = expanded(source)
     if not path.is_file():
@@ -164,7 +160,7 @@ def read_archive(source: str, dims: int) -> Sample:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             mu, sigma = (archive[name].astype(np.float64) for name in Statistics._fields)
-            made_by = Recipe(*(str(archive[name]) if name in archive else "" for name in Recipe._fields))
+            info = ExtractorInfo(*(str(archive[name]) if name in archive else "" for name in ExtractorInfo._fields))
             n = int(archive["n"]) if "n" in archive else 0
     except Exception as error:  # numpy raises whatever the damage makes it
         raise UserError(f"--path: {source} is no archive of statistics ({reason(error)}); measure it anew") from error
@@ -172,4 +168,4 @@ def read_archive(source: str, dims: int) -> Sample:
         raise UserError(f"--path: {source} holds no mean with its covariance; measure it anew")
     if len(mu) != dims:
         raise UserError(f"--path: {source} holds {len(mu)} features, --dims asks for {dims}; give what it holds")
-    return Sample(source, n, Statistics(mu, sigma), made_by)
+    return FeatureStats(source, n, Statistics(mu, sigma), info)

@@ -4,8 +4,17 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgeconnect.errors import UserError, printable
-from edgeconnect.evaluation.feature_stats import Reading, Recipe, Sample, is_archive, read_archive, recipe, sample
+from edgeconnect.errors import UserError, counted, printable
+from edgeconnect.evaluation.feature_stats import (
+    ExtractorInfo,
+    FeatureStats,
+    LoaderOptions,
+    info_of,
+    is_archive,
+    list_pictures,
+    read_archive,
+    stats_of,
+)
 from edgeconnect.metrics.fid import KID, frechet_distance, kernel_distance
 from edgeconnect.metrics.inception import Inception
 
@@ -20,8 +29,8 @@ class Scores:
 
     fid: float
     kid: KID | None
-    samples: tuple[Sample, Sample]
-    recipe: Recipe
+    sides: tuple[FeatureStats, FeatureStats]
+    info: ExtractorInfo
     dims: int
 
     def to_json(self) -> dict[str, object]:
@@ -29,10 +38,10 @@ class Scores:
         return {
             "fid": self.fid,
             "kid": self.kid and self.kid._asdict(),
-            "samples": [{"source": side.source, "n": side.n or None, "cached": side.cached} for side in self.samples],
-            "extractor": self.recipe.extractor or None,
+            "samples": [{"source": side.source, "n": side.n or None, "cached": side.cached} for side in self.sides],
+            "extractor": self.info.extractor or None,
             "dims": self.dims,
-            "resize": self.recipe.resize or None,
+            "resize": self.info.resize or None,
         }
 
     def table(self) -> str:
@@ -43,11 +52,12 @@ class Scores:
         yield f"FID {self.fid:.4f}"
         if self.kid:
             yield f"KID {self.kid.mean:.6f}{_spread(self.kid)}"
-        for side in self.samples:
+        for side in self.sides:
             place = ", statistics from the cache" if side.cached else ""
-            yield f"{side.source}: {side.n or 'an unknown number of'} pictures{place}"
-        yield f"extractor {self.recipe.extractor or 'unknown'}, {self.dims} features"
-        yield f"resize {self.recipe.resize or 'unknown'}"
+            pictures = counted(side.n, "picture") if side.n else "an unknown number of pictures"
+            yield f"{side.source}: {pictures}{place}"
+        yield f"extractor {self.info.extractor or 'unknown'}, {self.dims} features"
+        yield f"resize {self.info.resize or 'unknown'}"
 
 
 def _spread(kid: KID) -> str:
@@ -57,19 +67,22 @@ def _spread(kid: KID) -> str:
 
 
 def score(
-    sources: Sequence[str], extractor: Inception, reading: Reading, with_kid: bool = False, kid_size: int = 1000
+    sources: Sequence[str], extractor: Inception, options: LoaderOptions, with_kid: bool = False, kid_size: int = 1000
 ) -> Scores:
-    """Compare two folders, lists or archives; archives are read first, so that a mismatch shows before the work.
+    """Compare two folders, lists or archives.
 
+    Both are looked for before the extractor's weights, so that a mistake shows before a download.
     Raises UserError where features of different networks would be compared, or KID is asked of an archive.
     """
     archives = {source: read_archive(source, extractor.dims) for source in sources if is_archive(source)}
     if archives and with_kid:
         raise UserError(f"--kid: {next(iter(archives))} holds no features; give the folder that it was made of")
-    recipes = {source: archive.recipe for source, archive in archives.items()}
-    recipes |= {source: recipe(extractor) for source in sources if source not in archives}
-    common = agreed(recipes)
-    one, other = (archives.get(source) or sample(source, extractor, reading, with_kid) for source in sources)
+    folders = [source for source in sources if source not in archives]
+    for source in folders:
+        list_pictures(source)
+    known = {source: archive.info for source, archive in archives.items()}
+    common = agreed(known | {source: info_of(extractor) for source in folders})
+    one, other = (archives.get(source) or stats_of(source, extractor, options, with_kid) for source in sources)
     for side in (one, other):
         warn(side, extractor.dims)
     kid = None
@@ -79,21 +92,22 @@ def score(
     return Scores(fid, kid, (one, other), common, extractor.dims)
 
 
-def agreed(recipes: dict[str, Recipe]) -> Recipe:
-    """Return the recipe that all share; one that is not known agrees with any, and a warning says so."""
-    known = {source: made_by for source, made_by in recipes.items() if all(made_by)}
-    for source in recipes.keys() - known.keys():
+def agreed(infos: dict[str, ExtractorInfo]) -> ExtractorInfo:
+    """Return what all sides were made with; one that is not known agrees with any, and a warning says so."""
+    known = {source: info for source, info in infos.items() if all(info)}
+    for source in infos.keys() - known.keys():
         log.warning("%s does not say what extractor and resize it was made with", source)
     if len(set(known.values())) > 1:
-        said = "; ".join(f"{source}: {', '.join(made_by)}" for source, made_by in known.items())
-        raise UserError(f"--path: not made alike ({said}); measure both with the same --weights")
-    return next(iter(known.values()), Recipe())
+        listed = "; ".join(f"{source}: {', '.join(info)}" for source, info in known.items())
+        raise UserError(f"--path: not made alike ({listed}); measure both with the same --weights")
+    return next(iter(known.values()), ExtractorInfo())
 
 
-def warn(side: Sample, dims: int) -> None:
-    """Say where there are too few pictures for FID."""
+def warn(side: FeatureStats, dims: int) -> None:
+    """Log where there are too few pictures for FID."""
     if 0 < side.n < FEW:
         fault = "biased, its covariance of less than full rank" if side.n <= dims else "biased"
         log.warning(
-            "%s: %d pictures: below %d FID is %s; KID (--kid) is the better number", side.source, side.n, FEW, fault
+            "%s: %s: below %d FID is %s; KID (--kid) is the better number",
+            *(side.source, counted(side.n, "picture"), FEW, fault),
         )

@@ -1,15 +1,26 @@
-"""Pairs of true and completed pictures in files, measured one by one."""
+"""Pairs of true and completed pictures in files: measured one by one, a row for each in CSV, means as text or JSON."""
 
+import csv
+import io
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tabulate import tabulate
 
 from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.data import files, masks
-from edgeconnect.errors import BadImageError, UserError, named
-from edgeconnect.metrics.images import Picture, measure
+from edgeconnect.errors import BadImageError, IncompleteError, UserError, counted, named, printable
+from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.metrics.images import Picture, compute_metrics
+from edgeconnect.plain import plain
+
+COLUMNS = 100  # of text
 
 Distance = Callable[[Picture, Picture], list[float]]
 """Compares batches, (B, H, W, 3). See `metrics.perceptual.Perceptual`."""
@@ -26,10 +37,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a pair, nan where a measure does not apply; `failure` says in one line why nothing was."""
+    """What was measured of a pair, nan where a metric does not apply; `failure` says in one line why nothing was."""
 
     pair: Pair
-    measures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     hole_ratio: float = float("nan")
     failure: str = ""
 
@@ -64,7 +75,7 @@ def plan(data: str, results: str, mask: str = "") -> list[Pair]:
 
 @dataclass(frozen=True)
 class Measurer:
-    """Measure pairs by the measures `names` of `images.measure` and by the networks in `perceptual`, named alike."""
+    """Measures pairs by the metrics `names` that need no network, and by the networks in `perceptual`."""
 
     names: Sequence[str]
     perceptual: Mapping[str, Distance] = field(default_factory=dict)
@@ -72,7 +83,7 @@ class Measurer:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Name every measure in the order of the rows."""
+        """Name every metric in the order of the rows."""
         return (*self.names, *self.perceptual)
 
     def run(self, pairs: Sequence[Pair], workers: int) -> Iterator[Row]:
@@ -86,10 +97,10 @@ class Measurer:
             truth, completed, mask = self.read(pair)
         except BadImageError as error:
             return Row(pair, failure=str(error))
-        measures = measure(truth, completed, mask, self.names)
+        metrics = compute_metrics(truth, completed, mask, self.names)
         for name, distance in self.perceptual.items():
-            measures[name] = distance(truth[None], completed[None])[0]
-        return Row(pair, measures, float("nan") if mask is None else float(mask.mean()))
+            metrics[name] = distance(truth[None], completed[None])[0]
+        return Row(pair, metrics, float("nan") if mask is None else float(mask.mean()))
 
     def read(self, pair: Pair) -> tuple[Picture, Picture, masks.Mask | None]:
         """Decode a pair and its mask (True = missing); raises BadImageError also where their sizes disagree."""
@@ -114,3 +125,104 @@ class Measurer:
 
 def _size(array: Picture) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
+
+
+class Statistic(NamedTuple):
+    """Mean and standard deviation (divided by n) of n pictures; nan of none.
+
+    `capped` of the n are at the metric's cap; `unmeasured` others have no value.
+    """
+
+    mean: float
+    std: float
+    n: int
+    capped: int
+    unmeasured: int
+
+
+def statistic(name: str, rows: Sequence[Row]) -> Statistic:
+    """Sum one metric up over rows; nan is no value."""
+    values = np.array([row.metrics[name] for row in rows], dtype=np.float64)
+    known = values[~np.isnan(values)]
+    mean, std = (known.mean(), known.std()) if len(known) else (np.nan, np.nan)
+    capped = np.count_nonzero(known >= DEFINITIONS[name].cap)
+    return Statistic(float(mean), float(std), len(known), int(capped), len(values) - len(known))
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """The rows of all pairs, in order, and the names of the metrics, in the order of the tables."""
+
+    rows: Sequence[Row]
+    names: Sequence[str]
+
+    @property
+    def measured(self) -> list[Row]:
+        """Return the rows that hold metrics; every mean is over them."""
+        return [row for row in self.rows if not row.failure]
+
+    @property
+    def failed(self) -> list[Row]:
+        """Return the rows of pairs that could not be measured."""
+        return [row for row in self.rows if row.failure]
+
+    @property
+    def hole_ratio(self) -> float:
+        """Return the median hole ratio, nan without masks."""
+        ratios = [row.hole_ratio for row in self.measured]
+        return float(np.median(ratios)) if ratios else float("nan")
+
+    def statistics(self) -> dict[str, Statistic]:
+        """Sum every metric up over the pairs that could be measured."""
+        return {name: statistic(name, self.measured) for name in self.names}
+
+    def to_csv(self) -> bytes:
+        """Return a line for each pair, the failed ones too; empty cells were not measured."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["picture", "result", "hole_ratio", *self.names, "failure"])
+        for row in self.rows:
+            values = plain([row.hole_ratio, *(row.metrics.get(name, float("nan")) for name in self.names)])
+            writer.writerow([row.pair.truth, row.pair.completed, *values, row.failure])
+        return text.getvalue().encode(errors="surrogateescape")
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain dictionaries; None stands for what has no value."""
+        measures = {}
+        for name, found in self.statistics().items():
+            d = DEFINITIONS[name]
+            about = {"unit": d.unit, "higher_is_better": d.higher_is_better, "definition": d.what}
+            measures[name] = plain(found) | about
+        return {
+            "pictures": len(self.rows),
+            "measured": len(self.measured),
+            "failed": {str(row.pair.truth): row.failure for row in self.failed},
+            "median_hole_ratio": plain(self.hole_ratio),
+            "measures": measures,
+        }
+
+    def table(self) -> str:
+        """Return the means as lines, and what each metric is."""
+        rows = [(f"{name} {DEFINITIONS[name].arrow}", *s[:3], _notes(name, s)) for name, s in self.statistics().items()]
+        means = tabulate(rows, ("", "mean", "std", "n", ""), tablefmt="plain", floatfmt=".4f")
+        width = max(len(name) for name in self.names) + 3
+        starts = [f"{name:{width}}{DEFINITIONS[name].what}" for name in self.names]
+        about = [line for start in starts for line in textwrap.wrap(start, COLUMNS, subsequent_indent=" " * width)]
+        head = f"{len(self.measured)} of {counted(len(self.rows), 'picture')} measured"
+        return printable("\n".join([head, means, "", *about]))
+
+    def incomplete(self) -> IncompleteError:
+        """Name the pictures that no mean includes."""
+        names = named([str(row.pair.truth) for row in self.failed])
+        return IncompleteError(
+            f"{len(self.failed)} of {counted(len(self.rows), 'picture')} could not be measured and are in no mean: "
+            f"{names}; replace what is named above"
+        )
+
+
+def _notes(name: str, found: Statistic) -> str:
+    definition = DEFINITIONS[name]
+    notes = [definition.unit] if definition.unit else []
+    notes += [f"{found.capped} capped at {definition.cap:g}"] if found.capped else []
+    notes += [f"{found.unmeasured} not measured"] if found.unmeasured else []
+    return ", ".join(notes)

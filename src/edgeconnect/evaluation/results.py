@@ -1,16 +1,21 @@
-"""From the measures of every item to what a paper reports: means in bins of the hole ratio, with intervals."""
+"""Results of an evaluation: means in bins of the hole ratio, with intervals; every table and page is made of them."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgeconnect.evaluation.intervals import Interval, ratio_interval
-from edgeconnect.evaluation.manifest import Item, Manifest
+from edgeconnect.errors import UserError, reason
+from edgeconnect.evaluation.intervals import ratio_interval
+from edgeconnect.evaluation.manifest import Item, Manifest, Setting
 from edgeconnect.evaluation.study import Failure
-from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.metrics.definitions import DEFINITIONS, Definition
+from edgeconnect.plain import plain
 
 SCHEMA = 1
+RESULTS = "results.json"
 ALL = "all"
 EDGE_SHARES = {  # each is the sum of one count over the sum of others
     "edge_precision": ({"true_positives": 1.0}, {"drawn": 1.0}),
@@ -19,75 +24,148 @@ EDGE_SHARES = {  # each is the sum of one count over the sum of others
 }
 
 Rows = Mapping[str, Mapping[str, float]]
-"""Measures by name, by item id."""
+"""Metrics and counts of edges by name, by item id; nan where one does not apply."""
 
 
 class Measured(NamedTuple):
-    """What one method did: the measures of its items, and measures of all its pictures together, such as FID."""
+    """What was measured of one method: every item, and the whole dataset, such as FID.
+
+    `sees_edges` is the protocol of its edges, `provenance` says where its weights come from; both may be empty.
+    """
 
     name: str
     sees_edges: str
     rows: Rows
-    of_set: Mapping[str, float]
+    dataset: Mapping[str, float]
+    provenance: Mapping[str, str] = {}
 
 
-def results(manifest: Manifest, methods: Sequence[Measured], failures: Sequence[Failure]) -> dict[str, Any]:
-    """Sum up as plain lists and dictionaries, None for what was not measured.
+class Cell(NamedTuple):
+    """The mean of one metric, with the bounds of its 95 % interval, over `n` items; all three are nan where n is 0.
+
+    `capped` of the n are at the metric's cap. `empty` other items add nothing to it, as those without an edge.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    capped: int
+    empty: int
+
+
+class Bin(NamedTuple):
+    """The number of items whose hole ratio lies in a bin, and their mean hole ratio, nan of none."""
+
+    items: int
+    ratio: float
+
+
+@dataclass(frozen=True)
+class MethodResults:
+    """What one method reached: cells by bin and metric, and metrics of the whole dataset by name."""
+
+    name: str
+    edges: str
+    bins: Mapping[str, Mapping[str, Cell]]
+    dataset: Mapping[str, float]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name the method with the protocol of its edges."""
+        return f"{self.name} ({self.edges} edges)" if self.edges else self.name
+
+    @property
+    def paints(self) -> bool:
+        """Return whether it completed pictures."""
+        return any(cell.n for name, cell in self.bins[ALL].items() if name not in EDGE_SHARES)
+
+    @property
+    def draws_edges(self) -> bool:
+        """Return whether it drew edges that were measured."""
+        return any(cell.n + cell.empty for name, cell in self.bins[ALL].items() if name in EDGE_SHARES)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries, None for nan."""
+        contents = {"name": self.name, "edges": self.edges, "bins": self.bins, "set": self.dataset}
+        return dict(plain(contents | ({"provenance": self.provenance} if self.provenance else {})))
+
+
+@dataclass(frozen=True)
+class EvaluationResults:
+    """Everything that an evaluation reports; `metrics` are those that at least one method has, in their order."""
+
+    manifest: str
+    setting: Setting
+    pictures: int
+    bins: Mapping[str, Bin]
+    metrics: Mapping[str, Definition]
+    methods: tuple[MethodResults, ...]
+    failures: tuple[Failure, ...]
+    extractor: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def best(self, metric: str, bin_: str) -> float:
+        """Return the value that no method beats, nan where none has one."""
+        cells = [method.bins[bin_][metric] for method in self.methods]
+        choose = max if self.metrics[metric].higher_is_better else min
+        return choose((cell.value for cell in cells if cell.n), default=math.nan)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists and dictionaries, as in results.json; None for nan."""
+        shown = ("what", "unit", "higher_is_better")
+        contents = {
+            "schema": SCHEMA,
+            "manifest": self.manifest,
+            "setting": asdict(self.setting),
+            "pictures": self.pictures,
+            "bins": self.bins,
+            "measures": {n: {key: d._asdict()[key] for key in shown} for n, d in self.metrics.items()},
+            "methods": [method.to_json() for method in self.methods],
+            "failures": self.failures,
+        }
+        networks = {"extractor": self.extractor, "weights": self.weights}
+        return dict(plain(contents | {name: value for name, value in networks.items() if value}))
+
+
+def summarize(
+    manifest: Manifest,
+    methods: Sequence[Measured],
+    failures: Sequence[Failure] = (),
+    extractor: str = "",
+    weights: Mapping[str, str] | None = None,
+) -> EvaluationResults:
+    """Average what was measured in every bin.
 
     Items that any method failed at are left out for all, so that every mean is over the same items.
+    `extractor` names the network of FID, `weights` holds the digest of each LPIPS network.
     """
     failed = {failure.id for failure in failures}
     items = [item for item in manifest.items if item.id not in failed]
-    shelves = {name: [item for item in items if manifest.bin(item) == name] for name in manifest.bins()}
-    shelves[ALL] = items
-    names = [name for name in DEFINITIONS if any(_applies(name, method.rows) for method in methods)]
-    return {
-        "schema": SCHEMA,
-        "manifest": manifest.digest(),
-        "setting": _plain(asdict(manifest.setting)),
-        "pictures": len({item.picture for item in items}),
-        "bins": {name: {"items": len(shelf), "ratio": _mean_ratio(shelf)} for name, shelf in shelves.items()},
-        "measures": {name: _described(name) for name in names},
-        "methods": [
-            {
-                "name": method.name,
-                "edges": method.sees_edges,
-                "bins": {bin_: _cells(names, shelf, method.rows) for bin_, shelf in shelves.items()},
-                "set": _plain(dict(method.of_set)),
-            }
-            for method in methods
-        ],
-        "failures": [failure._asdict() for failure in failures],
-    }
+    bins = {name: [item for item in items if manifest.bin(item) == name] for name in manifest.bins()} | {ALL: items}
+    names = [name for name in DEFINITIONS if any(is_measured(name, method.rows) for method in methods)]
+
+    def method_results(method: Measured) -> MethodResults:
+        cells = {bin_: {name: _cell(name, part, method.rows) for name in names} for bin_, part in bins.items()}
+        return MethodResults(method.name, method.sees_edges, cells, method.dataset, method.provenance)
+
+    return EvaluationResults(
+        manifest.digest(),
+        manifest.setting,
+        len({item.picture for item in items}),
+        {name: Bin(len(part), _mean_ratio(part)) for name, part in bins.items()},
+        {name: DEFINITIONS[name] for name in names},
+        tuple(method_results(method) for method in methods),
+        tuple(failures),
+        extractor,
+        weights or {},
+    )
 
 
-def _applies(name: str, rows: Rows) -> bool:
-    needed = EDGE_SHARES[name][1] if name in EDGE_SHARES else {name: 1.0}
-    return any(not math.isnan(row.get(part, math.nan)) for row in rows.values() for part in needed)
-
-
-def _described(name: str) -> dict[str, Any]:
-    definition = DEFINITIONS[name]
-    return {"what": definition.what, "unit": definition.unit, "higher_is_better": definition.higher_is_better}
-
-
-def _mean_ratio(items: Sequence[Item]) -> float | None:
-    return sum(item.ratio for item in items) / len(items) if items else None
-
-
-def _cells(names: Sequence[str], items: Sequence[Item], rows: Rows) -> dict[str, Any]:
-    """Return {measure: mean, its interval, n, how many of n are capped}."""
-    return {name: cell(name, items, rows) for name in names}
-
-
-def cell(name: str, items: Sequence[Item], rows: Rows) -> dict[str, Any]:
-    """Sum one measure up over items; those that add nothing to it, as without an edge, are `empty` and not in `n`."""
-    shares = [(item.picture, share(name, rows[item.id])) for item in items]
-    known = [(picture, part, whole) for picture, (part, whole) in shares if not math.isnan(part)]
-    kept = [found for found in known if found[2]]
-    interval = ratio_interval([(part, whole) for _, part, whole in kept], [picture for picture, _, _ in kept])
-    capped = sum(part >= DEFINITIONS[name].cap for _, part, _ in kept)
-    return {**_plain(Interval._asdict(interval)), "n": len(kept), "capped": capped, "empty": len(known) - len(kept)}
+def is_measured(name: str, rows: Rows) -> bool:
+    """Return whether any item has the metric."""
+    return any(not math.isnan(share(name, row)[0]) for row in rows.values())
 
 
 def share(name: str, row: Mapping[str, float]) -> tuple[float, float]:
@@ -97,7 +175,54 @@ def share(name: str, row: Mapping[str, float]) -> tuple[float, float]:
     return part, whole if wholes else 1.0
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Make JSON of values: None for nan, lists for tuples."""
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in plain.items()}
+def _mean_ratio(items: Sequence[Item]) -> float:
+    return sum(item.ratio for item in items) / len(items) if items else math.nan
+
+
+def _cell(name: str, items: Sequence[Item], rows: Rows) -> Cell:
+    shares = [(item.picture, share(name, rows[item.id])) for item in items]
+    known = [(picture, part, whole) for picture, (part, whole) in shares if not math.isnan(part)]
+    kept = [found for found in known if found[2]]
+    interval = ratio_interval([(part, whole) for _, part, whole in kept], [picture for picture, _, _ in kept])
+    capped = sum(part >= DEFINITIONS[name].cap for _, part, _ in kept)
+    return Cell(*interval, n=len(kept), capped=capped, empty=len(known) - len(kept))
+
+
+def read_results(folder: Path) -> EvaluationResults:
+    """Read the results of an evaluation. Raises UserError where the folder holds none."""
+    path = folder / RESULTS
+    try:
+        return from_json(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: are no results of an evaluation ({reason(error)}); give a folder of evaluate.py"
+        ) from error
+
+
+def from_json(contents: Mapping[str, Any]) -> EvaluationResults:
+    """Return the results that `to_json` made plain; raise KeyError, TypeError or ValueError where it did not."""
+
+    def method_results(method: Mapping[str, Any]) -> MethodResults:
+        rows = {bin_: method["bins"][bin_] for bin_ in (*contents["bins"], ALL)}
+        cells = {
+            bin_: {name: Cell(**_numbers(row[name])) for name in contents["measures"]} for bin_, row in rows.items()
+        }
+        provenance = method.get("provenance", {})
+        return MethodResults(method["name"], method["edges"], cells, _numbers(method["set"]), provenance)
+
+    return EvaluationResults(
+        contents["manifest"],
+        Setting(**contents["setting"] | {"edges": tuple(contents["setting"]["edges"])}),
+        contents["pictures"],
+        {name: Bin(**_numbers(bin_)) for name, bin_ in contents["bins"].items()},
+        {name: Definition(**about) for name, about in contents["measures"].items()},
+        tuple(method_results(method) for method in contents["methods"]),
+        tuple(Failure(**failure) for failure in contents["failures"]),
+        contents.get("extractor", ""),
+        contents.get("weights", {}),
+    )
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nan for None."""
+    return {name: math.nan if value is None else value for name, value in values.items()}

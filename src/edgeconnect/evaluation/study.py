@@ -26,7 +26,7 @@ from edgeconnect.evaluation.entries import Contender, Results, Run, Sample
 from edgeconnect.evaluation.manifest import Item, Library, Manifest, read_manifest
 from edgeconnect.images import write_png
 from edgeconnect.metrics.edges import count_edges
-from edgeconnect.metrics.images import measure
+from edgeconnect.metrics.images import compute_metrics
 from edgeconnect.metrics.perceptual import Perceptual
 
 MANIFEST, METHODS = "manifest.json", "methods.json"
@@ -191,7 +191,7 @@ class Study:
     def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
         """Drop measures that a network of other weights made."""
         marks = path.with_suffix(".json")
-        wanted = {name: distance.mark for name, distance in distances.items()}
+        wanted = {name: distance.digest for name, distance in distances.items()}
         known = json.loads(marks.read_text("utf-8")) if marks.is_file() else {}
         if any(known.get(name, mark) != mark for name, mark in wanted.items()):
             discard(path)
@@ -205,7 +205,7 @@ class Study:
         file = self.picture(contender.name, item)
         if file.is_file():
             completed = images.read_image(file)
-            found = measure(sample.picture, completed, sample.hole, names)
+            found = compute_metrics(sample.picture, completed, sample.hole, names)
             found |= {name: distance(sample.picture[None], completed[None])[0] for name, distance in distances.items()}
         file = self.edge(contender.name, item)
         if isinstance(contender, Run) and file.is_file():

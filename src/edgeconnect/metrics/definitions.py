@@ -1,4 +1,4 @@
-"""What each measure is: the one source of names, arrows and legends in every table."""
+"""What each metric is: the one source of names, arrows and legends in every table."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ PSNR_CAP = 100.0  # dB; identical pictures would be infinite
 
 
 class Definition(NamedTuple):
-    """One measure; `needs` holds what it takes besides two pictures, MASK, EDGES or NETWORK."""
+    """One metric; `needs` holds what it takes besides two pictures, MASK, EDGES or NETWORK."""
 
     what: str
     unit: str
@@ -54,5 +54,5 @@ DEFINITIONS = {  # in the order of tables, the published program's first
 
 
 def obtainable(having: Iterable[str] = ()) -> tuple[str, ...]:
-    """Name the measures that two pictures and what is at hand, such as MASK, allow."""
+    """Name the metrics that two pictures and what is at hand, such as MASK, allow."""
     return tuple(name for name, definition in DEFINITIONS.items() if definition.needs <= set(having))

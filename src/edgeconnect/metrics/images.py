@@ -1,4 +1,4 @@
-"""Measures of 8-bit pictures, (H, W, 3), by scikit-image; `definitions` says what each name stands for."""
+"""Metrics of 8-bit pictures, (H, W, 3), by scikit-image; `definitions` says what each name stands for."""
 
 from collections.abc import Callable, Sequence
 
@@ -76,8 +76,8 @@ def l1(truth: Samples, completed: Samples) -> float:
     return float(np.abs(truth - completed).mean())
 
 
-Measure = Callable[[Samples, Samples], float]
-MEASURES: dict[str, tuple[Callable[[Picture], Samples], Measure]] = {
+Metric = Callable[[Samples, Samples], float]
+METRICS: dict[str, tuple[Callable[[Picture], Samples], Metric]] = {
     "psnr_gray": (gray, psnr),
     "ssim_gray_uniform51": (gray, ssim_uniform51),
     "mae_relative_sum": (gray, mae_relative_sum),
@@ -88,17 +88,17 @@ MEASURES: dict[str, tuple[Callable[[Picture], Samples], Measure]] = {
 }
 
 
-def measure(
+def compute_metrics(
     truth: Picture,
     completed: Picture,
     mask: NDArray[np.bool_] | None = None,
     names: Sequence[str] = obtainable({MASK}),
 ) -> dict[str, float]:
-    """Measure one completion by name; nan where a measure does not apply, as one of a hole without (H, W) `mask`."""
+    """Return the named metrics of one completion; nan where one does not apply, as in a hole without (H, W) `mask`."""
     seen: dict[Callable[[Picture], Samples], tuple[Samples, Samples]] = {}
     found = {}
     for name in names:
-        view, judge = MEASURES[name.removesuffix(IN_HOLE)]
+        view, judge = METRICS[name.removesuffix(IN_HOLE)]
         if view not in seen:
             seen[view] = view(truth), view(completed)
         a, b = seen[view]

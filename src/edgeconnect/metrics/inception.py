@@ -1,6 +1,5 @@
 """The Inception-v3 that FID and KID are defined on: pytorch-fid's, ported from TensorFlow's of 2015-12-05."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeconnect.digest import sha256_of
 from edgeconnect.errors import UserError
 from edgeconnect.metrics.fid import Features
 from edgeconnect.networks.pretrained import fitting, load_state
@@ -52,8 +52,7 @@ class Inception:
     @cached_property
     def name(self) -> str:
         """Name the network and the SHA-256 of its file of weights, with which the published file's name ends."""
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(self.path)
         if not digest.startswith(Path(self.url).stem.rpartition("-")[2]):
             other = f"{self.path} is not what {self.url} holds"
             if not self.weights:

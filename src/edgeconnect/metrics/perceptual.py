@@ -35,9 +35,9 @@ BACKBONES = {
 class Perceptual:
     """Measure how different batches look; threads that share it take turns."""
 
-    def __init__(self, network: nn.Module, smallest: int, device: torch.device, mark: str = "") -> None:
+    def __init__(self, network: nn.Module, smallest: int, device: torch.device, digest: str = "") -> None:
         self.network, self.smallest, self.device = network.to(device), smallest, device
-        self.mark = mark  # a hash of the weights
+        self.digest = digest  # of the weights
         self.turn = threading.Lock()
 
     def __call__(self, truth: NDArray[np.uint8], completed: NDArray[np.uint8]) -> list[float]:
@@ -72,11 +72,11 @@ def load_lpips(name: str, weights: str = "", device: torch.device | None = None,
     found = fitting(state, wanted, f"{option}: {weights or backbone.url}", remedy)
     heads = torch.load(_heads(name), map_location="cpu", weights_only=True)
     network.load_state_dict(heads | {key: found[there] for key, there in trunk.items()}, strict=False, assign=True)
-    return Perceptual(network, backbone.smallest, device or torch.device("cpu"), hash_of(network))
+    return Perceptual(network, backbone.smallest, device or torch.device("cpu"), digest_of(network))
 
 
-def hash_of(network: nn.Module) -> str:
-    """Hash a network's weights."""
+def digest_of(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's weights."""
     found = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         found.update(name.encode() + value.contiguous().numpy().tobytes())

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -14,7 +15,7 @@ from edgeconnect.evaluation.manifest import Setting, compose
 from edgeconnect.evaluation.report.charts import curves
 from edgeconnect.evaluation.report.gallery import GAIN, LONGEST, MOST_PICTURES, Gallery, error_map, frame, value_of
 from edgeconnect.evaluation.report.page import render, write_page
-from edgeconnect.evaluation.results import Measured, results
+from edgeconnect.evaluation.results import Measured, summarize
 from edgeconnect.evaluation.study import Failure, Study
 
 VOID = {"meta", "img", "br", "input"}
@@ -89,7 +90,7 @@ def summed_up(study, rows, failures=()):
     sees = {Drawer.name: Drawer.sees_edges}
     of_set = {"telea": {"fid": 12.345678}}
     methods = [Measured(name, sees.get(name, ""), table, of_set.get(name, {})) for name, table in rows.items()]
-    return results(study.manifest, methods, failures)
+    return summarize(study.manifest, methods, failures)
 
 
 def decoded(source):
@@ -121,14 +122,14 @@ def test_links_lead_somewhere_and_headers_have_a_scope(text):
 
 
 def test_it_says_what_the_results_say(text, found):
-    for method in found["methods"]:
-        for name, cell in method["bins"]["all"].items():
-            if cell["value"] is not None:
+    for method in found.methods:
+        for name, cell in method.bins["all"].items():
+            if cell.n:
                 digits = 2 if "psnr" in name else 4
-                assert f"{cell['value']:.{digits}f}" in text
-    assert found["manifest"] in text
+                assert f"{cell.value:.{digits}f}" in text
+    assert found.manifest in text
     assert "12.346" in text
-    assert all(about["what"] in text.replace("&#39;", "'") for about in found["measures"].values())
+    assert all(about.what in text.replace("&#39;", "'") for about in found.metrics.values())
     assert "<b>&edges" not in text
     assert "&lt;b&gt;&amp;edges (ground-truth edges)" in text
 
@@ -140,21 +141,21 @@ def test_the_same_study_gives_the_same_bytes(study, rows, found, text, tmp_path)
 
 def test_items_side_by_side_are_spread_over_the_bins(study, rows, found):
     shown = Gallery(study, found, rows, 3).side_by_side()
-    assert [exhibit.bin for exhibit in shown] == study.manifest.bins() == ["(0,10]", "(10,20]", "(20,40]"]
-    assert len({exhibit.id.split("__")[0] for exhibit in shown}) == 3
+    assert [item.bin for item in shown] == study.manifest.bins() == ["(0,10]", "(10,20]", "(20,40]"]
+    assert len({item.id.split("__")[0] for item in shown}) == 3
     assert [[len(row) for row in column.rows] for column in shown[0].columns] == [[1, 1], [1, 1], [1, 1], [1, 0]]
-    assert [exhibit.id for exhibit in Gallery(study, found, rows, 100).side_by_side()]
+    assert [item.id for item in Gallery(study, found, rows, 100).side_by_side()]
 
 
 def test_the_worst_come_first_and_edges_are_ranked_by_f1(study, rows, found):
     telea, _, edges = Gallery(study, found, rows, 2).rankings()
     order = sorted(rows["telea"], key=lambda id_: rows["telea"][id_]["psnr_rgb_hole"])
-    assert (telea.measure, edges.measure) == ("psnr_rgb_hole", "edge_f1")
-    assert [exhibit.id for exhibit in telea.worst] == order[:2]
-    assert [exhibit.id for exhibit in telea.best] == order[:-3:-1]
+    assert (telea.metric, edges.metric) == ("psnr_rgb_hole", "edge_f1")
+    assert [item.id for item in telea.worst] == order[:2]
+    assert [item.id for item in telea.best] == order[:-3:-1]
     ids = [item.id for item in study.manifest.items]
-    assert [exhibit.id for exhibit in edges.best] == ids[:-3:-1]
-    assert dict(edges.best[0].columns[1].measures) == {"edge_f1": f"{16 / 18:.4f}"}
+    assert [item.id for item in edges.best] == ids[:-3:-1]
+    assert dict(edges.best[0].columns[1].values) == {"edge_f1": f"{16 / 18:.4f}"}
 
 
 def test_items_that_failed_are_listed_and_not_shown(study, rows):
@@ -168,7 +169,7 @@ def test_items_that_failed_are_listed_and_not_shown(study, rows):
 
 
 def test_many_methods_are_shown_with_fewer_items(study, found, rows):
-    many = found | {"methods": found["methods"] * 12}
+    many = replace(found, methods=found.methods * 12)
     k = Gallery(study, many, rows, 6).k
     assert 0 < k < 6
     assert k * (2 + 3 * 36 + 2 * 5 * 36) <= MOST_PICTURES
@@ -179,8 +180,8 @@ def test_curves_need_two_bins_and_take_the_colours_of_the_page(found):
     assert list(drawn) == ["psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "edge_f1"]
     assert all("var(--series-" in svg and "currentColor" in svg and "#" in svg for svg in drawn.values())
     assert not any(re.search(r"#0[123]0", svg) for svg in drawn.values())
-    one = {name: found["bins"][name] for name in ("(0,10]", "all")}
-    assert curves(found | {"bins": one}) == {}
+    one = {name: found.bins[name] for name in ("(0,10]", "all")}
+    assert curves(replace(found, bins=one)) == {}
 
 
 def test_small_pictures_are_kept_and_large_ones_made_smaller():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from evaluations import setting
 
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.report import tables
-from edgeconnect.evaluation.results import Measured, results
+from edgeconnect.evaluation.results import Measured, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS
 
 HOSTILE = r"a|b_c%&#${}~^\[<"
@@ -35,54 +36,54 @@ def found():
         Measured(HOSTILE, "ground-truth", second, {}),
         Measured("lines", "strict", edges, {}),
     ]
-    return results(Manifest(setting(), items), methods, [])
+    return summarize(Manifest(setting(), items), methods, [])
 
 
 def by_name(found):
-    return {table.measure: table for table in tables.tables(found)}
+    return {table.metric: table for table in tables.tables(found)}
 
 
 def test_best_is_the_highest_or_the_lowest_and_ties_share(found):
     psnr, l1 = by_name(found)["psnr_rgb"], by_name(found)["l1_hole"]
-    assert (psnr.arrow, l1.arrow) == ("↑", "↓")
-    assert [best for _, _, best in psnr.rows] == [[True, True, True], [False, True, False]]
-    assert [best for _, _, best in l1.rows] == [[False] * 3, [True] * 3]
+    assert (psnr.definition.arrow, l1.definition.arrow) == ("↑", "↓")
+    assert [[cell.best for cell in row.cells] for row in psnr.rows] == [[True, True, True], [False, True, False]]
+    assert [[cell.best for cell in row.cells] for row in l1.rows] == [[False] * 3, [True] * 3]
 
 
 def test_cells_say_over_how_many_items(found):
     psnr, ssim = by_name(found)["psnr_rgb"], by_name(found)["ssim_rgb_gauss11"]
-    assert psnr.columns == ["(1,10] n=4", "(10,20] n=4", "all n=8"]
-    assert re.fullmatch(r"40\.75 \[\d+\.\d\d, \d+\.\d\d\] \(1 capped\)", psnr.rows[0][1][0])
-    assert ssim.rows[0][1] == ["0.8765 [0.8765, 0.8765] (n=1)", "", "0.8765 [0.8765, 0.8765] (n=1)"]
-    assert ssim.rows[0][2] == [True, False, True]
+    assert psnr.columns == [("(1,10]", 4), ("(10,20]", 4), ("all", 8)]
+    assert re.fullmatch(r"40\.75 \[\d+\.\d\d, \d+\.\d\d\] \(1 capped\)", psnr.rows[0].cells[0].text)
+    said = "0.8765 [0.8765, 0.8765] (n=1)"
+    assert [cell.text for cell in ssim.rows[0].cells] == [said, "", said]
+    assert [cell.best for cell in ssim.rows[0].cells] == [True, False, True]
 
 
 def test_methods_without_a_measure_are_not_in_its_table(found):
-    assert [name for name, _, _ in by_name(found)["edge_f1"].rows] == ["lines (strict edges)"]
-    assert [name for name, _, _ in by_name(found)["l1_hole"].rows] == ["first", f"{HOSTILE} (ground-truth edges)"]
+    assert [row.label for row in by_name(found)["edge_f1"].rows] == ["lines (strict edges)"]
+    assert [row.label for row in by_name(found)["l1_hole"].rows] == ["first", f"{HOSTILE} (ground-truth edges)"]
 
 
 def test_csv_has_every_number_to_the_last_digit(found):
     rows = list(csv.DictReader(io.StringIO(tables.as_csv(found))))
     assert {row["method"] for row in rows} == {"first", HOSTILE, "lines"}
-    for method in found["methods"]:
-        mine = [row for row in rows if row["method"] == method["name"]]
-        assert {row["edges"] for row in mine} == {method["edges"]}
+    for method in found.methods:
+        mine = [row for row in rows if row["method"] == method.name]
+        assert {row["edges"] for row in mine} == {method.edges}
         read = {(row["bin"], row["measure"]): row for row in mine}
-        for bin_, cells in method["bins"].items():
+        for bin_, cells in method.bins.items():
             for name, cell in cells.items():
                 row = read.pop((bin_, name))
-                assert [float(row[key]) if row[key] else None for key in ("mean", "low", "high")] == [
-                    cell[key] for key in ("value", "low", "high")
-                ]
-                assert [int(row[key]) for key in ("n", "capped")] == [cell["n"], cell["capped"]]
-        assert {name: float(row["mean"]) for (_, name), row in read.items()} == method["set"]
+                numbers = [float(row[key]) if row[key] else math.nan for key in ("mean", "low", "high")]
+                assert numbers == pytest.approx(cell[:3], rel=0, abs=0, nan_ok=True)
+                assert [int(row[key]) for key in ("n", "capped")] == [cell.n, cell.capped]
+        assert {name: float(row["mean"]) for (_, name), row in read.items()} == method.dataset
 
 
 def test_markdown_rows_hold_together(found):
-    text = tables.as_markdown(found)
+    text = re.sub(" +", " ", tables.as_markdown(found))
     blocks = text.split("### ")[1:]
-    assert len(blocks) == len(found["measures"]) + 1
+    assert len(blocks) == len(found.metrics) + 1
     for block in blocks:
         rows = [line for line in block.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
@@ -93,7 +94,9 @@ def test_markdown_rows_hold_together(found):
 
 
 def test_latex_is_escaped_and_says_what_markdown_says(found):
-    text = tables.as_latex(found)
+    first, text = tables.as_latex(found).split("\n", 1)
+    assert re.fullmatch(r"%.*booktabs.*", first)
+    assert set(re.findall(r"\\label\{tab:(.*)\}", text)) >= {"psnr-rgb", "edge-f1", "dataset"}
     plain = re.sub(r"\\(textbackslash|textasciitilde|textasciicircum|textbar|textless|textgreater)\{\}", "", text)
     plain = re.sub(r"\\[_%&#${}]", "", plain)
     assert not re.search(r"[_%#~^<>|]", plain)
@@ -101,9 +104,9 @@ def test_latex_is_escaped_and_says_what_markdown_says(found):
     for line in plain.splitlines():
         if line.endswith(r"\\"):
             assert line.count(" & ") in (3, 1)
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(found["measures"]) + 1
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(found.metrics) + 1
     assert r"a\textbar{}b\_c\%\&\#\$\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}{[}\textless{}" in text
-    assert r"\textbf{30.00} & \textbf{35.38 (1 capped)} \\" in text
+    assert re.search(r"\\textbf\{30\.00\} & \\textbf\{35\.38 \(1 capped\)\} \\\\\n & \{\\scriptsize \[\d", text)
     assert r"items & 4 & 4 & 8 \\" in text
     assert r"first & \textbf{0.8765 (n=1)} &  & \textbf{0.8765 (n=1)} \\" in text
     assert r"lines (strict edges) & \textbf{0.5000} & \textbf{0.5000} & \textbf{0.5000} \\" in text

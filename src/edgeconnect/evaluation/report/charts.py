@@ -1,4 +1,4 @@
-"""Curves of measures over the hole ratio, as SVG that takes its colours from the page around it."""
+"""Curves of metrics over the hole ratio, as SVG that takes its colours from the page around it."""
 
 import io
 import re
@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from edgeconnect.evaluation.results import ALL
+from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults
 
 MARKS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("p", "⬟"), ("h", "⬢"), ("*", "★"))
 MAIN = ("psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
@@ -34,34 +34,34 @@ def colour(number: int) -> str:
     return f"var(--series-{number % len(MARKS)})"
 
 
-def curves(results: Mapping[str, Any]) -> dict[str, str]:
-    """Draw the main measures, as SVG by name; none where the holes lie in a single bin."""
-    shown = [name for name in MAIN if name in results["measures"]]
+def curves(results: EvaluationResults) -> dict[str, str]:
+    """Draw the main metrics, as SVG by name; none where the holes lie in a single bin."""
+    shown = [name for name in MAIN if name in results.metrics]
     return {name: _curve(results, name) for name in shown} if len(_bins(results)) > 1 else {}
 
 
-def _bins(results: Mapping[str, Any]) -> list[str]:
+def _bins(results: EvaluationResults) -> list[str]:
     """Name the bins that hold items with holes."""
-    return [name for name, bin_ in results["bins"].items() if name != ALL and bin_["ratio"]]
+    return [name for name, bin_ in results.bins.items() if name != ALL and bin_.items and bin_.ratio]
 
 
-def _curve(results: Mapping[str, Any], name: str) -> str:
+def _curve(results: EvaluationResults, name: str) -> str:
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(SIZE, layout="constrained")
-        axes = figure.add_subplot(xlabel="mean hole ratio of the bin, %", ylabel=results["measures"][name]["unit"])
-        for number, method in enumerate(results["methods"]):
-            _draw(axes, number, {bin_: method["bins"][bin_][name] for bin_ in _bins(results)}, results)
+        axes = figure.add_subplot(xlabel="mean hole ratio of the bin, %", ylabel=results.metrics[name].unit)
+        for number, method in enumerate(results.methods):
+            _draw(axes, number, {bin_: method.bins[bin_][name] for bin_ in _bins(results)}, results)
         axes.set_xlim(left=0)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(METADATA))
     return _themed(text.getvalue(), f"{name} of every method over the hole ratio; the tables below hold the numbers")
 
 
-def _draw(axes: Axes, number: int, cells: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+def _draw(axes: Axes, number: int, cells: Mapping[str, Cell], results: EvaluationResults) -> None:
     """Draw one method: its means and, as a band, their intervals."""
-    known = [(100 * results["bins"][bin_]["ratio"], cell) for bin_, cell in cells.items() if cell["value"] is not None]
+    known = [(100 * results.bins[bin_].ratio, cell) for bin_, cell in cells.items() if cell.n]
     x, colour_ = [ratio for ratio, _ in known], _stand_in(number)
-    low, middle, high = ([cell[key] for _, cell in known] for key in ("low", "value", "high"))
+    low, middle, high = [c.low for _, c in known], [c.value for _, c in known], [c.high for _, c in known]
     axes.fill_between(x, low, high, color=colour_, alpha=0.14, linewidth=0)
     line = "-" if number < len(MARKS) else "--"
     axes.plot(x, middle, line, color=colour_, marker=MARKS[number % len(MARKS)][0], markersize=4.5, linewidth=1.6)

@@ -3,7 +3,7 @@
 import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from edgeconnect.evaluation.entries import Sample
 from edgeconnect.evaluation.manifest import Item
 from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.report.charts import MAIN
-from edgeconnect.evaluation.results import Rows, share
+from edgeconnect.evaluation.results import EvaluationResults, Rows, share
 from edgeconnect.evaluation.study import Study
 from edgeconnect.metrics.definitions import DEFINITIONS
 
@@ -40,7 +40,7 @@ class Frame(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Tell a picture whose pixels may be seen as squares."""
+        """Return whether its pixels are to be seen as squares."""
         return max(self.width, self.height) <= SMALL
 
 
@@ -50,10 +50,10 @@ class Column(NamedTuple):
     label: str
     number: int
     rows: list[list[Frame]]
-    measures: list[tuple[str, str]]
+    values: list[tuple[str, str]]
 
 
-class Exhibit(NamedTuple):
+class GalleryItem(NamedTuple):
     """One item with columns of pictures."""
 
     id: str
@@ -63,26 +63,26 @@ class Exhibit(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The worst and best items of a method, the most telling first."""
+    """The worst and best items of a method, by one metric, the worst or best first."""
 
     label: str
     number: int
-    measure: str
-    worst: list[Exhibit]
-    best: list[Exhibit]
+    metric: str
+    worst: list[GalleryItem]
+    best: list[GalleryItem]
 
 
 class Gallery:
     """Shows the items that no method failed at, so few that a page can hold them."""
 
-    def __init__(self, study: Study, results: Mapping[str, Any], rows: Mapping[str, Rows], k: int) -> None:
-        self.study, self.items, self.rows, self.methods = study, study.manifest.items, rows, results["methods"]
-        failed = {failure["id"] for failure in results["failures"]}
+    def __init__(self, study: Study, results: EvaluationResults, rows: Mapping[str, Rows], k: int) -> None:
+        self.study, self.items, self.rows, self.methods = study, study.manifest.items, rows, results.methods
+        failed = {failure.id for failure in results.failures}
         self.numbers = [number for number, item in enumerate(self.items) if item.id not in failed]
         most = MOST_PICTURES // (2 + 13 * len(self.methods))  # 2 + 3 a method side by side, 2 * 5 for each ranking
         self.k = min(k, max(1, most)) if self.numbers else 0
 
-    def side_by_side(self) -> list[Exhibit]:
+    def side_by_side(self) -> list[GalleryItem]:
         """Show items from small holes to large ones, each with every method."""
         shelves: dict[str, list[int]] = {name: [] for name in self.study.manifest.bins()}
         for number in self.numbers:
@@ -90,12 +90,12 @@ class Gallery:
         filled = [shelf for shelf in shelves.values() if shelf]
         spread = (filled[i * len(filled) // self.k] for i in range(self.k))
         chosen = dict.fromkeys(shelf[i * len(shelf) // self.k] for i, shelf in enumerate(spread))
-        return [self.exhibit(number, range(len(self.methods))) for number in chosen]
+        return [self.show(number, range(len(self.methods))) for number in chosen]
 
     def rankings(self) -> Iterator[Ranking]:
         """Show each method's worst and best items by the first of RANKING that it has."""
         for index, method in enumerate(self.methods):
-            rows = self.rows[method["name"]]
+            rows = self.rows[method.name]
             for name in RANKING:
                 values = {number: value_of(name, rows[self.items[number].id]) for number in self.numbers}
                 known = {number: value for number, value in values.items() if not math.isnan(value)}
@@ -108,45 +108,43 @@ class Gallery:
         ordered = rising if DEFINITIONS[name].higher_is_better else rising[::-1]
         count = min(self.k, max(1, len(ordered) // 2))
         worst, best = ordered[:count], ordered[max(count, len(ordered) - count) :][::-1]
-        shown = ([self.exhibit(number, [index]) for number in part] for part in (worst, best))
-        return Ranking(tables.label(self.methods[index]), index, name, *shown)
+        shown = ([self.show(number, [index]) for number in part] for part in (worst, best))
+        return Ranking(self.methods[index].label, index, name, *shown)
 
-    def exhibit(self, number: int, methods: Sequence[int]) -> Exhibit:
+    def show(self, number: int, methods: Sequence[int]) -> GalleryItem:
         """Show one item with some of the methods."""
         item, sample = self.items[number], self.study.sample(number)
         damaged = np.where(sample.hole[..., None], np.uint8(255), sample.picture)
         given = frame("input", f"{item.id} with its hole in white", damaged)
         truth = frame("truth", f"{item.id} as it was", sample.picture)
         columns = [Column("", -1, [[given], [truth]], []), *(self._column(index, item, sample) for index in methods)]
-        return Exhibit(item.id, item.ratio, self.study.manifest.bin(item), columns)
+        return GalleryItem(item.id, item.ratio, self.study.manifest.bin(item), columns)
 
     def _column(self, index: int, item: Item, sample: Sample) -> Column:
-        name = self.methods[index]["name"]
+        method, name = self.methods[index], self.methods[index].name
         filled: list[Frame] = []
         wrong: list[Frame] = []
-        picture, edge = self.study.picture(name, item), self.study.edge(name, item)
-        if picture.is_file():
-            completed = images.read_image(picture)
+        if method.paints:
+            completed = images.read_image(self.study.picture(name, item))
             filled.append(frame("completed", f"{item.id} completed by {name}", completed))
             difference = error_map(completed, sample.picture)
             wrong.append(frame(f"error × {GAIN}", f"error of {name} in {item.id}", difference))
-        if edge.is_file():
-            filled.append(frame("edges drawn", f"edges of {item.id} drawn by {name}", images.read_gray(edge)))
-        return Column(
-            tables.label(self.methods[index]), index, [filled, wrong], list(captions(self.rows[name][item.id]))
-        )
+        if method.draws_edges:
+            drawn = images.read_gray(self.study.edge(name, item))
+            filled.append(frame("edges drawn", f"edges of {item.id} drawn by {name}", drawn))
+        return Column(method.label, index, [filled, wrong], list(captions(self.rows[name][item.id])))
 
 
 def captions(row: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """Write the measures that go under a picture."""
+    """Write the metrics that go under a picture."""
     for name in MAIN:
-        value, digits = value_of(name, row), tables.DIGITS.get(DEFINITIONS[name].unit, tables.USUAL_DIGITS)
+        value = value_of(name, row)
         if not math.isnan(value):
-            yield name, f"{value:.{digits}f}"
+            yield name, tables.number(value, DEFINITIONS[name].unit)
 
 
 def value_of(name: str, row: Mapping[str, float]) -> float:
-    """Return a measure of one item, nan where it has none."""
+    """Return a metric of one item, nan where it has none."""
     part, whole = share(name, row)
     return part / whole if whole else math.nan
 

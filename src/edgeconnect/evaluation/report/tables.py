@@ -2,16 +2,20 @@
 
 import csv
 import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-Results = Mapping[str, Any]
-"""See `results.results`."""
+from tabulate import tabulate
+
+from edgeconnect.errors import counted
+from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults, MethodResults
+from edgeconnect.metrics.definitions import Definition
 
 DIGITS = {"dB": 2}
 USUAL_DIGITS = 4
 SUMMED_UP = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
+NEEDS = r"% \usepackage{booktabs}"
 ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}"}
@@ -19,163 +23,183 @@ ESCAPED = str.maketrans(
 )
 
 
+class Shown(NamedTuple):
+    """A cell as text, empty where nothing was measured: `23.58`, `[23.10, 24.01]`, `(n=7)`; `best` is bold."""
+
+    value: str = ""
+    interval: str = ""
+    notes: str = ""
+    best: bool = False
+
+    @property
+    def note(self) -> str:
+        """Return what stands behind the value."""
+        return f"{self.interval} {self.notes}".strip()
+
+    @property
+    def text(self) -> str:
+        """Return everything in one line."""
+        return f"{self.value} {self.note}".strip()
+
+
+class Row(NamedTuple):
+    """The cells of one method; `number` is its place among the methods, which its mark and colour go by."""
+
+    label: str
+    number: int
+    cells: list[Shown]
+
+
 class Table(NamedTuple):
-    """One measure: methods down, bins across; `best` tells the cells that no other of their column beats."""
+    """One metric: the methods that have it down, (bin, items) across, all items together in the last column."""
 
-    measure: str
-    arrow: str
-    unit: str
-    what: str
-    columns: list[str]
-    rows: list[tuple[str, list[str], list[bool]]]
+    metric: str
+    definition: Definition
+    columns: list[tuple[str, int]]
+    rows: list[Row]
 
 
-def tables(results: Results) -> list[Table]:
-    """Arrange every measure; a cell reads `23.58 [23.10, 24.01]`, nothing where it was not measured."""
-    return [_table(results, name) for name in results["measures"]]
+def tables(results: EvaluationResults) -> list[Table]:
+    """Arrange every metric."""
+    return [_table(results, name, definition) for name, definition in results.metrics.items()]
 
 
-def _table(results: Results, name: str) -> Table:
-    about, bins = results["measures"][name], list(results["bins"])
-    digits = DIGITS.get(about["unit"], USUAL_DIGITS)
-    columns = [f"{bin_} n={results['bins'][bin_]['items']}" for bin_ in bins]
-    methods = [method for method in results["methods"] if any(method["bins"][b][name]["n"] for b in bins)]
-    best = {b: _best([method["bins"][b][name]["value"] for method in methods], about["higher_is_better"]) for b in bins}
-    rows = []
-    for method in methods:
-        cells = [method["bins"][b][name] for b in bins]
-        texts = [_text(cell, results["bins"][b]["items"], digits) for b, cell in zip(bins, cells, strict=True)]
-        rows.append(
-            (
-                label(method),
-                texts,
-                [c["value"] is not None and c["value"] == best[b] for b, c in zip(bins, cells, strict=True)],
-            )
-        )
-    return Table(name, "↑" if about["higher_is_better"] else "↓", about["unit"], about["what"], columns, rows)
+def _table(results: EvaluationResults, metric: str, definition: Definition) -> Table:
+    rows = [
+        Row(method.label, number, [_shown(results, method, metric, bin_) for bin_ in results.bins])
+        for number, method in enumerate(results.methods)
+        if any(row[metric].n for row in method.bins.values())
+    ]
+    return Table(metric, definition, [(name, bin_.items) for name, bin_ in results.bins.items()], rows)
 
 
-def label(method: Mapping[str, Any]) -> str:
-    """Name a method with the protocol of its edges."""
-    return f"{method['name']} ({method['edges']} edges)" if method["edges"] else str(method["name"])
-
-
-def _best(values: Sequence[float | None], higher: bool) -> float | None:
-    known = [value for value in values if value is not None]
-    return (max if higher else min)(known, default=None)
-
-
-def _text(cell: Mapping[str, Any], items: int, digits: int) -> str:
+def _shown(results: EvaluationResults, method: MethodResults, metric: str, bin_: str) -> Shown:
     """Write a cell; a mean over fewer items than the column's says over how many, how many were capped or empty."""
-    if cell["value"] is None:
-        return ""
-    notes = [f"n={cell['n']}"] * (cell["n"] != items)
-    notes += [f"{cell[kind]} {kind}" for kind in ("capped", "empty") if cell[kind]]
-    text = f"{cell['value']:.{digits}f} [{cell['low']:.{digits}f}, {cell['high']:.{digits}f}]"
-    return f"{text} ({', '.join(notes)})" if notes else text
+    cell: Cell = method.bins[bin_][metric]
+    if not cell.n:
+        return Shown()
+    notes = [f"n={cell.n}"] if cell.n != results.bins[bin_].items else []
+    notes += [f"{number} {kind}" for number, kind in ((cell.capped, "capped"), (cell.empty, "empty")) if number]
+    value, low, high = (number(part, results.metrics[metric].unit) for part in cell[:3])
+    best = cell.value == results.best(metric, bin_)
+    return Shown(value, f"[{low}, {high}]", f"({', '.join(notes)})" if notes else "", best)
 
 
-def summary(results: Results, names: Sequence[str] = SUMMED_UP) -> str:
-    """Align the means over all items for a terminal: methods down, measures across."""
-    everything = results["bins"]["all"]
-    chosen = [table for table in tables(results) if table.measure in names]
-    of_set = list(dict.fromkeys(name for method in results["methods"] for name in method["set"]))
-    rows = [["", *(f"{table.measure} {table.arrow}" for table in chosen), *(f"{name} ↓" for name in of_set)]]
-    for method in results["methods"]:
-        texts = [next((cells[-1] for who, cells, _ in table.rows if who == label(method)), "") for table in chosen]
-        rows.append([label(method), *(text or "-" for text in texts)])
-        rows[-1] += [f"{method['set'][name]:.5g}" if name in method["set"] else "-" for name in of_set]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(
-        [f"{everything['items']} items of {results['pictures']} pictures, means with 95 % intervals", *lines]
-    )
+def number(value: float, unit: str) -> str:
+    """Write a value with the digits that its unit deserves."""
+    return f"{value:.{DIGITS.get(unit, USUAL_DIGITS)}f}"
 
 
-def as_csv(results: Results) -> str:
-    """Write one line for each method, bin and measure, numbers to the last digit."""
+def overall(results: EvaluationResults, chosen: Sequence[Table]) -> list[Row]:
+    """Arrange all items together: every method down, metrics across."""
+    last = [{row.number: row.cells[-1] for row in table.rows} for table in chosen]
+    return [
+        Row(method.label, number, [column.get(number, Shown()) for column in last])
+        for number, method in enumerate(results.methods)
+    ]
+
+
+def of_dataset(results: EvaluationResults) -> tuple[list[str], list[Row]]:
+    """Return the names of what is measured of all pictures together, such as FID, and a row for each method."""
+    names = list(dict.fromkeys(name for method in results.methods for name in method.dataset))
+    rows = []
+    for number, method in enumerate(results.methods):
+        values = [method.dataset.get(name, math.nan) for name in names]
+        rows.append(Row(method.label, number, [Shown("" if math.isnan(v) else f"{v:.5g}") for v in values]))
+    return names, rows
+
+
+def dataset_caption(results: EvaluationResults) -> str:
+    """Say how many pictures stand against how many, by what, and what too few of them mean."""
+    pictures = f"{counted(results.bins[ALL].items, 'completed picture')} against {results.pictures} true"
+    return f"{pictures}, {results.extractor or 'extractor not recorded'}; below 2,048 FID is biased"
+
+
+def provenance(method: MethodResults) -> str:
+    """Say where the weights of a method come from, nothing for one without."""
+    return ", ".join(f"{name} {value}" for name, value in method.provenance.items())
+
+
+def heading(results: EvaluationResults) -> str:
+    """Say how many items and pictures every mean is over."""
+    return f"{counted(results.bins[ALL].items, 'item')} of {counted(results.pictures, 'picture')}"
+
+
+def summary(results: EvaluationResults, names: Sequence[str] = SUMMED_UP) -> str:
+    """Align the means over all items for a terminal: methods down, metrics across."""
+    chosen = [table for table in tables(results) if table.metric in names]
+    dataset, scores = of_dataset(results)
+    heads = ["", *(f"{table.metric} {table.definition.arrow}" for table in chosen), *(f"{name} ↓" for name in dataset)]
+    pairs = zip(overall(results, chosen), scores, strict=True)
+    rows = [[row.label, *(cell.text or "-" for cell in (*row.cells, *score.cells))] for row, score in pairs]
+    text = tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
+    return f"{heading(results)}, means with 95 % intervals\n{text}"
+
+
+def as_csv(results: EvaluationResults) -> str:
+    """Write one line for each method, bin and metric, numbers to the last digit."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     out.writerow(["method", "edges", "bin", "measure", "mean", "low", "high", "n", "capped"])
-    for method in results["methods"]:
-        for bin_, cells in method["bins"].items():
+    for method in results.methods:
+        for bin_, cells in method.bins.items():
             for name, cell in cells.items():
-                numbers = (cell[key] for key in ("value", "low", "high", "n", "capped"))
-                out.writerow([method["name"], method["edges"], bin_, name, *numbers])
-        for name, value in method["set"].items():
-            out.writerow(
-                [method["name"], method["edges"], "all", name, value, "", "", results["bins"]["all"]["items"], 0]
-            )
+                numbers = ["" if math.isnan(part) else part for part in cell[:3]]
+                out.writerow([method.name, method.edges, bin_, name, *numbers, cell.n, cell.capped])
+        for name, value in method.dataset.items():
+            numbers = ["" if math.isnan(value) else value, "", "", results.bins[ALL].items, 0]
+            out.writerow([method.name, method.edges, ALL, name, *numbers])
     return text.getvalue()
 
 
-def as_markdown(results: Results) -> str:
-    """Write a heading, a legend and a table for each measure; the best of a column in bold."""
-    blocks = [f"Items: {results['bins']['all']['items']} of {results['pictures']} pictures. Means with 95 % intervals."]
+def as_markdown(results: EvaluationResults) -> str:
+    """Write a heading, a legend and a table for each metric; the best of a column in bold."""
+    origins = [f"- {m.label}: {provenance(m)}" for m in results.methods if m.provenance]
+    blocks = [f"{heading(results)}. Means with 95 % intervals."]
+    blocks += ["\n".join(origins)] if origins else []
     for table in tables(results):
-        unit = f", {table.unit}" if table.unit else ""
-        lines = [f"### {table.measure} {table.arrow}", "", f"{table.what}{unit}", ""]
-        lines += [_piped(["", *table.columns]), _piped(["---"] * (len(table.columns) + 1))]
-        for name, cells, best in table.rows:
-            lines.append(_piped([name, *(f"**{c}**" if b else c for c, b in zip(cells, best, strict=True))]))
-        blocks.append("\n".join(lines))
-    blocks += ["\n".join(_set_lines(results))] if any(method["set"] for method in results["methods"]) else []
+        unit = f", {table.definition.unit}" if table.definition.unit else ""
+        blocks += [f"### {table.metric} {table.definition.arrow}", f"{table.definition.what}{unit}"]
+        blocks.append(_piped([f"{name} n={items}" for name, items in table.columns], table.rows))
+    names, rows = of_dataset(results)
+    blocks += [f"### {dataset_caption(results)}", _piped(names, rows)] if names else []
     return "\n\n".join(blocks) + "\n"
 
 
-def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _piped(heads: Sequence[str], rows: Sequence[Row]) -> str:
+    bold = [[f"**{cell.text}**" if cell.best else cell.text for cell in row.cells] for row in rows]
+    lines = [[row.label, *cells] for row, cells in zip(rows, bold, strict=True)]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return tabulate(escaped, ["", *heads], tablefmt="github", disable_numparse=True)
 
 
-def _set_lines(results: Results) -> Iterator[str]:
-    names, rows = _of_set(results)
-    yield from (f"### {_set_caption(results)}", "", _piped(["", *names]), _piped(["---"] * (len(names) + 1)))
-    yield from map(_piped, rows)
-
-
-def _set_caption(results: Results) -> str:
-    """Say how many pictures stand against how many, by what, and what too few of them mean."""
-    of = f"{results['bins']['all']['items']} completed pictures against {results['pictures']} true ones"
-    return f"{of}, {results.get('extractor', 'extractor not recorded')}; below 2,048 FID is biased"
-
-
-def _of_set(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Return the names of what is measured of all pictures together, and a row for each method."""
-    names = list(dict.fromkeys(name for method in results["methods"] for name in method["set"]))
-    values = [[method["set"].get(name) for name in names] for method in results["methods"]]
-    texts = [["" if value is None else f"{value:.5g}" for value in row] for row in values]
-    return names, [[label(method), *row] for method, row in zip(results["methods"], texts, strict=True)]
-
-
-def as_latex(results: Results) -> str:
-    """Write a booktabs table for each measure; the best of a column in bold, intervals in the CSV."""
-    blocks = ["\n".join(_latex(table)) for table in tables(results)]
-    blocks += ["\n".join(_latex_set(results))] if any(method["set"] for method in results["methods"]) else []
+def as_latex(results: EvaluationResults) -> str:
+    """Write a booktabs table for each metric, intervals below the means; the best of a column in bold."""
+    blocks = [NEEDS, *("\n".join(_latex(table)) for table in tables(results))]
+    names, rows = of_dataset(results)
+    if names:
+        lines = [_latex_line([row.label, *(cell.value for cell in row.cells)]) for row in rows]
+        blocks.append("\n".join(_tabular("dataset", dataset_caption(results).translate(ESCAPED), ["", *names], lines)))
     return "\n\n".join(blocks) + "\n"
 
 
 def _latex(table: Table) -> Iterator[str]:
-    arrow = r"$\uparrow$" if table.arrow == "↑" else r"$\downarrow$"
-    heads, counts = zip(*(column.split(" n=") for column in table.columns), strict=True)
-    caption = f"{table.measure.translate(ESCAPED)} {arrow}: {table.what.translate(ESCAPED)}"
-    rows = [["items", *counts]]
-    for name, cells, best in table.rows:
-        texts = (re.sub(r" \[.*?\]", "", cell) for cell in cells)
-        bold = [rf"\textbf{{{text}}}" if b else text for text, b in zip(texts, best, strict=True)]
-        rows.append([name.translate(ESCAPED), *bold])
-    yield from _tabular(caption, [r"hole ratio in \%", *(head.translate(ESCAPED) for head in heads)], rows)
+    arrow = r"$\uparrow$" if table.definition.higher_is_better else r"$\downarrow$"
+    caption = f"{table.metric.translate(ESCAPED)} {arrow}: {table.definition.what.translate(ESCAPED)}"
+    lines = [_latex_line(["items", *(str(items) for _, items in table.columns)])]
+    for row in table.rows:
+        values = [f"{cell.value} {cell.notes}".strip() for cell in row.cells]
+        bold = [rf"\textbf{{{v}}}" if cell.best else v for v, cell in zip(values, row.cells, strict=True)]
+        intervals = [rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row.cells]
+        lines += [" & ".join([row.label.translate(ESCAPED), *bold]) + r" \\", " & ".join(["", *intervals]) + r" \\"]
+    yield from _tabular(table.metric, caption, ["hole ratio in %", *(name for name, _ in table.columns)], lines)
 
 
-def _latex_set(results: Results) -> Iterator[str]:
-    names, rows = _of_set(results)
-    escaped = [[cell.translate(ESCAPED) for cell in row] for row in rows]
-    yield from _tabular(
-        _set_caption(results).translate(ESCAPED), ["", *(name.translate(ESCAPED) for name in names)], escaped
-    )
+def _latex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cell.translate(ESCAPED) for cell in cells) + r" \\"
 
 
-def _tabular(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield from (r"\begin{table}", f"\\caption{{{caption}}}", f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}")
-    yield from (r"\toprule", " & ".join(heads) + r" \\", r"\midrule")
-    yield from (" & ".join(row) + r" \\" for row in rows)
-    yield from (r"\bottomrule", r"\end{tabular}", r"\end{table}")
+def _tabular(label: str, caption: str, heads: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
+    yield from (r"\begin{table}", f"\\caption{{{caption}}}", f"\\label{{tab:{label.replace('_', '-')}}}")
+    yield from (f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\toprule", _latex_line(heads), r"\midrule")
+    yield from (*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}")

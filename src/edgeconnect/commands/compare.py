@@ -1,0 +1,51 @@
+"""compare: the differences between evaluations of the same items."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from edgeconnect.atomic import write_whole
+from edgeconnect.errors import UserError, counted
+
+MEASURES = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
+
+log = logging.getLogger(__name__)
+
+
+def add_compare_options(sub: argparse.ArgumentParser) -> None:
+    """Add the options of `compare`."""
+    measures = f"what the methods are compared by; default {' '.join(MEASURES)}"
+    sub.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="evaluations of the same manifest")
+    sub.add_argument("--measures", nargs="+", default=list(MEASURES), metavar="NAME", help=measures)
+    pairs = sub.add_mutually_exclusive_group()
+    pairs.add_argument("--baseline", default="", metavar="NAME", help="compare with this method; default the first")
+    pairs.add_argument("--all-pairs", action="store_true", help="compare every two methods")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    sub.add_argument("--output", type=Path, metavar="FILE", help="also write the JSON to this file")
+    sub.set_defaults(action=compare)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Print the paired differences of methods."""
+    from edgeconnect.evaluation.compare import as_json, choose_pairs, differences, load, require_metrics, table
+    from edgeconnect.metrics.definitions import DEFINITIONS
+
+    a = arguments
+    names = list(dict.fromkeys(a.measures))
+    unknown = [name for name in names if name not in DEFINITIONS]
+    if unknown:
+        raise UserError(f"--measures: {unknown[0]} is none of: {', '.join(DEFINITIONS)}")
+    manifest, methods = load(a.folders)
+    require_metrics(methods, names)
+    pairs = choose_pairs(methods, a.baseline, a.all_pairs)
+    found = list(differences(manifest, pairs, names))
+    if not found:
+        raise UserError(f"--measures: {pairs[0][0].label} and others share no {', '.join(names)}; give --baseline")
+    failed = frozenset().union(*(method.failed for method in methods))
+    if failed:
+        log.warning("left out, as a method failed at them: %s", counted(len(failed), "item"))
+    text = json.dumps(as_json(manifest, found), indent=1)
+    print(text if a.json else table(found))
+    if a.output:
+        write_whole(a.output, (text + "\n").encode())
