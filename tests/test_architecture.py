@@ -57,9 +57,20 @@ def module_of(path):
     return ".".join(path.relative_to(SOURCE).with_suffix("").parts)
 
 
+def walk_run(tree):
+    """Yield the nodes that run: neither what only type checkers see, nor what the catalogue imports to build."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name in ("_build_edgeconnect", "_check_vgg"):
+            continue
+        yield node
+        yield from walk_run(node)
+
+
 def imports(tree):
     """Yield the modules of the package that are imported, as `data.files`."""
-    for node in ast.walk(tree):
+    for node in walk_run(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "edgeconnect":
             below = node.module.partition(".")[2]
             for alias in node.names:

@@ -46,7 +46,7 @@ def refuse(number: int):
     return raising
 
 
-@pytest.digest.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace")])
+@pytest.mark.parametrize(("owner", "name"), [(os, "fsync"), (Path, "replace")])
 def test_full_disk_leaves_the_old_content_and_no_trace(tmp_path, monkeypatch, owner, name):
     path = tmp_path / "c.bin"
     write_whole(path, b"old")
@@ -72,7 +72,7 @@ def test_interrupted_write_leaves_the_old_content_and_no_trace(tmp_path, monkeyp
     assert names(tmp_path) == ["c.bin"]
 
 
-@pytest.digest.parametrize("name", ["file/c.bin", "file/deeper/c.bin"])
+@pytest.mark.parametrize("name", ["file/c.bin", "file/deeper/c.bin"])
 def test_file_in_the_place_of_a_folder_is_a_user_error_that_names_the_path(tmp_path, name):
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(UserError) as caught:
@@ -170,7 +170,7 @@ def test_leftovers_of_a_dead_run_are_swept(tmp_path):
     assert names(tmp_path) == sorted(foreign)
 
 
-@pytest.digest.parametrize(
+@pytest.mark.parametrize(
     ("source", "path"),
     [
         ("~/a", "/home/me/a"),

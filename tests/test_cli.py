@@ -104,7 +104,7 @@ def test_main_follows_mode(trained, pictures, tmp_path, capsys):
     assert {"psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "edge_f1"} <= measured.keys()
     lists = [f"TEST_FLIST={pictures / 'images'}", f"TEST_MASK_FLIST={pictures / 'masks'}", "MODE=test"]
     assert main(["run", "--checkpoints", str(trained), *(p for text in lists for p in ("--set", text))]) == 0
-    assert len(list((trained / "results").iterdir())) == 3
+    assert len(list((trained / "results_edge").iterdir())) == 3
 
 
 def test_all_goes_on_to_a_larger_budget(trained, command):
@@ -435,6 +435,8 @@ def test_all_takes_what_another_run_has_and_must_means_stages_that_have_begun(tr
     assert code == 0, said
     assert "stage edge: starts from the weights in EdgeModel_gen.pth" in said
     assert "stage inpaint: starts afresh" in said
+    shutil.rmtree(folder / "saves/edge_inpaint")
+    shutil.rmtree(folder / "saves/inpaint")
     shutil.rmtree(folder / "saves/edge")
     code, said = command("train", "--model", "all", "--checkpoints", folder, "--resume", "must")
     assert (code, "holds no save of stage edge" in said) == (2, True)

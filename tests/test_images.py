@@ -52,7 +52,7 @@ def batch_of_two() -> tuple[Batch, torch.Tensor]:
 def test_row_shows_input_edges_completion_merged_and_truth():
     batch, raw = batch_of_two()
     merged, guide = composite(batch.image, raw, batch.mask), 1 - batch.edge
-    rows = sample_rows(batch, Completion(merged, raw, guide))
+    rows = sample_rows(batch, Completion(merged, raw, guide), "image")
     assert len(rows) == 2
     missing = batch.mask[1, 0].numpy() > 0
     holed, edge, completed, composed, truth = rows[1]
@@ -67,7 +67,7 @@ def test_row_shows_input_edges_completion_merged_and_truth():
 
 def test_truth_of_an_edge_completion_is_the_edge_map():
     batch, raw = batch_of_two()
-    rows = sample_rows(batch, Completion(raw[:, :1], raw[:, :1], raw[:, :1]))
+    rows = sample_rows(batch, Completion(raw[:, :1], raw[:, :1], raw[:, :1]), "edge")
     np.testing.assert_array_equal(rows[0][-1], to_uint8(batch.edge)[0])
 
 

@@ -16,7 +16,7 @@ from edgeconnect.data.dataset import InpaintingDataset
 from edgeconnect.data.items import FIXED_EPOCH
 from edgeconnect.data.jobs import plan
 from edgeconnect.data.loader import Feed
-from edgeconnect.engine import Engine, inference, parameters
+from edgeconnect.engine import FIRST, Engine, inference, parameters
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.feature_stats import LoaderOptions, stats_of
 from edgeconnect.predict import Predictor
@@ -41,7 +41,7 @@ def test_01_update_order_neither_raises_nor_leaks():
     engine, batch = Engine(CPU), random_batch()
     engine.step(method, batch)
     alone = method_of("edge")
-    alone.step(batch, lambda losses: engine.update(alone.optimizers, {"discriminator": losses["discriminator"]}))
+    alone.step(batch, lambda losses: engine.update(alone.optimizers, {"discriminator": losses["discriminator"]}), FIRST)
     pairs = zip(
         parameters(method.optimizers["discriminator"]), parameters(alone.optimizers["discriminator"]), strict=True
     )
@@ -221,7 +221,17 @@ def test_19_logs_have_a_header(run_folder, command):
     folder = run_folder(MAX_ITERS=1, LOG_INTERVAL=1)
     command("train", "--model", 1, "--checkpoints", folder)
     with (folder / "log_edge.csv").open() as file:
-        assert next(csv.reader(file)) == ["epoch", "iteration", "l_d1", "l_g1", "l_fm", "precision", "recall"]
+        assert next(csv.reader(file)) == [
+            "epoch",
+            "iteration",
+            "l_d1",
+            "l_g1",
+            "l_fm",
+            "precision",
+            "recall",
+            "phase",
+            "lr",
+        ]
 
 
 def test_20_every_evaluation_sees_the_same_masks():

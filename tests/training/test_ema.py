@@ -2,9 +2,12 @@
 
 import pytest
 import torch
-from support import FakeMethod, differing, state_of, tiny_method
+from support import FakeMethod, differing, state_of, tiny_config, tiny_method
 
+from edgeconnect.checkpoint.stage import Checkpoints
+from edgeconnect.engine import Engine
 from edgeconnect.training.ema import EMA
+from edgeconnect.training.trainer import Trainer
 
 
 def test_average_follows_the_formula():
@@ -37,9 +40,11 @@ def test_switched_off_it_keeps_nothing():
         pass
 
 
-def test_only_trained_generators_are_averaged():
-    method = tiny_method("edge_inpaint")
-    assert set(EMA(method.networks, 0.9).shadow) == {"inpaint_generator"}
+@pytest.mark.parametrize(("stage", "averaged"), [("edge_inpaint", ["inpaint"]), ("joint", ["edge", "inpaint"])])
+def test_only_trained_generators_are_averaged(stage, averaged, tmp_path):
+    config, method = tiny_config(MODEL=stage, EMA_DECAY=0.9), tiny_method(stage)
+    trainer = Trainer(method, Engine(torch.device("cpu")), Checkpoints(tmp_path, config), None, config)
+    assert list(trainer.ema.shadow) == [f"{name}_generator" for name in averaged]
 
 
 def test_spectral_norm_vectors_are_taken_over_and_state_round_trips():

@@ -1,7 +1,7 @@
 """A run's folder: the history of its starts, and the configuration that speaks for it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.provenance import provenance
 
 HISTORY = "history.jsonl"
-NOT_OF_THE_WEIGHTS = ("MODE", "MODEL", "METHOD", "DEVICE", "GPU", "NUM_WORKERS")
+OF_THIS_USE = (  # keys that config.yml decides also after a training; lists too, where it names any
+    *("MODE", "MODEL", "DEVICE", "GPU", "NUM_WORKERS", "DEBUG", "VERBOSE", "RAW_EDGES"),
+    *("ON_BAD_IMAGE", "BAD_IMAGE_LIMIT", "MAX_PIXELS"),
+)
 
 Override = tuple[str, str]
 """Where it was written, and `KEY=VALUE`."""
@@ -37,38 +40,32 @@ def record_start(
         file.write(json.dumps(line) + "\n")
 
 
-def history(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the starts of a run, the first one first; lines that were cut off are left out."""
-    path = folder / HISTORY
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
-        try:
-            yield dict(json.loads(line))
-        except ValueError:
-            continue
-
-
 def folder_config(folder: Path, overrides: Sequence[Override] = (), by_model: bool = False) -> Loaded:
     """Read the configuration that completes pictures with a run, or with a save given in place of its folder.
 
-    1. config.yml of the folder; 2. what `--set` gave when the stage was last trained; 3. `overrides`. MODEL is the
-    method's completing stage, a save's own, with `by_model` that of config.yml, unless an override names it.
+    What the stage was last trained with counts (`resolved_<stage>.yml`), and config.yml for lists, devices and the
+    like; then `overrides`. MODEL is the method's completing stage, a save's own, or with `by_model` that of config.yml,
+    unless an override names it.
     """
     path = folder / CONFIG_FILE
     file = path if path.is_file() else None
     if (folder / RECORD).is_file():
         overrides = [(f"{folder / RECORD}", f"MODEL={read_save(folder).stage}"), *overrides]
-    stage = config_file.load(file, overrides, completing=not by_model).config.stage.name
-    return config_file.load(file, [*_given_in_training(folder, stage), *overrides], completing=not by_model)
-
-
-def _given_in_training(folder: Path, stage: str) -> list[Override]:
-    starts = [start for start in history(folder) if start.get("stage") == stage]
-    if starts:
-        where = f"{folder / HISTORY}, last start of {stage}"
-        return [(where, f"{key}={value}") for key, value in dict(starts[-1].get("set", {})).items()]
-    resolved = folder / f"resolved_{stage}.yml"  # all that runs of version 0.1 left of it
+    now = config_file.load(file, overrides, completing=not by_model)
+    resolved = folder / f"resolved_{now.config.stage.name}.yml"
     if not resolved.is_file():
-        return []
-    values = config_file.load(resolved).config.flat()
-    kept = {key: value for key, value in values.items() if key not in NOT_OF_THE_WEIGHTS and not key.endswith("_FLIST")}
-    return [(str(resolved), f"{key}={scalar(value)}") for key, value in kept.items()]
+        return now
+    present, trained = (config_file.load(source).config.flat() for source in (file, resolved))
+    kept = {key: value for key, value in trained.items() if key not in OF_THIS_USE and not _is_list(key, present)}
+    differing = [key for key in kept if file and present[key] != kept[key] and present[key] != Config().flat()[key]]
+    notes = [
+        f"{path}: {key} was {scalar(kept[key])} in training, which counts; --set {key} changes it" for key in differing
+    ]
+    given = [(str(resolved), f"{key}={scalar(value)}") for key, value in kept.items()]
+    loaded = config_file.load(file, [*given, *overrides], completing=not by_model)
+    return Loaded(loaded.config, (*loaded.notes, *notes))
+
+
+def _is_list(key: str, present: Mapping[str, Any]) -> bool:
+    """Return whether config.yml names a list that training may not have had."""
+    return key.endswith("_FLIST") and bool(present[key])

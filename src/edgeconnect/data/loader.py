@@ -4,8 +4,7 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import NamedTuple
 
@@ -159,35 +158,36 @@ def collate_served(items: list[Served | UserError]) -> Served | UserError:
 
 
 _interrupted: list[object] = []  # iterators whose processes are waited for at the program's end, after the save
+_deaths: list[RuntimeError] = []  # of reading processes, in PyTorch's words
 
 
 def fetched(loader: "DataLoader[Served | UserError]") -> Iterator[Served | UserError]:
     """Yield what reading processes serve; the death of one raises UserError here, never in the middle of a step.
 
-    PyTorch raises it from a signal handler, at any instant. When this generator is closed, the processes are ended:
-    one that hangs in a read would keep the program from ending.
+    When this generator is closed, the processes are ended: one that hangs in a read would keep the program from ending.
     """
     others = set(multiprocessing.active_children())
     batches = iter(loader)
     workers = [child for child in multiprocessing.active_children() if child not in others]
-    with _deaths_deferred() as deaths:
-        try:
-            while (served := _next(batches, deaths)) is not None:
-                yield served
-        finally:
-            if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
-                for worker in workers:
-                    worker.terminate()
-            del batches  # joins them
-
-
-def _next(batches: Iterator[Served | UserError], deaths: list[RuntimeError]) -> Served | UserError | None:
+    _defer_deaths()
     try:
-        if deaths:
-            raise deaths[0]
+        while (served := _next(batches)) is not None:
+            yield served
+    finally:
+        if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
+            for worker in workers:
+                worker.terminate()
+        del batches  # joins them
+        _deaths.clear()
+
+
+def _next(batches: Iterator[Served | UserError]) -> Served | UserError | None:
+    try:
+        if _deaths:
+            raise _deaths[0]
         return next(batches, None)
     except RuntimeError as error:
-        raise _death(deaths[0] if deaths else error) from error
+        raise _death(_deaths[0] if _deaths else error) from error
     except BaseException:  # a signal that does not wait for the batch
         _interrupted.append(batches)
         raise
@@ -203,26 +203,25 @@ def _death(error: RuntimeError) -> Exception:
     )
 
 
-@contextmanager
-def _deaths_deferred() -> Iterator[list[RuntimeError]]:
-    """Collect what PyTorch's handler of dying children raises; signals reach the main thread alone."""
-    deaths: list[RuntimeError] = []
-    former = signal.getsignal(signal.SIGCHLD)
-    if threading.current_thread() is not threading.main_thread() or not callable(former):
-        yield deaths
-        return
+class _Collector:
+    """A handler of SIGCHLD that keeps what PyTorch's raises, which would come at any instant."""
 
-    def collect(number: int, frame: FrameType | None) -> None:
+    def __init__(self, former: Callable[[int, FrameType | None], object]) -> None:
+        self.former = former
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
         try:
-            former(number, frame)
+            self.former(number, frame)
         except RuntimeError as error:
-            deaths.append(error)
+            _deaths.append(error)
 
-    signal.signal(signal.SIGCHLD, collect)
-    try:
-        yield deaths
-    finally:
-        signal.signal(signal.SIGCHLD, former)
+
+def _defer_deaths() -> None:
+    """Put the collector before PyTorch's handler, which is there once processes read; it stays."""
+    former = signal.getsignal(signal.SIGCHLD)
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and callable(former) and not isinstance(former, _Collector):
+        signal.signal(signal.SIGCHLD, _Collector(former))
 
 
 def _initialize_worker(_: int) -> None:

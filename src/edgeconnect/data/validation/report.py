@@ -29,8 +29,11 @@ class Finding:
 
     def line(self) -> str:
         """Return one line: key, severity, code, problem and a few of the files."""
-        files = f": {named(self.files)}" if self.files else ""
-        return f"{self.where}: {self.severity} {self.code}: {self.message}{files}"
+        return f"{self.where}: {self.severity} {self.code}: {self.problem()}"
+
+    def problem(self) -> str:
+        """Return the message with a few of the files."""
+        return self.message + (f": {named(self.files)}" if self.files else "")
 
 
 @dataclass(frozen=True)
