@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from edgeconnect import images
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import masks
-from edgeconnect.errors import BadImageError, reason
+from edgeconnect.errors import BadImageError
 
 DRAFT = 8  # JPEGs are decoded at an eighth: all of their data is read, a sixth of the time is spent
 MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
@@ -74,24 +74,13 @@ def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
 def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]) -> FileInfo:
     info = FileInfo(path, os.path.realpath(path))
     try:
-        with _judged(path):
-            info = _header(info)
-            if info.width * info.height > max_pixels:
-                return info._replace(fault="too-large")
-            return info if info.fault else decode(info)
-    except BadImageError as error:
-        return info._replace(fault=_fault(path, error.__cause__))
-
-
-@contextlib.contextmanager
-def _judged(path: Path) -> Iterator[None]:
-    """Make whatever the codecs raise the cause of a BadImageError."""
-    try:
-        yield
-    except BadImageError:
-        raise
-    except Exception as error:
-        raise BadImageError(path, reason(error)) from error
+        info = _header(info)
+        if info.width * info.height > max_pixels:
+            return info._replace(fault="too-large")
+        return info if info.fault else decode(info)
+    except Exception as error:  # noqa: BLE001 - codecs raise whatever they meet
+        cause = error.__cause__ if isinstance(error, BadImageError) else error
+        return info._replace(fault=_fault(path, cause))
 
 
 def _header(info: FileInfo) -> FileInfo:
