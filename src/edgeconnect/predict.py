@@ -62,8 +62,7 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     """
     image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
     for option, source in (("--input", image), ("--mask", mask), ("--edge", edge)):
-        if source:
-            refuse_inside(Path(output), option, Path(source))
+        refuse_inside(output, option, source)
     images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
     paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
@@ -79,10 +78,10 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
 
 
-def refuse_inside(output: Path, option: str, source: Path) -> None:
+def refuse_inside(output: str, option: str, source: str) -> None:
     """Raise UserError where the next run would find this one's results among its inputs."""
     inner, outer = (Path(os.path.realpath(path)) for path in (output, source))  # unlike resolve(), ends in loops
-    if outer.is_dir() and inner.is_relative_to(outer):
+    if source and outer.is_dir() and inner.is_relative_to(outer):
         raise UserError(
             f"--output: {output} lies in {option} {source}, where the next run would take it for input; "
             "give a folder outside"
@@ -101,7 +100,7 @@ def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
     others = f"; the others are in {place}" if len(failed) < len(jobs) else ""
     return IncompleteError(
         f"{len(failed)} of {len(jobs)} pictures could not be completed: {names}{others}; "
-        "mend what is said above and run again with --skip-existing"
+        "correct what the messages above name and run again with --skip-existing"
     )
 
 
@@ -219,13 +218,8 @@ class Predictor:
         mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
         if job.edge is None:
             return image, mask, None
-        return (
-            image,
-            mask,
-            self.fitted(
-                images.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
-            ),
-        )
+        edge = images.read_gray(job.edge, self.config.max_pixels)
+        return image, mask, self.fitted(edge, job.edge, "edge map", job.image, height, width)
 
     def warn_of_losses(self, path: Path) -> None:
         """Log, once for each kind of loss, what a picture has and its completion will not have."""

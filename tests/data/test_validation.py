@@ -390,7 +390,7 @@ def test_millions_of_scenes_are_checked_in_a_moment(monkeypatch):
 
 def test_line_of_a_finding_has_its_severity_and_code():
     line = Finding("warning", "no-edges", "TRAIN_FLIST", "2 of 3 items", ("a", "b")).line()
-    assert line == "TRAIN_FLIST: warning no-edges: 2 of 3 items: a, b"
+    assert line == "TRAIN_FLIST: 2 of 3 items: a, b [warning: no-edges]"
 
 
 # Masks

@@ -33,7 +33,7 @@ FAULTS = {
 
 
 def check_config(config: DataConfig) -> Iterator[Finding]:
-    """Yield what the configuration does without."""
+    """Yield which optional lists the configuration leaves empty."""
     if not config.val_flist:
         problem = "is empty: no evaluation, samples show training pictures; name held-out pictures"
         yield Finding("note", "no-validation", "VAL_FLIST", problem)

@@ -57,7 +57,7 @@ def inspect_picture(path: Path, max_pixels: int, hashed: bool = False) -> FileIn
 
 
 def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
-    """Decode a mask and measure its hole as training does: cropped and resized to `side` (0: as it is), binarized."""
+    """Decode a mask and measure its hole ratio as training sees it: cropped, resized to `side` (0: not), binarized."""
 
     def measured(info: FileInfo) -> FileInfo:
         gray = images.read_gray(path, config.max_pixels)
@@ -94,7 +94,7 @@ def _header(info: FileInfo) -> FileInfo:
 
 
 def _drafted(info: FileInfo) -> FileInfo:
-    """Decode a JPEG at an eighth; like in training, damaged EXIF turns nothing."""
+    """Decode a JPEG at an eighth of its size; as in training, damaged EXIF turns nothing."""
     turned = False
     with Image.open(info.path, formats=images.FORMATS) as picture:
         with contextlib.suppress(Exception):
@@ -136,7 +136,7 @@ def _ends(path: Path) -> tuple[bytes, bytes, int]:
 
 
 def _unfinished(start: bytes, end: bytes, size: int) -> bool:
-    """Tell a file that ends before its format does; Pillow's errors do not always."""
+    """Return whether a file ends before its format does; Pillow's errors do not always say so."""
     if start.startswith(JPEG):
         return b"\xff\xd9" not in end
     if start.startswith(PNG):

@@ -29,9 +29,9 @@ class Finding:
     files: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """Return one line: key, severity, code, problem and a few of the files."""
+        """Return one line: key, problem, a few of the files, severity and code."""
         files = f": {named(self.files)}" if self.files else ""
-        return f"{self.where}: {self.severity} {self.code}: {self.message}{files}"
+        return f"{self.where}: {self.message}{files} [{self.severity}: {self.code}]"
 
 
 @dataclass(frozen=True)
