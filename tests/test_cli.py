@@ -215,7 +215,7 @@ def mistakes(folder, data, tmp_path):
         "output file": ([*test, "--output", tmp_path / "empty.flist"], "empty.flist is a file; give a folder"),
         "list over photo": (["flist", "--path", data, "--output", flat], "is no name for a list"),
         "edge map": ([*test, "--edge", flat], "no edge map of the same name"),
-        "overwrite": ([*test, "--output", data / "images"], "--output"),
+        "overwrite": ([*test, "--output", data / "images"], "error: --output: "),
     }
 
 

@@ -94,7 +94,7 @@ def _judged(path: Path) -> Iterator[None]:
 
 
 def why_unreadable(error: Exception) -> str:
-    """Say what went wrong without the file's name, which the message begins with."""
+    """Return what went wrong, without the file's name, with which the message begins."""
     if isinstance(error, UnidentifiedImageError):
         return f"its content is none of {', '.join(FORMATS)}"
     return (isinstance(error, OSError) and error.strerror) or reason(error)

@@ -145,13 +145,8 @@ class Predictor:
         mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
         if job.edge is None:
             return image, mask, None
-        return (
-            image,
-            mask,
-            self.fitted(
-                images.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
-            ),
-        )
+        edge = images.read_gray(job.edge, self.config.max_pixels)
+        return image, mask, self.fitted(edge, job.edge, "edge map", job.image, height, width)
 
     def warn_of_losses(self, path: Path) -> None:
         """Log, once for each kind of loss, what a picture has and its completion will not have."""

@@ -96,7 +96,7 @@ def check_data(config: Config) -> None:
     """Log what a quick look at the data warns of; raise UserError where training would meet errors."""
     report = validation.examine(config, quick=True, workers=os.cpu_count() or 1)
     relevant = [finding for finding in report.findings if "TEST" not in finding.where]
-    errors = [f"{finding.where}: {finding.problem()}" for finding in relevant if finding.severity == "error"]
+    errors = [finding.line() for finding in relevant if finding.severity == "error"]
     for line in (*errors[1:], *(finding.line() for finding in relevant if finding.severity == "warning")):
         log.warning("%s", line)
     if errors:

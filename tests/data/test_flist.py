@@ -159,3 +159,10 @@ def test_runs_folder_with_relative_lists_travels(tmp_path, monkeypatch):
     data = config_file.load(new / "config.yml").config.data
     found = [path.resolve() for value in (data.train_flist, data.val_flist) for path in files.list_images(value, "KEY")]
     assert sorted(found) == sorted((new / "photos").iterdir())
+
+
+def test_command_ends_with_0_and_expands_what_the_shell_leaves(tmp_path, monkeypatch, command):
+    numbered(tmp_path / "data", 3)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command("flist", "--path=~/data", "--output=$HOME/list")[0] == 0
+    assert len((tmp_path / "list").read_text().splitlines()) == 3

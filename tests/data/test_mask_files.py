@@ -103,12 +103,6 @@ def test_a_bin_is_without_its_lower_end_and_with_its_upper_one(edges, name, pixe
     assert (str(Bin(*edges)), Bin(*edges).pixels(100, 100)) == (name, pixels)
 
 
-def test_progress_is_told(tmp_path):
-    told = []
-    write_masks(tmp_path / "m", described(edges=EDGES[:2], count=40), 1, told.append)
-    assert told == [32, 8]
-
-
 # Mistakes
 
 
@@ -141,7 +135,7 @@ def test_progress_is_told(tmp_path):
         ({"size": (15,)}, "--size: 15"),
         ({"size": (32, 8)}, "--size: 8"),
         ({"size": (32, 32, 32)}, "--size: 32 32 32"),
-        ({"size": (10**6,)}, "--size: 1000000x1000000"),
+        ({"size": (10**6,)}, "--size: pixels of 1000000x1000000"),
         ({"interior": 1.1}, "--interior: 1.1"),
         ({"interior": -0.1}, "--interior: -0.1"),
         ({"interior": float("nan")}, "--interior: nan"),

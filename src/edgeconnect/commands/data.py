@@ -8,17 +8,14 @@ from edgeconnect.atomic import expanded
 from edgeconnect.commands.runs import add_run_options, load_config, require_folder
 from edgeconnect.config.sections import SHAPES
 from edgeconnect.data import flist
-from edgeconnect.progress import progress
 
 
 def add_flist_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `flist`."""
     sub.add_argument("--path", required=True, type=expanded, help="folder of pictures, searched with its subfolders")
+    sub.add_argument("--output", required=True, type=expanded, help="list; with --split NAME_train, NAME_val, ...")
     sub.add_argument(
-        "--output", required=True, type=expanded, help="list to write; with --split NAME_train, NAME_val, ..."
-    )
-    sub.add_argument(
-        "--split", nargs="+", type=float, metavar="SHARE", help="shares of train, val and test, such as 0.9 0.05 0.05"
+        "--split", nargs="+", type=float, metavar="SHARE", help="shares of train, val, test, as 0.9 0.05 0.05"
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     sub.add_argument("--relative", action="store_true", help="write paths relative to the list")
@@ -34,15 +31,11 @@ def write_flist(arguments: argparse.Namespace) -> None:
 
 def add_scene_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `scenes`."""
-    sub.add_argument(
-        "--output", required=True, type=expanded, help="folder to write images/ and, with --masks, masks/ into"
-    )
+    sub.add_argument("--output", required=True, type=expanded, help="folder; gets images/ and, with --masks, masks/")
     sub.add_argument("--count", type=int, default=16, help="number of scenes (default: %(default)s)")
     sub.add_argument("--first", type=int, default=0, help="number of the first scene (default: %(default)s)")
     add_size_option(sub)
-    sub.add_argument(
-        "--masks", metavar="FROM-TO", help="also write stroke masks; range of hole ratios, such as 0.2-0.4"
-    )
+    sub.add_argument("--masks", metavar="FROM-TO", help="also write stroke masks of such hole ratios, as 0.2-0.4")
     sub.add_argument("--seed", type=int, default=0, help="seed of scenes and masks (default: %(default)s)")
     sub.set_defaults(action=scenes)
 
@@ -64,34 +57,15 @@ def scenes(arguments: argparse.Namespace) -> None:
 
 def add_mask_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `masks`."""
-    kinds, ratios = ", ".join((*SHAPES, "half")), [0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    sub.add_argument(
-        "--output", required=True, type=expanded, help="new folder to write 01-10/ ... 50-60/ and masks.csv into"
-    )
+    kinds, ratios = f"kinds, drawn in turn: {', '.join((*SHAPES, 'half'))}", (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    sub.add_argument("--output", required=True, type=expanded, help="new folder; gets 01-10/ ... 50-60/, masks.csv")
     sub.add_argument("--count", type=int, default=2000, help="number of masks in each bin (default: %(default)s)")
     add_size_option(sub)
-    sub.add_argument(
-        "--kinds",
-        nargs="+",
-        default=["irregular"],
-        metavar="KIND",
-        help=f"kinds of masks, drawn in turn: {kinds} (default: irregular)",
-    )
-    sub.add_argument(
-        "--bins",
-        type=float,
-        nargs="+",
-        default=ratios,
-        metavar="RATIO",
-        help=f"rising hole ratios that bound the bins; each bin includes its upper bound (default: {ratios})",
-    )
-    sub.add_argument(
-        "--interior",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="share of irregular masks and boxes that keep away from the border (default: %(default)s)",
-    )
+    sub.add_argument("--kinds", nargs="+", default=["irregular"], metavar="KIND", help=f"{kinds} (default: irregular)")
+    bins = f"bounds of the bins of hole ratios; a bin includes its upper bound (default: {' '.join(map(str, ratios))})"
+    sub.add_argument("--bins", type=float, nargs="+", default=ratios, metavar="RATIO", help=bins)
+    interior = "share of irregular masks and boxes that keep away from the border (default: %(default)s)"
+    sub.add_argument("--interior", type=float, default=0.5, metavar="SHARE", help=interior)
     sub.add_argument("--seed", type=int, default=0, help="seed of the masks (default: %(default)s)")
     sub.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="number of processes (default: all cores)"
@@ -104,9 +78,7 @@ def masks(arguments: argparse.Namespace) -> None:
     from edgeconnect.data.mask_files import MaskPlan, write_masks
 
     a = arguments
-    plan = MaskPlan.checked(a.size, a.kinds, a.bins, a.count, a.interior, a.seed)
-    with progress(len(plan), 0, "drawing", "mask", leave=False) as bar:
-        write_masks(a.output, plan, a.workers, bar.update)
+    write_masks(a.output, MaskPlan.checked(a.size, a.kinds, a.bins, a.count, a.interior, a.seed), a.workers)
 
 
 def add_check_options(sub: argparse.ArgumentParser) -> None:
@@ -114,9 +86,7 @@ def add_check_options(sub: argparse.ArgumentParser) -> None:
     add_run_options(sub)
     sub.add_argument("--json", action="store_true", help="print the whole report as JSON (fields: docs/data.md)")
     sub.add_argument("--quick", action="store_true", help="read 64 files of each list, as train.py does")
-    sub.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="number of threads that read (default: all cores)"
-    )
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that read (default: all cores)")
     sub.set_defaults(action=check)
 
 
@@ -125,9 +95,6 @@ def check(arguments: argparse.Namespace) -> int:
     from edgeconnect.data import validation
 
     require_folder(arguments.checkpoints)
-    config = load_config(arguments)
-    files = validation.count_files(config.data, arguments.quick)
-    with progress(files, 0, "reading", "file", leave=False) as bar:
-        report = validation.examine(config, quick=arguments.quick, workers=arguments.workers, watch=bar.update)
+    report = validation.examine(load_config(arguments), quick=arguments.quick, workers=arguments.workers)
     print(json.dumps(report.to_json(), indent=1) if arguments.json else report.table())
     return report.severity

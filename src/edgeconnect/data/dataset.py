@@ -23,7 +23,7 @@ STAND_INS = 20  # pictures tried in place of a bad one
 
 
 class Drawn(NamedTuple):
-    """A batch of one, and the files that were passed over on the way to it."""
+    """A batch of one, and the bad files that were skipped before it was found."""
 
     batch: Batch
     skipped: list[BadImageError]
@@ -139,9 +139,9 @@ class InpaintingDataset(Dataset[Batch]):
 
 
 def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None:
-    """Look at a few mask files and raise UserError where their polarity is probably wrong.
+    """Read a few mask files and raise UserError where their polarity is probably wrong.
 
-    Masks that cannot be read say nothing here; whoever uses them says so.
+    Masks that cannot be read are left out here; an error names them when they are used.
     """
     if config.allow_large_holes or not paths:
         return

@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,21 +17,13 @@ from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.errors import BadImageError, UserError, named
 from edgeconnect.images import FORMATS, read_gray, why_unreadable
 
-SUFFIXES_OF = {
-    "AVIF": (".avif",),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg"),
-    "JPEG2000": (".j2k", ".jp2", ".jpx"),
-    "PNG": (".png",),
-    "PPM": (".pbm", ".pgm", ".ppm"),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
-SUFFIXES = tuple(sorted(suffix for kind in FORMATS for suffix in SUFFIXES_OF[kind]))
+SOME = {"AVIF": (".avif",), "JPEG2000": (".j2k", ".jp2", ".jpx")}  # formats that not every Pillow decodes
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(suffix for kind, suffixes in SOME.items() for suffix in suffixes if kind in FORMATS),
+)
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raw", ".rw2")
-OTHERS = (".exr", ".heic", ".heif", ".jxl", ".psd", ".svg", *RAW)  # pictures that are never read
-UNREADABLE = {*OTHERS, *(suffix for group in SUFFIXES_OF.values() for suffix in group if suffix not in SUFFIXES)}
+OTHERS = {".avif", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jpx", ".jxl", ".psd", ".svg", *RAW} - {*SUFFIXES}
 COMMENT = "# "
 
 Suffix = tuple[str, ...]  # the last parts of a path
@@ -91,7 +83,7 @@ def walk_images(folder: Path, key: str) -> list[Path]:
         raise UserError(
             f"{key}: {error.filename} cannot be read ({error.strerror}); change its permissions, or list the pictures"
         ) from error
-    kinds = [f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out) if suffix in UNREADABLE]
+    kinds = [f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out) if suffix in OTHERS]
     if kinds:
         _warn_once(f"{folder}: files that cannot be read are left out ({', '.join(kinds)}); save them as PNG or JPEG")
     return found
@@ -152,37 +144,39 @@ def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArr
     return gray
 
 
+class PairError(UserError):
+    """Pictures and what belongs to them do not pair; `paths` are those that are in the way."""
+
+    def __init__(self, message: str, paths: Sequence[Path]) -> None:
+        super().__init__(message)
+        self.paths = paths
+
+
 def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> list[Path]:
     """Return, for each picture, the file of the same stem; with `shared`, a single file serves them all.
 
-    Where stems repeat, the folders above them tell them apart. Raises UserError listing what has no partner.
+    Where stems repeat, the folders above them tell them apart. Raises PairError naming what has no partner.
     """
     if shared and len(others) == 1:
         return list(others) * len(images)
-    wanted, offered = stems(images, others)
-    partners = dict(zip(offered, others, strict=True))
-    if len(partners) < len(others):
-        doubles = ["/".join(stem) for stem, n in Counter(offered).items() if n > 1]
-        raise UserError(f"{what}s: several files are called {named(doubles)}; keep one of each")
-    alone = [str(image) for image, stem in zip(images, wanted, strict=True) if stem not in partners]
-    if alone:
+    wanted = unique_suffixes(images, without_suffix=True)
+    depth, known = max(len(stem) for stem in wanted.values()), set(wanted.values())
+    partners: dict[Suffix, list[Path]] = defaultdict(list)
+    for other in others:
+        partners[_stem(other, depth)].append(other)
+    doubles = [stem for stem, found in partners.items() if len(found) > 1]
+    if doubles:
+        called = named(["/".join(stem) for stem in doubles])
+        paths = [other for stem in doubles for other in partners[stem]]
+        raise PairError(f"{what}s: several files are called {called}; keep one of each", paths)
+    if alone := [image for image in images if wanted[image] not in partners]:
         remedy = "give one for each, or one file for all" if shared else "give one for each"
-        raise UserError(f"no {what} of the same name for {named(alone)}; {remedy}")
-    known = set(wanted)
-    surplus = [str(other) for stem, other in partners.items() if stem not in known]
+        raise PairError(f"no {what} of the same name for {named([*map(str, alone)])}; {remedy}", alone)
+    surplus = [found[0] for stem, found in partners.items() if stem not in known]
     if surplus and len(images) > 1:
-        raise UserError(f"no picture of the same name for the {what} {named(surplus)}; remove it, or add the picture")
-    return [partners[stem] for stem in wanted]
-
-
-def stems(images: Sequence[Path], others: Sequence[Path]) -> tuple[list[Suffix], list[Suffix]]:
-    """Return for each picture, and for each file to pair it with, the stem that they are paired by.
-
-    Where stems repeat, the folders above them belong to it. Raises UserError where no folder tells pictures apart.
-    """
-    suffixes = unique_suffixes(images, without_suffix=True)
-    depth = max(len(suffix) for suffix in suffixes.values())
-    return [suffixes[image] for image in images], [_stem(other, depth) for other in others]
+        names = named([*map(str, surplus)])
+        raise PairError(f"no picture of the same name for the {what} {names}; remove it, or add the picture", surplus)
+    return [partners[wanted[image]][0] for image in images]
 
 
 def unique_suffixes(paths: Iterable[Path], without_suffix: bool = False) -> dict[Path, Suffix]:

@@ -39,17 +39,13 @@ def make_item(
     if external is not None and with_edges:
         scaled = np.divide(external, 255, dtype=np.float32)
         edge = scaled * edge if config.nms else scaled
-    return to_batch(image, gray, edge, mask, name)
-
-
-def to_batch(image: NDArray[np.uint8], gray: edges.Gray, edge: NDArray[np.float32], mask: Mask, name: str) -> Batch:
-    """Turn arrays of (H, W[, 3]) into a batch of one."""
-
-    def plane(array: NDArray[np.floating]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
-
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return Batch(pixels, plane(gray), plane(edge), plane(mask.astype(np.float32)), [name])
+    return Batch(pixels, _plane(gray), _plane(edge), _plane(mask), [name])
+
+
+def _plane(array: NDArray[np.generic]) -> torch.Tensor:
+    """Turn (H, W) into (1, 1, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
 
 
 def collate(items: list[Batch]) -> Batch:

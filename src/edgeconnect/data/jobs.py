@@ -34,8 +34,7 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     """
     image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
     for option, source in (("--input", image), ("--mask", mask), ("--edge", edge)):
-        if source:
-            refuse_inside(Path(output), option, Path(source))
+        refuse_inside(output, option, source)
     images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
     paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
@@ -51,6 +50,16 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
 
 
+def refuse_inside(output: str, option: str, source: str) -> None:
+    """Raise UserError where the next run would find this one's results among its inputs."""
+    inner, outer = (Path(os.path.realpath(path)) for path in (output, source))  # unlike resolve(), ends in loops
+    if source and outer.is_dir() and inner.is_relative_to(outer):
+        raise UserError(
+            f"--output: {output} lies in {option} {source}, where the next run would take it for input; "
+            "give a folder outside"
+        )
+
+
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
     """Leave out the jobs whose output is there; an output appears whole, so only an empty file counts as missing."""
     return [job for job in jobs if not (job.output.is_file() and job.output.stat().st_size)]
@@ -63,7 +72,7 @@ def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
     others = f"; the others are in {place}" if len(failed) < len(jobs) else ""
     return IncompleteError(
         f"{len(failed)} of {len(jobs)} pictures could not be completed: {names}{others}; "
-        "mend what is said above and run again with --skip-existing"
+        "correct what the messages above name and run again with --skip-existing"
     )
 
 
@@ -78,13 +87,3 @@ def _output(image: Path, source: Path, target: Path, count: int) -> Path:
         raise UserError(f"--output: {target} is a file; give a folder")
     folder = image.parent.relative_to(source) if source.is_dir() else Path()
     return target / CONTROL.sub("_", str(folder / f"{image.stem}.png"))
-
-
-def refuse_inside(output: Path, option: str, source: Path) -> None:
-    """Raise UserError where the next run would find this one's results among its inputs."""
-    inner, outer = (Path(os.path.realpath(path)) for path in (output, source))  # unlike resolve(), ends in loops
-    if outer.is_dir() and inner.is_relative_to(outer):
-        raise UserError(
-            f"--output: {output} lies in {option} {source}, where the next run would take it for input; "
-            "give a folder outside"
-        )

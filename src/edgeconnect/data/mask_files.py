@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from edgeconnect.atomic import whole_folder, write_whole
 from edgeconnect.config.validators import MAX_PIXELS
@@ -33,8 +34,6 @@ CHUNK = 32  # masks a process takes at a time
 MOST = 1_000_000  # masks in a bin
 SMALLEST = 16  # pixels a side
 LARGEST_SEED = 2**53  # exact in spreadsheets
-
-Watch = Callable[[int], object]
 
 log = logging.getLogger(__name__)
 
@@ -157,11 +156,8 @@ def checked_size(size: Sequence[int]) -> tuple[int, int]:
     if len(size) not in (1, 2):
         raise UserError(f"--size: {' '.join(map(str, size))} is neither a side nor a height and a width")
     height, width = size[0], size[-1]
-    refuse_outside("--size", min(height, width), SMALLEST, MAX_PIXELS)
-    if height * width > MAX_PIXELS:
-        raise UserError(
-            f"--size: {height}x{width} is more than the {MAX_PIXELS} pixels that are read; give smaller sides"
-        )
+    refuse_outside("--size", min(size), SMALLEST, MAX_PIXELS)
+    refuse_outside(f"--size: pixels of {height}x{width}", height * width, SMALLEST, MAX_PIXELS)
     return height, width
 
 
@@ -174,10 +170,10 @@ def memory_explained() -> Iterator[None]:
         raise UserError(f"--size: takes more memory than there is ({reason(error)}); give smaller sides") from error
 
 
-def write_masks(folder: Path, plan: MaskPlan, workers: int, watch: Watch | None = None) -> None:
+def write_masks(folder: Path, plan: MaskPlan, workers: int) -> None:
     """Write `01-10/mask_000000.png` ... and `masks.csv` into a new folder, whole or not at all, in so many processes.
 
-    `watch` is called with the number of masks whenever some are written. Raises UserError where the folder is in use.
+    Raises UserError where the folder is in use.
     """
     if workers < 1:
         raise UserError(f"--workers: {workers} is no number of processes; give 1 or more")
@@ -186,38 +182,24 @@ def write_masks(folder: Path, plan: MaskPlan, workers: int, watch: Watch | None 
         raise UserError(f"--output: {folder} is there already; name a new folder or an empty one")
     with whole_folder(folder) as part:
         with memory_explained():
-            rows = _written(part, plan, workers, watch or (lambda _: None))
+            rows = list(tqdm(_rows(part, plan, workers), "drawing", len(plan), unit="mask", leave=False, disable=None))
         write_whole(part / TABLE, _table(rows))
     log.info("masks written to %s, listed in %s: %d", folder, TABLE, len(plan))
 
 
-def _written(folder: Path, plan: MaskPlan, workers: int, watch: Watch) -> list[Row]:
-    """Write all and return their rows in order."""
-    chunks = [range(first, min(first + CHUNK, len(plan))) for first in range(0, len(plan), CHUNK)]
-    rows: list[Row] = []
-
-    def note(more: list[Row]) -> None:
-        rows.extend(more)
-        watch(len(more))
-
-    write = partial(_write_some, folder, plan)
+def _rows(folder: Path, plan: MaskPlan, workers: int) -> Iterator[Row]:
+    """Write all masks and yield their rows in order."""
+    write = partial(plan.write, folder)
     if workers == 1:
-        for chunk in chunks:
-            note(write(chunk))
-        return rows
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), initializer=_settle)
+        yield from map(write, range(len(plan)))
+        return
+    pool = ProcessPoolExecutor(min(workers, len(plan)), initializer=_settle)
     try:
-        for more in pool.map(write, chunks):
-            note(more)
+        yield from pool.map(write, range(len(plan)), chunksize=CHUNK)
     except BrokenProcessPool:
         raise UserError(f"--workers: one of {workers} processes was killed; give fewer, or free memory") from None
     finally:
         pool.shutdown(cancel_futures=True)
-    return rows
-
-
-def _write_some(folder: Path, plan: MaskPlan, indices: Iterable[int]) -> list[Row]:
-    return [plan.write(folder, index) for index in indices]
 
 
 def _settle() -> None:

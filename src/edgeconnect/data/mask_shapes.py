@@ -1,4 +1,4 @@
-"""Masks of every shape that keep to a range of missing pixels: drawn for training and for files alike."""
+"""Masks of every shape, drawn for training and for files: (H, W) arrays, True = missing."""
 
 import math
 from collections.abc import Callable
@@ -42,9 +42,9 @@ def pixel_range(height: int, width: int, ratio: tuple[float, float]) -> Pixels:
 def draw(
     kind: str, height: int, width: int, rng: np.random.Generator, pixels: Pixels, touches_border: bool | None = None
 ) -> Mask:
-    """Draw a mask of a kind with so many missing pixels, as it comes, at the border, or away from it by the margin.
+    """Draw a mask with so many missing pixels: anywhere (None), at the border (True), or away from it (False).
 
-    Ask `reaches` first: what it denies may be drawn without end.
+    Call `reaches` first: where it returns False, drawing may not end.
     """
     if touches_border is False:
         top, left = margins(height, width)
@@ -58,7 +58,7 @@ def draw(
 
 
 def reaches(kind: str, height: int, width: int, pixels: Pixels, touches_border: bool | None = None) -> bool:
-    """Tell whether a kind can have so many missing pixels; only some can be told to keep to or from the border."""
+    """Return whether a kind can have so many missing pixels; only some can keep to the border or away from it."""
     if touches_border is False:
         top, left = margins(height, width)
         return kind in INTERIOR and pixels.least <= (height - 2 * top) * (width - 2 * left)
@@ -68,7 +68,7 @@ def reaches(kind: str, height: int, width: int, pixels: Pixels, touches_border: 
 
 
 def at_border(mask: Mask) -> bool:
-    """Tell whether a pixel of the outermost rows or columns is missing."""
+    """Return whether a pixel of the outermost rows or columns is missing."""
     return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
 
 
@@ -78,7 +78,7 @@ def margins(height: int, width: int) -> tuple[int, int]:
 
 
 def block(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Take a quarter of the area out at a random place (MASK 1)."""
+    """Draw a rectangle of a quarter of the area at a random place (MASK 1)."""
     top, left = rng.integers(0, height - height // 2 + 1), rng.integers(0, width - width // 2 + 1)
     mask = np.zeros((height, width), dtype=np.bool_)
     mask[top : top + height // 2, left : left + width // 2] = True
@@ -86,7 +86,7 @@ def block(height: int, width: int, rng: np.random.Generator) -> Mask:
 
 
 def half(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Take the left or the right half out (MASK 2)."""
+    """Draw the left or the right half (MASK 2)."""
     mask = np.zeros((height, width), dtype=np.bool_)
     middle = width // 2
     mask[:, slice(0, middle) if rng.random() < 0.5 else slice(middle, width)] = True
@@ -224,7 +224,7 @@ def boxes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> 
 
 
 def centre(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
-    """Take a centred rectangle of the picture's proportions out (MASK 10)."""
+    """Draw a centred rectangle of the picture's proportions (MASK 10)."""
 
     def rectangle(size: float) -> Mask:
         rows, columns = round(size * height), round(size * width)
@@ -237,7 +237,7 @@ def centre(height: int, width: int, rng: np.random.Generator, pixels: Pixels) ->
 
 
 def border(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
-    """Take the same share of the picture out at one to four of its sides: outpainting (MASK 11)."""
+    """Draw the same share of the picture at one to four of its sides: outpainting (MASK 11)."""
     sides = rng.permutation(4)[: rng.integers(1, 5)]
     up, down, left, right = (int(side in sides) for side in range(4))
 
@@ -280,7 +280,7 @@ def mixture(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -
 
 
 def _half(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
-    """Take the half out that has so many pixels; those of an odd width differ."""
+    """Draw the half that has so many pixels; those of an odd width differ."""
     mask = half(height, width, rng)
     return mask if pixels.least <= np.count_nonzero(mask) <= pixels.most else _half(height, width, rng, pixels)
 

@@ -10,7 +10,7 @@ LARGE_HOLES = 0.6
 
 
 def binarize(gray: NDArray[np.uint8], threshold: int, polarity: str) -> Mask:
-    """Call missing what is brighter than the threshold, or what is not, where white means `known`."""
+    """Return what is missing: pixels brighter than the threshold or, where white means `known`, all others."""
     bright: Mask = gray > threshold
     return bright if polarity == "hole" else ~bright
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +34,6 @@ def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
 _remembered = lru_cache(maxsize=4096)(draw_scene)  # at most 200 MB a process
 
 
-class Source(Protocol):
-    """Pictures by number."""
-
-    def __len__(self) -> int:
-        """Count the pictures."""
-
-    def name(self, index: int) -> str:
-        """Name a picture."""
-
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Return (H, W, 3) RGB."""
-
-    def identity(self) -> str:
-        """Return the number of pictures and a digest of which they are, the same in whatever folder they lie."""
-
-
 @dataclass(frozen=True)
 class FileSource:
     """Pictures in files."""
@@ -63,7 +46,7 @@ class FileSource:
         return len(self.paths)
 
     def name(self, index: int) -> str:
-        """Return the path."""
+        """Return the path of a picture."""
         return str(self.paths[index])
 
     def read(self, index: int) -> NDArray[np.uint8]:
@@ -71,7 +54,7 @@ class FileSource:
         return images.read_image(self.paths[index], self.max_pixels)
 
     def identity(self) -> str:
-        """Hash the paths relative to the folder that holds them all, in their order."""
+        """Return number and digest of the paths, relative to the folder that holds them all, in their order."""
         paths = [os.path.abspath(path) for path in self.paths]  # noqa: PTH100 - links are names here, too
         folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
         return _identity(len(paths), "\n".join(os.path.relpath(path, folder) for path in paths))
@@ -99,8 +82,11 @@ class SceneSource:
         return draw(self.first + index, self.side)
 
     def identity(self) -> str:
-        """Hash the range of numbers."""
+        """Return number and digest of the scenes."""
         return _identity(len(self), f"scenes:{self.first}-{self.last}")
+
+
+Source = FileSource | SceneSource
 
 
 def scene_name(number: int) -> str:
@@ -112,7 +98,7 @@ def _identity(count: int, names: str) -> str:
     return f"{count} pictures ({hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:8]})"
 
 
-def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> FileSource | SceneSource:
+def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> Source:
     """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
     match = SCENES.fullmatch(value.strip())
     if not match:

@@ -9,20 +9,19 @@ from edgeconnect.config.sections import TEST, Config, DataConfig
 from edgeconnect.data.edges import NO_EDGES
 from edgeconnect.data.validation import checks
 from edgeconnect.data.validation.dry_run import DryRun, draw_items, measure_loader
-from edgeconnect.data.validation.listings import MASK, PICTURE, Listing, Watch, count_files, open_lists, read_lists
+from edgeconnect.data.validation.listings import MASK, PICTURE, Listing, open_lists, read_lists
 from edgeconnect.data.validation.report import BINS, Edgeless, Finding, Holes, Range, Report, SplitFigures
 
-__all__ = ["Finding", "Report", "count_files", "examine"]
+__all__ = ["Finding", "Report", "examine"]
 
 
-def examine(config: Config, *, quick: bool = False, workers: int = 0, watch: Watch | None = None) -> Report:
+def examine(config: Config, *, quick: bool = False, workers: int = 0) -> Report:
     """Read every picture, mask and edge map in so many threads (0: in this one), and draw some training items.
 
-    `watch` is called with 1 for each file read, `count_files` times. With `quick`, 64 files of each list are read, no
-    contents are compared and the loader is not measured.
+    With `quick`, 64 files of each list are read, no contents are compared and the loader is not measured.
     """
     listings, findings = open_lists(config.data)
-    listings = read_lists(listings, config.data, quick, workers, watch)
+    listings = read_lists(listings, config.data, quick, workers)
     pictures = [listing for listing in listings if listing.kind == PICTURE]
     dry_runs = {x.split: draw_items(config, x, quick, workers) for x in pictures if x.split != TEST}
     findings += [*checks.check_config(config.data), *checks.check_listings(listings, config)]

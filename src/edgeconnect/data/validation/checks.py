@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from pathlib import Path
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, Config, DataConfig
@@ -33,7 +32,7 @@ FAULTS = {
 
 
 def check_config(config: DataConfig) -> Iterator[Finding]:
-    """Yield what the configuration does without."""
+    """Yield which optional lists the configuration leaves empty."""
     if not config.val_flist:
         problem = "is empty: no evaluation, samples show training pictures; name held-out pictures"
         yield Finding("note", "no-validation", "VAL_FLIST", problem)
@@ -174,7 +173,8 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
         partners = files.pair(names, others.paths, others.kind, shared)
     except UserError as error:
         severity: Severity = "note" if others.kind == MASK and others.split == TEST else "error"
-        yield refusal("unpaired", others.key, error, _alone(names, others.paths), severity)
+        found = error.paths if isinstance(error, files.PairError) else ()
+        yield refusal("unpaired", others.key, error, map(str, found), severity)
         return
     if shared and len(others.paths) == 1 and pictures.split != TEST:
         return
@@ -185,19 +185,6 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
     if odd:
         problem = f"of another shape than the {others.kind} in {others.key}; cut one like the other"
         yield pictures.finding("warning", "other-shape", problem, odd)
-
-
-def _alone(names: Sequence[Path], others: Sequence[Path]) -> tuple[str, ...]:
-    """Return what cannot be paired: partners of one name, else pictures without a partner, else surplus partners."""
-    try:
-        wanted, offered = files.stems(names, others)
-    except UserError:
-        return ()
-    times, known = Counter(offered), set(wanted)
-    doubles = [path for path, stem in zip(others, offered, strict=True) if times[stem] > 1]
-    alone = [path for path, stem in zip(names, wanted, strict=True) if stem not in times]
-    surplus = [path for path, stem in zip(others, offered, strict=True) if stem not in known]
-    return tuple(dict.fromkeys(map(str, doubles or alone or surplus)))
 
 
 def check_dry_run(dry_run: DryRun, config: DataConfig) -> Iterator[Finding]:

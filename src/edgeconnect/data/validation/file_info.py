@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from edgeconnect import images
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import masks
-from edgeconnect.errors import BadImageError, reason
+from edgeconnect.errors import BadImageError
 
 DRAFT = 8  # JPEGs are decoded at an eighth: all of their data is read, a sixth of the time is spent
 MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
@@ -57,7 +57,7 @@ def inspect_picture(path: Path, max_pixels: int, hashed: bool = False) -> FileIn
 
 
 def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
-    """Decode a mask and measure its hole as training does: cropped and resized to `side` (0: as it is), binarized."""
+    """Decode a mask and measure its hole ratio as training sees it: cropped, resized to `side` (0: not), binarized."""
 
     def measured(info: FileInfo) -> FileInfo:
         gray = images.read_gray(path, config.max_pixels)
@@ -74,24 +74,13 @@ def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
 def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]) -> FileInfo:
     info = FileInfo(path, os.path.realpath(path))
     try:
-        with _judged(path):
-            info = _header(info)
-            if info.width * info.height > max_pixels:
-                return info._replace(fault="too-large")
-            return info if info.fault else decode(info)
-    except BadImageError as error:
-        return info._replace(fault=_fault(path, error.__cause__))
-
-
-@contextlib.contextmanager
-def _judged(path: Path) -> Iterator[None]:
-    """Make whatever the codecs raise the cause of a BadImageError."""
-    try:
-        yield
-    except BadImageError:
-        raise
-    except Exception as error:
-        raise BadImageError(path, reason(error)) from error
+        info = _header(info)
+        if info.width * info.height > max_pixels:
+            return info._replace(fault="too-large")
+        return info if info.fault else decode(info)
+    except Exception as error:  # noqa: BLE001 - codecs raise whatever they meet
+        cause = error.__cause__ if isinstance(error, BadImageError) else error
+        return info._replace(fault=_fault(path, cause))
 
 
 def _header(info: FileInfo) -> FileInfo:
@@ -105,7 +94,7 @@ def _header(info: FileInfo) -> FileInfo:
 
 
 def _drafted(info: FileInfo) -> FileInfo:
-    """Decode a JPEG at an eighth; like in training, damaged EXIF turns nothing."""
+    """Decode a JPEG at an eighth of its size; as in training, damaged EXIF turns nothing."""
     turned = False
     with Image.open(info.path, formats=images.FORMATS) as picture:
         with contextlib.suppress(Exception):
@@ -147,7 +136,7 @@ def _ends(path: Path) -> tuple[bytes, bytes, int]:
 
 
 def _unfinished(start: bytes, end: bytes, size: int) -> bool:
-    """Tell a file that ends before its format does; Pillow's errors do not always."""
+    """Return whether a file ends before its format does; Pillow's errors do not always say so."""
     if start.startswith(JPEG):
         return b"\xff\xd9" not in end
     if start.startswith(PNG):

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
 from edgeconnect.data import files
@@ -17,8 +19,6 @@ from edgeconnect.threads import in_threads
 
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
 QUICK = 64  # files of each list that a quick look reads
-
-Watch = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,6 @@ def _opened(named: _Named, config: DataConfig) -> Listing:
     return Listing(split, key, kind, source.paths)
 
 
-def count_files(config: DataConfig, quick: bool = False) -> int:
-    """Count the files that `examine` reads."""
-    listings, _ = open_lists(config)
-    return sum(len(paths) for paths in _to_read(listings, quick).values())
-
-
 def _to_read(listings: Sequence[Listing], quick: bool) -> dict[tuple[str, int], list[Path]]:
     """Return, by kind and side, each path once; for a quick look, paths spread over each list."""
     found: dict[tuple[str, int], dict[Path, None]] = {}
@@ -129,13 +123,8 @@ def _to_read(listings: Sequence[Listing], quick: bool) -> dict[tuple[str, int], 
     return {group: list(paths) for group, paths in found.items()}
 
 
-def read_lists(
-    listings: Sequence[Listing], config: DataConfig, quick: bool, workers: int, watch: Watch | None
-) -> list[Listing]:
-    """Return the lists with what their files are found to be; a file that several of them name is read once.
-
-    `watch` is called with 1 for each file.
-    """
+def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, workers: int) -> list[Listing]:
+    """Return the lists with what their files are found to be; a file that several of them name is read once."""
     infos: dict[tuple[str, int], dict[Path, FileInfo]] = {}
     for (kind, side), paths in _to_read(listings, quick).items():
         inspect: Callable[[Path], FileInfo] = partial(
@@ -143,9 +132,7 @@ def read_lists(
         )
         if kind == MASK:
             inspect = partial(inspect_mask, config=config, side=side)
-        infos[kind, side] = {}
-        for found in in_threads(inspect, paths, workers):
-            infos[kind, side][found.path] = found
-            if watch:
-                watch(1)
+        found = in_threads(inspect, paths, workers)
+        bar = tqdm(found, f"reading {kind}s", len(paths), unit="file", leave=False, disable=None)
+        infos[kind, side] = {info.path: info for info in bar}
     return [replace(listing, infos=infos[listing.kind, listing.side]) for listing in listings]

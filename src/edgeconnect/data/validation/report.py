@@ -1,5 +1,6 @@
 """What is wrong with the data, as a report: findings and figures, on screen or as JSON (docs/data.md)."""
 
+import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,12 +29,9 @@ class Finding:
     files: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """Return one line: key, severity, code, problem and a few of the files."""
-        return f"{self.where}: {self.severity} {self.code}: {self.problem()}"
-
-    def problem(self) -> str:
-        """Return the message with a few of the files."""
-        return self.message + (f": {named(self.files)}" if self.files else "")
+        """Return one line: key, problem, a few of the files, severity and code."""
+        files = f": {named(self.files)}" if self.files else ""
+        return f"{self.where}: {self.message}{files} [{self.severity}: {self.code}]"
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries; `schema` counts up where a field changes its meaning or goes."""
-        return {"schema": SCHEMA, "severity": self.severity, **_plain(asdict(self))}
+        return {"schema": SCHEMA, "severity": self.severity, **json.loads(json.dumps(asdict(self)))}
 
     def table(self) -> str:
         """Return lines of at most 100 columns, paths excepted; a finding names five files and counts the rest."""
@@ -116,12 +114,6 @@ class Report:
         counted = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
         extent = "; only some files of each list were read" if self.quick else ""
         return f"{counted or 'nothing found'}{extent}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _pictures(splits: Sequence[SplitFigures]) -> list[str]:
