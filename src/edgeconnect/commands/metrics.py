@@ -1,4 +1,4 @@
-"""metrics: compare completed pictures with the true ones."""
+"""metrics: measure completed pictures against the true ones."""
 
 import argparse
 import json
@@ -26,7 +26,11 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
     add, cores = sub.add_argument, os.cpu_count() or 1
     add("--data-path", required=True, help="true pictures: a folder, a list, or one picture")
     add("--output-path", required=True, help="completed pictures of the same stems and sizes: likewise")
-    add("--mask", default="", help="masks, white = missing, to measure inside of: likewise; default none")
+    add(
+        "--mask",
+        default="",
+        help="masks, white = missing: likewise; default: none, no metrics of holes",
+    )
     add("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are white; default 127")
     add("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means; default hole")
     add("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
@@ -42,13 +46,13 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Measure every pair; raise IncompleteError at the end where some could not be."""
     from edgeconnect.data.masks import LARGE_HOLES
-    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, plan
+    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, find_pairs
     from edgeconnect.metrics.definitions import MASK, obtainable
 
     a = arguments
     if a.workers < 1:
         raise UserError(f"--workers: {a.workers} threads measure nothing; give 1 or more")
-    pairs = plan(a.data_path, a.output_path, a.mask)
+    pairs = find_pairs(a.data_path, a.output_path, a.mask)
     reading = MaskReading(a.mask_threshold, a.mask_polarity, a.resize_mask)
     measurer = Measurer(obtainable({MASK} if a.mask else ()), networks(a), reading)
     rows = []
@@ -56,7 +60,7 @@ def compare(arguments: argparse.Namespace) -> None:
         rows.append(row)
         if row.failure:
             log.warning("%s", row.failure)
-    report = PairReport(rows, measurer.columns)
+    report = PairReport(rows, (*measurer.names, *measurer.perceptual))
     if report.hole_ratio > LARGE_HOLES:
         log.warning("--mask: the median hole takes %.0f %%; does white mean known?", 100 * report.hole_ratio)
     print(json.dumps(report.to_json(), indent=1) if a.json else report.table())

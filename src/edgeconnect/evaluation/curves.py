@@ -108,7 +108,7 @@ def read_log(path: Path) -> Log:
         raise UserError(f"{path}: is no training log: its first line names no column {ITERATION}")
     parsed = [numbers for row in rows if len(row) == len(header) and (numbers := _numbers(row))]
     table = np.asarray(parsed, dtype=np.float64).reshape(len(parsed), len(header))
-    named = dict(zip(header, table.T, strict=True))
+    named = {name: table[:, number] for number, name in enumerate(header)}
     return Log(named.get(ITERATION, np.empty(0)), {name: part for name, part in named.items() if name not in NOT_DRAWN})
 
 

@@ -33,7 +33,7 @@ BACKBONES = {
 
 
 class Perceptual:
-    """Measure how different batches look; threads that share it take turns."""
+    """Measures how different batches look; threads that share it take turns."""
 
     def __init__(self, network: nn.Module, smallest: int, device: torch.device, digest: str = "") -> None:
         self.network, self.smallest, self.device = network.to(device), smallest, device
