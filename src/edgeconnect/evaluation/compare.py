@@ -147,7 +147,7 @@ def differences(
 
 def table(found: Sequence[Difference]) -> str:
     """Align differences for a terminal, a block for each metric and first method."""
-    heads = ("", "hole ratio", "n", "mean", "of the first", "difference", "95 % interval", "")
+    heads = ("", "hole ratio", "n", "mean", "compared with", "difference", "95 % interval", "")
     blocks = []
     for (name, first), group in itertools.groupby(found, key=lambda d: (d.measure, d.first)):
         lines = [(d.second, d.bin, d.n, *_texts(d)) for d in group]
