@@ -5,16 +5,12 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.config import validators
 from edgeconnect.errors import UserError
-
-if TYPE_CHECKING:
-    from edgeconnect.metrics.perceptual import Perceptual
 
 NETWORKS = ("alex", "vgg")
 
@@ -53,8 +49,14 @@ def compare(arguments: argparse.Namespace) -> None:
     if a.workers < 1:
         raise UserError(f"--workers: {a.workers} threads measure nothing; give 1 or more")
     pairs = find_pairs(a.data_path, a.output_path, a.mask)
+    networks = {}
+    if a.lpips or a.weights:
+        from edgeconnect.engine import choose_device
+        from edgeconnect.metrics.perceptual import load_networks
+
+        networks = load_networks(a.lpips, a.weights, choose_device(a.device, (0,)))
     reading = MaskReading(a.mask_threshold, a.mask_polarity, a.resize_mask)
-    measurer = Measurer(obtainable({MASK} if a.mask else ()), networks(a), reading)
+    measurer = Measurer(obtainable({MASK} if a.mask else ()), networks, reading)
     rows = []
     for row in tqdm(measurer.run(pairs, a.workers), "measuring", len(pairs), unit="picture", leave=False):
         rows.append(row)
@@ -68,21 +70,3 @@ def compare(arguments: argparse.Namespace) -> None:
         write_whole(a.csv, report.to_csv())
     if report.failed:
         raise report.incomplete()
-
-
-def networks(arguments: argparse.Namespace) -> dict[str, "Perceptual"]:
-    """Load the networks of --lpips, each with its own of --weights."""
-    chosen = list(dict.fromkeys(arguments.lpips))
-    if arguments.weights and len(arguments.weights) != len(chosen):
-        raise UserError(
-            f"--weights: {len(arguments.weights)} given for --lpips {' '.join(chosen) or '(none)'}; "
-            "give one for each, in its order"
-        )
-    if not chosen:
-        return {}
-    from edgeconnect.engine import choose_device
-    from edgeconnect.metrics.perceptual import load_lpips
-
-    device = choose_device(arguments.device, (0,))
-    paths = arguments.weights or [""] * len(chosen)
-    return {f"lpips_{name}": load_lpips(name, path, device) for name, path in zip(chosen, paths, strict=True)}

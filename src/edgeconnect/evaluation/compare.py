@@ -31,6 +31,9 @@ class ComparedMethod(NamedTuple):
     failed: frozenset[str] = frozenset()
 
 
+Pair = tuple[ComparedMethod, ComparedMethod]
+
+
 class Difference(NamedTuple):
     """The means of two methods, and the difference `second - first`, over the same `n` items of `pictures`.
 
@@ -94,9 +97,7 @@ def _told_apart(folders: Sequence[Path]) -> list[str]:
     return [printable("/".join(path[-depth:]), kept="") for path in parts]
 
 
-def choose_pairs(
-    methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False
-) -> list[tuple[ComparedMethod, ComparedMethod]]:
+def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False) -> list[Pair]:
     """Pair the baseline, by default the first method, with each other method, or every two methods.
 
     Raises UserError where the baseline is the name or label of no method, or of several.
@@ -121,9 +122,7 @@ def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> 
             log.warning("--measures: %s was not measured for %s", name, named(lacking))
 
 
-def differences(
-    manifest: Manifest, pairs: Sequence[tuple[ComparedMethod, ComparedMethod]], names: Sequence[str]
-) -> Iterator[Difference]:
+def differences(manifest: Manifest, pairs: Sequence[Pair], names: Sequence[str]) -> Iterator[Difference]:
     """Compare pairs of methods by every metric in every bin, item by item.
 
     Items that any of the methods failed at are left out for all.

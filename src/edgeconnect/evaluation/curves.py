@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +64,8 @@ def draw(runs: Sequence[Path], stage: str, options: PlotOptions, output: Path | 
     """
     runs = list(dict.fromkeys(runs))
     stages = [stage] if stage else logged(runs)
-    found = {name: dict(zip(labels(runs), _curves(runs, name, required=bool(stage)), strict=True)) for name in stages}
+    named = dict(zip(labels(runs), runs, strict=True))
+    found = {name: {label: _curves(run, name, bool(stage)) for label, run in named.items()} for name in stages}
     panels = {name: chosen for name, curves in found.items() if (chosen := columns(curves.values(), options.columns))}
     refuse_unknown(options.columns, found)
     written = []
@@ -76,27 +77,25 @@ def draw(runs: Sequence[Path], stage: str, options: PlotOptions, output: Path | 
     return written
 
 
-def training_log(run: Path, stage: str) -> Path:
-    """Name the log of a stage."""
+def logged(runs: Sequence[Path]) -> list[str]:
+    """Name the stages that any run has a log of; each run must have one."""
+    found = [stage for stage in STAGES.values() if any(_log(run, stage).is_file() for run in runs)]
+    for run in runs:
+        if not any(_log(run, stage).is_file() for stage in found):
+            wanted = ", ".join(_log(run, stage).name for stage in STAGES.values())
+            raise UserError(f"{run}: holds no training log; looked for {wanted}; name a run's folder")
+    return found
+
+
+def _log(run: Path, stage: str) -> Path:
     return run / f"log_{stage}.csv"
 
 
-def logged(runs: Sequence[Path]) -> list[str]:
-    """Name the stages that any run has a log of; each run must have one."""
-    for run in runs:
-        if not any(training_log(run, stage).is_file() for stage in STAGES.values()):
-            wanted = ", ".join(training_log(run, stage).name for stage in STAGES.values())
-            raise UserError(f"{run}: holds no training log; looked for {wanted}; name a run's folder")
-    return [stage for stage in STAGES.values() if any(training_log(run, stage).is_file() for run in runs)]
-
-
-def _curves(runs: Sequence[Path], stage: str, required: bool) -> Iterator[Curves]:
-    nothing = Log(np.empty(0), {})
-    for run in runs:
-        path, validation = training_log(run, stage), run / f"log_{stage}_val.csv"
-        if required and not path.is_file():
-            raise UserError(f"{path}: does not exist; --stage {stage} draws what training wrote there")
-        yield Curves(*(read_log(file) if file.is_file() else nothing for file in (path, validation)))
+def _curves(run: Path, stage: str, required: bool) -> Curves:
+    path, validation = _log(run, stage), _log(run, f"{stage}_val")
+    if required and not path.is_file():
+        raise UserError(f"{path}: does not exist; --stage {stage} draws what training wrote there")
+    return Curves(*(read_log(file) if file.is_file() else Log(np.empty(0), {}) for file in (path, validation)))
 
 
 def read_log(path: Path) -> Log:

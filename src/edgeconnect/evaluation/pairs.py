@@ -2,7 +2,6 @@
 
 import csv
 import io
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.metrics.images import Picture, compute_metrics
 from edgeconnect.plain import plain
 
-LINE = 100  # characters
+TEXT = 70  # characters of a line
 
 Distance = Callable[[Picture, Picture], list[float]]
 """Compares batches, (B, H, W, 3). See `metrics.perceptual.Perceptual`."""
@@ -196,11 +195,10 @@ class PairReport:
         """Return the means as lines, and what each metric is."""
         rows = [(f"{name} {DEFINITIONS[name].arrow}", *s[:3], _notes(name, s)) for name, s in self.statistics().items()]
         means = tabulate(rows, ("", "mean", "std", "n", ""), tablefmt="plain", floatfmt=".4f")
-        width = max(len(name) for name in self.names) + 3
-        starts = [f"{name:{width}}{DEFINITIONS[name].what}" for name in self.names]
-        about = [line for start in starts for line in textwrap.wrap(start, LINE, subsequent_indent=" " * width)]
+        legend = [(name, DEFINITIONS[name].what) for name in self.names]
+        about = tabulate(legend, tablefmt="plain", maxcolwidths=[None, TEXT])
         head = f"{len(self.measured)} of {counted(len(self.rows), 'picture')} measured"
-        return printable("\n".join([head, means, "", *about]))
+        return printable("\n".join([head, means, "", about]))
 
     def incomplete(self) -> IncompleteError:
         """Name the pictures that no mean includes."""
