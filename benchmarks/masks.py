@@ -22,9 +22,9 @@ from edgeconnect.data import mask_files
 BINS = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
-def inspect(folder: Path, masks: mask_files.MaskSet) -> dict[str, object]:
+def inspect(folder: Path, plan: mask_files.MaskPlan) -> dict[str, object]:
     """Read every mask again and compare it with its bin and its row; exit where one is wrong."""
-    bins = {str(each): each for each in masks.bins}
+    bins = {str(each): each for each in plan.bins}
     histogram: collections.Counter[str] = collections.Counter()
     at_border: collections.Counter[str] = collections.Counter()
     ratios = collections.defaultdict(list)
@@ -39,8 +39,8 @@ def inspect(folder: Path, masks: mask_files.MaskSet) -> dict[str, object]:
         histogram[name] += 1
         at_border[name] += int(row["touches_border"])
         ratios[name].append(ratio)
-    if len(rows) != len(masks):
-        sys.exit(f"{len(rows)} masks were written, not {len(masks)}")
+    if len(rows) != len(plan):
+        sys.exit(f"{len(rows)} masks were written, not {len(plan)}")
     return {
         "masks_in_their_bin": dict(histogram),
         "of_these_at_the_border": dict(at_border),
@@ -57,14 +57,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
-    masks = mask_files.mask_set([a.size], a.kinds, BINS, a.count, interior=0.5, seed=0)
+    plan = mask_files.MaskPlan.checked([a.size], a.kinds, BINS, a.count, interior=0.5, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder, start = Path(name) / "masks", time.perf_counter()
-        mask_files.write_masks(folder, masks, a.workers)
+        mask_files.write_masks(folder, plan, a.workers)
         seconds = time.perf_counter() - start
-        found = inspect(folder, masks)
+        found = inspect(folder, plan)
     figures = {
-        "masks": len(masks),
+        "masks": len(plan),
         "side": a.size,
         "kinds": " ".join(a.kinds),
         "workers": a.workers,

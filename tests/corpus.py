@@ -6,7 +6,7 @@ import zlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 HEIGHT, WIDTH = 12, 9
 RNG = np.random.default_rng(0)
@@ -150,6 +150,8 @@ def with_exif(data: bytes) -> bytes:
 
 JPEG, PROGRESSIVE = encoded(SMOOTH, "JPEG", quality=95), encoded(SMOOTH, "JPEG", quality=95, progressive=True)
 PNG, WEBP, TIFF, GIF = encoded(RGB, "PNG"), encoded(RGB, "WEBP", lossless=True), tiff(), encoded(palette(), "GIF")
+J2K = encoded(RGB, "JPEG2000", no_jp2=True) if features.check("jpg_2000") else b""
+AVIF = encoded(SMOOTH, "AVIF", quality=100, subsampling="4:4:4") if features.check("avif") else b""
 LZW = encoded(GRAY, "TIFF", compression="tiff_lzw")
 TURNED = exif(6).tobytes().removeprefix(b"Exif\0\0")
 DEEP = GRAY.astype(np.uint16) * 257
@@ -213,6 +215,14 @@ PICTURES = {
     "tiff-turned": Picture(encoded(RGB, "TIFF", tiffinfo={ExifTags.Base.Orientation: 6}), np.rot90(RGB, -1)),
     "tiff-white-is-zero": Picture(tiff(photometric=0), 255 - GRAY),
 }
+
+if features.check("jpg_2000"):
+    PICTURES["jpeg-2000"] = Picture(encoded(RGB, "JPEG2000"), RGB)
+    PICTURES["jpeg-2000-stream"] = Picture(J2K, RGB)
+    PICTURES["jpeg-2000-16-bit"] = Picture(encoded(DEEP, "JPEG2000"), GRAY)
+if features.check("avif"):
+    PICTURES["avif"] = Picture(AVIF, SMOOTH, 8)
+    PICTURES["avif-turned"] = Picture(encoded(SMOOTH, "AVIF", quality=100, exif=exif(6)), np.rot90(SMOOTH, -1), 12)
 
 # What is no picture, or not all of one
 
@@ -290,6 +300,15 @@ DAMAGED = {
     "tiff-tiled-cut": tiled(16, bytes(99)),
 }
 
+if features.check("jpg_2000"):
+    DAMAGED["jpeg-2000-magic"] = encoded(RGB, "JPEG2000")[:12]
+    DAMAGED["jpeg-2000-cut"] = encoded(RGB, "JPEG2000")[:99]
+    DAMAGED["jpeg-2000-stream-cut"] = J2K[:60]
+if features.check("avif"):
+    DAMAGED["avif-magic"] = AVIF[:12]
+    DAMAGED["avif-cut"] = AVIF[: len(AVIF) // 2]
+    DAMAGED["avif-cut-in-pixels"] = AVIF[:-20]
+
 # Small files that say they are large: 16383 is the most that WebP can say
 
 HUGE = {
@@ -310,3 +329,8 @@ HUGE = {
     "tiff-tile": tiled(20_000, bytes(99), compression=8),
     "tiff-tiles": tiled(20_000, bytes(99), compression=8, width=60_000, height=60_000),
 }
+if features.check("jpg_2000"):
+    HUGE["jpeg-2000-stream"] = patched(J2K, 8, struct.pack(">II", 60_000, 60_000))
+    HUGE["jpeg-2000-stream-tile"] = patched(HUGE["jpeg-2000-stream"], 24, struct.pack(">II", 60_000, 60_000))
+if features.check("avif"):
+    HUGE["avif"] = patched(AVIF, AVIF.index(b"ispe") + 8, struct.pack(">II", 16_000, 16_000))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "edgeconnect"
-BASE = {"errors", "types", "rng", "atomic", "digest", "plain", "images", "progress", "config"}
+BASE = {"errors", "types", "rng", "atomic", "digest", "plain", "images", "progress", "threads", "config"}
 LAYERS = {  # what each part of the package may import; inside a part see INNER
     "errors": set(),
     "types": set(),
@@ -15,6 +15,7 @@ LAYERS = {  # what each part of the package may import; inside a part see INNER
     "digest": {"errors"},
     "plain": set(),
     "progress": set(),
+    "threads": set(),
     "images": {"errors", "atomic", "config"},
     "config": {"errors", "atomic"},
     "networks": BASE,

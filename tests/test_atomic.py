@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeconnect.atomic import copy_whole, discard, flush, free_name, sweep, whole_folder, write_whole
+from edgeconnect import atomic
+from edgeconnect.atomic import copy_whole, discard, expanded, flush, free_name, sweep, whole_folder, write_whole
 from edgeconnect.digest import damage, fingerprint
 from edgeconnect.errors import UserError
 
@@ -160,12 +161,34 @@ def test_file_system_that_cannot_flush_folders_is_lived_with(tmp_path, monkeypat
 
 
 def test_leftovers_of_a_dead_run_are_swept(tmp_path):
-    (tmp_path / ".a.123.part").mkdir()
-    (tmp_path / ".a.123.part/b").touch()
-    (tmp_path / ".c.9.part").touch()
-    (tmp_path / "d.part").touch()
+    (atomic._beside(tmp_path / "a") / "b").mkdir(parents=True)
+    atomic._beside(tmp_path / "c").touch()
+    foreign = [".a.123.part", ".c.9.part", ".download.part", f".{'a' * 16}.x.part", "d.part"]
+    for name in foreign:
+        (tmp_path / name).touch()
     sweep(tmp_path)
-    assert names(tmp_path) == ["d.part"]
+    assert names(tmp_path) == sorted(foreign)
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("~/a", "/home/me/a"),
+        ("$HOME/a", "/home/me/a"),
+        ("${HOME}/a", "/home/me/a"),
+        ("/data/$WHO/a", "/data/me/a"),
+        ("$NOT_SET_AT_ALL/a", "$NOT_SET_AT_ALL/a"),
+        ("~nobody/a", "~nobody/a"),
+        ("a~/b", "a~/b"),
+        ("kept$WHO", "kept$WHO"),
+    ],
+)
+def test_home_and_variables_are_resolved_unless_a_file_has_that_name(tmp_path, monkeypatch, source, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept$WHO").touch()
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("WHO", "me")
+    assert expanded(source) == Path(path)
 
 
 def test_free_name_counts_up(tmp_path):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
 
 import corpus
@@ -263,7 +265,7 @@ def test_folders_that_are_linked_in_circles_are_walked_once(tmp_path):
     assert [str(path.relative_to(place)) for path in found] == ["a/1.png", "b/2.png", "far_1/3.png"]
 
 
-def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, caplog):
+def test_folder_that_cannot_be_read_is_an_error_that_names_it(tmp_path, monkeypatch):
     write(tmp_path / "a/1.png", b"")
     write(tmp_path / "b/2.png", b"")
     scandir = os.scandir
@@ -274,8 +276,40 @@ def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, caplog):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", forbid)
-    assert list(files.walk_images(tmp_path)) == [tmp_path / "b/2.png"]
-    assert f"{tmp_path / 'a'} cannot be read (Permission denied)" in caplog.text
+    with pytest.raises(UserError) as caught:
+        files.list_images(str(tmp_path), "SOME_FLIST")
+    assert f"{tmp_path / 'a'} cannot be read (Permission denied)" in line(caught.value, "SOME_FLIST: ")
+
+
+def test_pictures_of_kinds_that_cannot_be_read_are_counted_in_one_warning(tmp_path, caplog):
+    for name in ("a.png", "b.heic", "c/d.HEIC", "c/e.svg", ".f.jxl", "notes.txt"):
+        write(tmp_path / name, b"")
+    for _ in range(3):  # for the check, for training, for samples
+        assert files.list_images(str(tmp_path), "KEY") == [tmp_path / "a.png"]
+    (record,) = caplog.records
+    assert "2 .heic, 1 .svg" in record.message
+    assert "jxl" not in record.message
+
+
+def test_reading_in_threads_leaves_the_warning_filters_as_they_were(tmp_path, monkeypatch):
+    opened, filters = images._opened, list(warnings.filters)
+    entered, leave = ({name: threading.Event() for name in "ab"} for _ in range(2))
+
+    def waiting(path, max_pixels):
+        entered[path.stem].set()
+        assert leave[path.stem].wait(20)
+        return opened(path, max_pixels)
+
+    monkeypatch.setattr(images, "_opened", waiting)
+    paths = {name: write(tmp_path / f"{name}.png", corpus.PNG) for name in "ab"}
+    readers = {name: threading.Thread(target=images.read_image, args=(path,)) for name, path in paths.items()}
+    for name, reader in readers.items():
+        reader.start()
+        assert entered[name].wait(20)
+    for name, reader in readers.items():  # who comes first goes first
+        leave[name].set()
+        reader.join()
+    assert warnings.filters == filters
 
 
 @pytest.mark.parametrize("source", ["a" * 300, "a\0b", "link", "pipe", "a\nb"])

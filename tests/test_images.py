@@ -2,12 +2,13 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
-from edgeconnect.images import GAP, PAPER, png_bytes, sheet, to_uint8
+from edgeconnect.images import GAP, PAPER, losses, png_bytes, sheet, to_uint8
 from edgeconnect.training.samples import sample_rows
 from edgeconnect.types import Batch, Completion, composite
 
@@ -81,3 +82,34 @@ def test_png_is_lossless(shape):
 def test_png_takes_arrays_that_are_views():
     array = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)[:, ::-1]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(array)))), array)
+
+
+SRGB, OTHER = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"\0A\0d\0o\0b\0e\0 \0R\0G\0B"
+
+
+@pytest.mark.parametrize(
+    ("array", "suffix", "options", "lost"),
+    [
+        (np.zeros((4, 5, 3), np.uint8), "png", {}, []),
+        (np.zeros((4, 5), np.uint8), "png", {}, []),
+        (np.zeros((4, 5, 3), np.uint8), "jpg", {"icc_profile": SRGB}, []),
+        (np.zeros((4, 5, 3), np.uint8), "jpg", {"icc_profile": OTHER}, ["profile"]),
+        (np.zeros((4, 5, 4), np.uint8), "png", {"icc_profile": OTHER}, ["alpha", "profile"]),
+        (np.zeros((4, 5, 4), np.uint8), "webp", {}, ["alpha"]),
+        (np.zeros((4, 5), np.uint8), "png", {"transparency": 0}, ["alpha"]),
+        (np.zeros((4, 5), np.uint16), "png", {}, ["8 bits"]),
+        (np.zeros((4, 5), np.float32), "tif", {}, ["8 bits"]),
+    ],
+)
+def test_what_8_bit_rgb_cannot_keep_is_named(tmp_path, array, suffix, options, lost):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(array).save(path, **options)
+    found = losses(path)
+    assert len(found) == len(lost)
+    assert all(part in what for part, what in zip(lost, found, strict=True))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_colours_are_a_loss(tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), np.zeros((4, 5, 3), np.uint16))
+    assert ["8 bits" in what for what in losses(tmp_path / f"a.{suffix}")] == [True]

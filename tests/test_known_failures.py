@@ -12,7 +12,8 @@ from edgeconnect import images, run
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import VAL
 from edgeconnect.data import files, masks
-from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
+from edgeconnect.data.dataset import InpaintingDataset
+from edgeconnect.data.items import FIXED_EPOCH
 from edgeconnect.data.loader import ordered_batches
 from edgeconnect.engine import Engine, inference, parameters
 from edgeconnect.errors import UserError

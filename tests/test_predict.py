@@ -165,15 +165,39 @@ def test_pictures_that_would_be_written_to_one_file_are_refused(tmp_path):
 @pytest.mark.parametrize("target", ["i", "m", "e", "i/../m"])
 def test_output_never_overwrites_an_input(tmp_path, target):
     images, masks, edges = (touch(tmp_path / name, "a.png") for name in "ime")
-    with pytest.raises(UserError, match=r"--output: would overwrite .*a\.png; choose another folder"):
+    with pytest.raises(UserError, match=r"^--output: "):
         plan(images, masks, edges, str(tmp_path / target))
+    one, mask = str(tmp_path / "i/a.png"), str(tmp_path / "m/a.png")
+    if target == "i":
+        with pytest.raises(UserError, match=r"^--output: would overwrite .*a\.png"):
+            plan(one, mask, "", str(tmp_path / target))
 
 
 def test_links_to_an_input_are_seen_through(tmp_path):
     images, masks = touch(tmp_path / "i", "a.png"), touch(tmp_path / "m", "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "i")
-    with pytest.raises(UserError, match="would overwrite"):
-        plan(images, masks, "", str(tmp_path / "link"))
+    for one in (images, str(tmp_path / "i/a.png")):
+        with pytest.raises(UserError, match=r"^--output: "):
+            plan(one, masks, "", str(tmp_path / "link"))
+
+
+@pytest.mark.parametrize("target", ["i/out", "m/deep/out", "e/out", "link/out", "i/new/../out"])
+def test_output_inside_a_folder_of_inputs_is_refused_at_once(tmp_path, target):
+    images, masks, edges = (touch(tmp_path / name, "a.jpg") for name in "ime")
+    (tmp_path / "link").symlink_to(tmp_path / "i")
+    with pytest.raises(UserError, match=r"^--output: "):
+        plan(images, masks, edges, str(tmp_path / target))
+
+
+def test_output_around_the_inputs_or_beside_listed_ones_is_fine(tmp_path, monkeypatch):
+    images, mask = touch(tmp_path / "out/i", "a.jpg"), touch(tmp_path / "m", "a.png")
+    assert plan(images, mask, "", str(tmp_path / "out"))[0].output == tmp_path / "out/a.png"
+    (tmp_path / "out/i/list").write_text("a.jpg\n")
+    assert plan(str(tmp_path / "out/i/list"), mask, "", str(tmp_path / "out/i/o"))[0].output.parent.name == "o"
+    monkeypatch.chdir(tmp_path / "out/i")
+    with pytest.raises(UserError, match=r"^--output: "):
+        plan(".", mask, "", "results")
+    assert plan(".", mask, "", "../results")[0].output == Path("../results/a.png")
 
 
 @pytest.mark.parametrize(("part", "key"), [(0, "--input"), (1, "--mask"), (2, "--edge")])
@@ -475,6 +499,20 @@ def test_interrupted_folder_goes_on_with_what_is_missing_and_its_own_edges(tmp_p
     assert before == {path: path.stat() for path in before}
     assert unfinished(jobs) == []
     assert list(predictor().run([])) == []
+    jobs[0].output.write_bytes(b"")
+    assert unfinished(jobs) == [jobs[0]]
+
+
+def test_each_kind_of_loss_is_warned_of_once(tmp_path, caplog):
+    jobs = folder_of(tmp_path, "abcd")
+    for job, alpha in zip(jobs, (True, True, False, False), strict=True):
+        picture = Image.open(job.image).convert("RGBA" if alpha else "RGB")
+        picture.save(job.image, "PNG", icc_profile=b"Adobe RGB" if job.index in (1, 2) else None)
+    list(predictor().run(jobs))
+    lost = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert ["alpha" in text for text in lost] == [True, False]
+    assert str(jobs[0].image) in lost[0]
+    assert str(jobs[1].image) in lost[1]
 
 
 def test_an_output_is_there_only_once_all_that_belongs_to_it_is(tmp_path, monkeypatch):

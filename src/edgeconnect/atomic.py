@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,16 @@ from pathlib import Path
 from edgeconnect.errors import UserError
 
 REPLACED = ".replaced"
+OURS = re.compile(r"\.[0-9a-f]{16}\.\d+\.part")  # the names that `_beside` makes
 
 
-def expanded(source: str) -> Path:
-    """Resolve a leading `~/`; any other tilde is part of a name."""
+def expanded(source: str, variables: bool = True) -> Path:
+    """Resolve a leading `~/` and, unless a file has that very name, variables such as `$HOME`.
+
+    Any other tilde and variables that are not set are part of a name.
+    """
+    if variables and not os.path.lexists(source):
+        source = os.path.expandvars(source)
     if source == "~" or source.startswith("~/"):
         return Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises where there is no home
     return Path(source)
@@ -78,6 +85,8 @@ def sweep(folder: Path) -> None:
     for former in folder.glob(f".*{REPLACED}"):
         bring_back(former)
     for leftover in folder.glob(".*.part"):
+        if not OURS.fullmatch(leftover.name):
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

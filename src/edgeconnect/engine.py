@@ -65,8 +65,7 @@ class Engine:
 
     def place(self, batch: Batch) -> Batch:
         """Move a batch to the device, without waiting where it comes from pinned memory."""
-        image, gray, edge, mask = (tensor.to(self.device, non_blocking=True) for tensor in batch[:4])
-        return Batch(image, gray, edge, mask, batch.name)
+        return batch.map(lambda tensor: tensor.to(self.device, non_blocking=True))
 
     def autocast(self) -> torch.autocast:
         """Compute convolutions in the chosen precision."""

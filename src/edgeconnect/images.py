@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from edgeconnect.atomic import write_whole
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 GAP = 4  # pixels between pictures
 PAPER = 255
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # whatever the suffix; EPS, for one, is a program
+FEATURES = {"AVIF": "avif", "JPEG2000": "jpg_2000"}  # formats that not every build of Pillow can decode
+FORMATS = (  # whatever the suffix; EPS, for one, is a program
+    *("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"),
+    *(kind for kind, name in FEATURES.items() if name in features.modules | features.codecs and features.check(name)),
+)
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,6 +38,7 @@ TURNS = {
 }
 ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata; once, for filters belong to all threads together
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -45,11 +50,28 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         return np.array(_opened(path, max_pixels).convert("RGB"), dtype=np.uint8)
 
 
+def losses(path: Path) -> list[str]:
+    """Return what reading a picture loses and writing PNG of 8 bits cannot give back; the file is known to be sound."""
+    with Image.open(path, formats=FORMATS) as picture:
+        profile = picture.info.get("icc_profile") or b""
+        found = {
+            "more than 8 bits a channel": picture.mode[:1] in ("I", "F") or ";16" in str(picture.tile),
+            "an alpha channel": has_alpha(picture),
+            "a colour profile other than sRGB": bool(profile) and b"sRGB" not in profile.replace(b"\0", b""),
+        }
+    return [what for what, is_lost in found.items() if is_lost]
+
+
+def has_alpha(picture: Image.Image) -> bool:
+    """Return whether a picture has an alpha channel or a transparent colour."""
+    return picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
+
+
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
     with _judged(path):
         picture = _opened(path, max_pixels)
-        if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        if has_alpha(picture):
             layer = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
         return np.array(picture.convert("L"), dtype=np.uint8)
@@ -57,10 +79,9 @@ def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _judged(path: Path) -> Iterator[None]:
-    """Make whatever the codecs raise a BadImageError, and keep their warnings, all of metadata, from the user."""
+    """Make whatever the codecs raise a BadImageError."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
+        yield
     except BadImageError:
         raise
     except FileNotFoundError as error:
@@ -142,7 +163,7 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def is_stretched(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Tell whether two pictures, (height, width, ...), differ in their aspect ratio, by more than resizing rounds."""
+    """Return whether two pictures, (height, width, ...), differ in their aspect ratio by more than resizing rounds."""
     return abs(one[1] * other[0] / (one[0] * other[1]) - 1) > ASPECT_TOLERANCE
 
 

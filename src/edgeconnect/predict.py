@@ -1,5 +1,6 @@
 """Complete pictures of any size with trained generators."""
 
+import logging
 import os
 import re
 from collections import Counter
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DataConfig
-from edgeconnect.data import edges, files, masks
-from edgeconnect.data.dataset import FIXED_EPOCH, refuse_inverted, to_batch
+from edgeconnect.data import files, masks
+from edgeconnect.data.dataset import refuse_inverted
+from edgeconnect.data.items import FIXED_EPOCH, make_item
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import BadImageError, IncompleteError, UserError, is_out_of_memory, named, reason
 from edgeconnect.images import to_uint8, write_png
 from edgeconnect.types import Batch, Method
 
+log = logging.getLogger(__name__)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
 
 
@@ -55,9 +58,12 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
 
     `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file. No name
     in a list leads out of it.
-    Raises UserError naming what has no partner or would overwrite another.
+    Raises UserError naming what has no partner or would overwrite another, and for an output inside a folder of inputs.
     """
     image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
+    for option, source in (("--input", image), ("--mask", mask), ("--edge", edge)):
+        if source:
+            refuse_inside(Path(output), option, Path(source))
     images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
     paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
@@ -66,16 +72,26 @@ def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
     doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
     if doubles:
         raise UserError(f"--input: several pictures would be written to {named(doubles)}; rename one of each")
-    inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}  # unlike resolve(), ends in loops
+    inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}
     lost = [str(path) for path in outputs if os.path.realpath(path) in inputs]
     if lost:
         raise UserError(f"--output: would overwrite {named(lost)}; choose another folder")
     return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
 
 
+def refuse_inside(output: Path, option: str, source: Path) -> None:
+    """Raise UserError where the next run would find this one's results among its inputs."""
+    inner, outer = (Path(os.path.realpath(path)) for path in (output, source))  # unlike resolve(), ends in loops
+    if outer.is_dir() and inner.is_relative_to(outer):
+        raise UserError(
+            f"--output: {output} lies in {option} {source}, where the next run would take it for input; "
+            "give a folder outside"
+        )
+
+
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """Leave out the jobs whose output is there; an output is written last, so it is whole."""
-    return [job for job in jobs if not job.output.is_file()]
+    """Leave out the jobs whose output is there; an output appears whole, so only an empty file counts as missing."""
+    return [job for job in jobs if not (job.output.is_file() and job.output.stat().st_size)]
 
 
 def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
@@ -120,6 +136,7 @@ class Predictor:
     ) -> None:
         self.method, self.engine, self.config = method, engine, config
         self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
+        self.warned: set[str] = set()
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[Outcome]:
         """Complete and write each job's picture and yield what came of it; one that cannot be used stops no other.
@@ -178,28 +195,24 @@ class Predictor:
 
         Edges are Canny's of the known pixels, or those of `external`, (H, W) in 0 to 255. `index` seeds SIGMA 0.
         """
-        batch = self.batch(image, mask, external, index, name)
+        batch = make_item(
+            image=image,
+            mask=mask,
+            name=name,
+            config=self.config,
+            rng=np.random.default_rng((self.seed, FIXED_EPOCH, index)),
+            true_edges=False,
+            external=external,
+        )
         (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
         return Completed(np.where(mask[..., None], filled, image), edge)
 
-    def batch(
-        self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
-    ) -> Batch:
-        """Make the batch of one that the method sees."""
-        gray = edges.to_gray(image)
-        if external is not None and not self.config.nms:
-            edge = edges.as_edges(external)
-        else:
-            rng = np.random.default_rng((self.seed, FIXED_EPOCH, index))
-            edge = edges.canny_edges(gray, self.config.sigma, rng, known=~mask)
-            edge = edge if external is None else edges.thinned(external, edge)
-        return to_batch(image, gray, edge, mask, name)
-
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
         image = images.read_image(job.image, self.config.max_pixels)
+        self.warn_of_losses(job.image)
         height, width = image.shape[:2]
         gray = files.read_mask(job.mask, self.config.mask_threshold, self.config.max_pixels)
         gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
@@ -213,6 +226,13 @@ class Predictor:
                 images.read_gray(job.edge, self.config.max_pixels), job.edge, "edge map", job.image, height, width
             ),
         )
+
+    def warn_of_losses(self, path: Path) -> None:
+        """Log, once for each kind of loss, what a picture has and its completion will not have."""
+        for what in images.losses(path):
+            if what not in self.warned:
+                self.warned.add(what)
+                log.warning("%s has %s, which its completion does not keep; the same for others like it", path, what)
 
     def fitted(
         self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int
@@ -239,10 +259,6 @@ def complete_batch(
         completion = method.complete(placed)
         merged = completion.merged
         if mirror:
-            merged = (merged + method.complete(mirrored(placed)).merged.flip(-1)) / 2
+            mirrored = placed.map(lambda tensor: tensor.flip(-1))
+            merged = (merged + method.complete(mirrored).merged.flip(-1)) / 2
     return to_uint8(merged), to_uint8(completion.edge)[..., 0]
-
-
-def mirrored(batch: Batch) -> Batch:
-    """Flip a batch left to right."""
-    return Batch(batch.image.flip(-1), batch.gray.flip(-1), batch.edge.flip(-1), batch.mask.flip(-1), batch.name)

@@ -13,7 +13,7 @@ from edgeconnect import run
 from edgeconnect.atomic import write_whole
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import CONFIG_FILE, Config
-from edgeconnect.data import masks
+from edgeconnect.data import mask_shapes, masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import Item, Manifest, Setting
@@ -105,7 +105,8 @@ def complete(config: Config, folder: Path) -> Iterable[Example]:
     for index in range(len(source)):
         truth = source.read(index)
         rng = np.random.default_rng((config.run.seed, index))
-        mask = masks.strokes(truth.shape[0], truth.shape[1], rng, config.data.mask_ratio)
+        pixels = mask_shapes.pixel_range(truth.shape[0], truth.shape[1], config.data.mask_ratio)
+        mask = mask_shapes.strokes(truth.shape[0], truth.shape[1], rng, pixels)
         damaged = np.where(mask[..., None], np.uint8(255), truth)
         ours = predictor.complete(damaged, mask, index=index)
         others = {name: CLASSICAL[name](damaged, mask) for name in ("telea", "navier_stokes")}

@@ -16,6 +16,10 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, 1, H, W), exactly 0 or 1; 1 = missing
     name: list[str]
 
+    def map(self, fn: Callable[[Tensor], Tensor]) -> "Batch":
+        """Apply a function to each of the four tensors and keep the names."""
+        return Batch(fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask), self.name)
+
 
 class Completion(NamedTuple):
     """What a method makes of a batch; in stage `edge` the picture is the edge map (1 channel)."""

@@ -11,8 +11,9 @@ from skimage.feature import canny
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, VAL, DataConfig
-from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset, collate
+from edgeconnect.data.dataset import InpaintingDataset
 from edgeconnect.data.edges import to_gray
+from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
@@ -340,6 +341,37 @@ def test_scenes_are_256_wide_where_input_size_is_0():
 def test_range_without_scenes_is_a_user_error_that_shows_how_to_write_one(value):
     with pytest.raises(UserError, match=f"^KEY: {value} .*write scenes:2000 or scenes:2000-2064$"):
         open_source(value, "KEY", 32)
+
+
+@pytest.mark.parametrize(
+    "value", [f"scenes:{'9' * 22}", f"scenes:0-{'9' * 5000}", "scenes:10000001", "scenes:5-99999999999999"]
+)
+def test_ranges_that_are_too_large_are_refused_at_once(value):
+    with pytest.raises(UserError, match=r"^KEY: scenes:"):
+        open_source(value, "KEY", 32)
+
+
+def test_ten_million_scenes_are_opened_without_naming_them(monkeypatch):
+    from edgeconnect.data import sources
+
+    monkeypatch.setattr(sources, "scene_name", lambda number: pytest.fail("named"))
+    dataset = scenes(train_flist="scenes:10000000")
+    assert len(dataset) == 10**7
+    assert dataset.source.identity() == open_source("scenes:0-10000000", "KEY", 64).identity()
+    assert dataset.source.identity() != open_source("scenes:1-10000001", "KEY", 32).identity()
+
+
+def test_identity_of_files_is_that_of_their_names_wherever_they_lie(tmp_path, monkeypatch):
+    for place in ("a", "deep/er"):
+        for name in ("1.png", "x/2.png"):
+            save(tmp_path / place / name, hole())
+    one, moved = (open_source(str(tmp_path / place), "KEY", 0) for place in ("a", "deep/er"))
+    assert one.identity() == moved.identity()
+    monkeypatch.chdir(tmp_path)
+    assert open_source("a", "KEY", 0).identity() == one.identity()
+    assert open_source("a/x", "KEY", 0).identity() != one.identity()
+    (tmp_path / "list").write_text("a/x/2.png\na/1.png\n")
+    assert open_source("list", "KEY", 0).identity() != one.identity()  # another order
 
 
 def test_source_that_is_missing_is_named_with_its_key():

@@ -265,6 +265,27 @@ def test_names_that_begin_with_a_tilde_are_names(tmp_path):
     assert [str(path) for path in listed] == names
 
 
+def test_lines_that_begin_with_a_hash_and_a_blank_are_comments_unless_a_file_has_that_name(tmp_path):
+    save(tmp_path / "# b.png", noise(2, 2, 3))
+    path = write(tmp_path / "list", b"# pictures of May\n  # indented\na.png\n#c.png\n# b.png\n")
+    assert [entry.name for entry in files.read_list(path, "KEY")] == ["a.png", "#c.png", "# b.png"]
+
+
+def test_list_of_comments_alone_lists_no_picture(tmp_path):
+    with pytest.raises(UserError, match="lists no picture"):
+        files.read_list(write(tmp_path / "list", b"# nothing\n"), "KEY")
+
+
+def test_dollar_signs_in_lists_are_part_of_names(tmp_path):
+    assert files.read_list(write(tmp_path / "list", b"/a/$HOME.png"), "KEY") == [Path("/a/$HOME.png")]
+
+
+def test_variables_are_resolved_in_what_names_a_list(tmp_path, monkeypatch):
+    save(tmp_path / "a.png", noise(2, 2, 3))
+    monkeypatch.setenv("MY_PICTURES", str(tmp_path))
+    assert files.list_images("$MY_PICTURES", "KEY") == [tmp_path / "a.png"]
+
+
 def test_latin_1_bytes_in_names_reach_the_file(tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     save(tmp_path / "a.png", noise(2, 3, 3)).rename(tmp_path / name)
@@ -463,3 +484,13 @@ def test_pairing_does_not_depend_on_the_order_of_either_side(names, rng: random.
     rng.shuffle(images)
     rng.shuffle(masks)
     assert files.pair(images, masks, "mask", False) == [partner[image] for image in images]
+
+
+def test_paths_are_told_apart_by_as_few_parts_as_it_takes():
+    one, two, three = Path("/x/a/run"), Path("/x/b/run"), Path("/y/b/other.1")
+    assert files.unique_suffixes([one, three, one]) == {one: ("run",), three: ("other.1",)}
+    assert files.unique_suffixes([one, two]) == {one: ("a", "run"), two: ("b", "run")}
+    assert files.unique_suffixes([]) == {}
+    assert files.unique_suffixes([three], without_suffix=True) == {three: ("other",)}
+    with pytest.raises(UserError, match="several pictures are called a"):
+        files.unique_suffixes([Path("a.png"), Path("a.jpg")], without_suffix=True)

@@ -6,19 +6,20 @@ import os
 import re
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 
 from edgeconnect import images
 from edgeconnect.data import mask_shapes
-from edgeconnect.data.mask_files import Bin, mask_set, write_masks
+from edgeconnect.data.mask_files import Bin, MaskPlan, write_masks
 from edgeconnect.errors import UserError
 
 EDGES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def described(size=(32,), kinds=("irregular",), edges=EDGES, count=4, interior=0.5, seed=0):
-    return mask_set(size, kinds, edges, count, interior, seed)
+    return MaskPlan.checked(size, kinds, edges, count, interior, seed)
 
 
 def written(folder, workers=1, **keys):
@@ -134,13 +135,16 @@ def test_progress_is_told(tmp_path):
             "--kinds: circles is none of: strokes, irregular, boxes, half, centre, border,",
         ),
         ({"kinds": ()}, "--kinds: nothing is none of: strokes"),
-        *[
-            (keys, "masks: --count is at least 1, --seed at least 0, --size is 16 or more, --interior is from 0 to 1")
-            for keys in (
-                *({"count": 0}, {"seed": -1}, {"size": (15,)}, {"size": (32, 8)}, {"size": (32, 32, 32)}),
-                *({"interior": 1.1}, {"interior": -0.1}, {"interior": float("nan")}),
-            )
-        ],
+        ({"count": 0}, "--count: 0"),
+        ({"count": 10**9}, "--count: 1000000000"),
+        ({"seed": -1}, "--seed: -1"),
+        ({"size": (15,)}, "--size: 15"),
+        ({"size": (32, 8)}, "--size: 8"),
+        ({"size": (32, 32, 32)}, "--size: 32 32 32"),
+        ({"size": (10**6,)}, "--size: 1000000x1000000"),
+        ({"interior": 1.1}, "--interior: 1.1"),
+        ({"interior": -0.1}, "--interior: -0.1"),
+        ({"interior": float("nan")}, "--interior: nan"),
     ],
 )
 def test_masks_that_cannot_be_drawn_are_refused_in_one_line(keys, message):
@@ -181,6 +185,18 @@ def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch, workers):
     with pytest.raises(UserError, match="No space left"):
         write_masks(tmp_path / "m", described(count=40), workers)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), cv2.error("Insufficient memory")])
+def test_masks_that_take_more_memory_than_there_is_are_refused_with_a_remedy_of_this_command(
+    tmp_path, monkeypatch, error
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(mask_shapes, "draw", fail)
+    with pytest.raises(UserError, match=r"^--size: .*smaller"):
+        write_masks(tmp_path / "m", described(), 1)
 
 
 def test_a_killed_process_is_told_in_one_line(tmp_path, monkeypatch):

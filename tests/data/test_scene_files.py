@@ -46,11 +46,19 @@ def test_same_command_writes_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("first", "count", "size", "seed"),
-    [(0, 0, [32], 0), (-1, 1, [32], 0), (0, 1, [15], 0), (0, 1, [32, 8], 0), (0, 1, [32, 32, 32], 0), (0, 1, [32], -1)],
+    ("option", "first", "count", "size", "seed"),
+    [
+        ("--count: 0", 0, 0, [32], 0),
+        ("--first: -1", -1, 1, [32], 0),
+        ("--size: 15", 0, 1, [15], 0),
+        ("--size: 8", 0, 1, [32, 8], 0),
+        ("--size: 32 32 32", 0, 1, [32, 32, 32], 0),
+        ("--size: 99999x99999", 0, 1, [99999], 0),
+        ("--seed: -1", 0, 1, [32], -1),
+    ],
 )
-def test_numbers_that_make_no_sense_are_refused(tmp_path, first, count, size, seed):
-    with pytest.raises(UserError, match="--count is at least 1, --first and --seed are at least 0, --size is 16"):
+def test_numbers_that_make_no_sense_are_refused_one_by_one(tmp_path, option, first, count, size, seed):
+    with pytest.raises(UserError, match=f"^{option} "):
         write_scenes(tmp_path, first, count, size, None, seed)
     assert not list(tmp_path.iterdir())
 

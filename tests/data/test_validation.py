@@ -1,4 +1,4 @@
-"""The data doctor: every kind of damage is named by file and code, sound data by nothing."""
+"""Data that are checked: every kind of damage is named by file and code, sound data by nothing."""
 
 import io
 import json
@@ -20,9 +20,9 @@ from PIL import Image
 from support import tiny_config
 
 from edgeconnect import images
-from edgeconnect.data import masks, validation
+from edgeconnect.data import mask_shapes, validation
 from edgeconnect.data.validation import dry_run, file_info, listings
-from edgeconnect.data.validation.file_info import look_at_picture
+from edgeconnect.data.validation.file_info import inspect_picture
 from edgeconnect.data.validation.report import Edgeless, Finding, Holes, Range, Report, SplitFigures, Throughput
 from edgeconnect.errors import BadImageError
 
@@ -251,18 +251,18 @@ def test_jpegs_decoded_at_an_eighth_are_refused_exactly_when_training_refuses_th
     for place, value in dots:
         spoilt[int(place * len(spoilt))] = value
     path = write(tmp_path_factory.getbasetemp() / "spoilt.jpg", bytes(spoilt))
-    specimen = look_at_picture(path, LARGE)
+    info = inspect_picture(path, LARGE)
     try:
         height, width = images.read_image(path, LARGE).shape[:2]
-        assert (specimen.fault, specimen.width, specimen.height) == ("", width, height)
+        assert (info.fault, info.width, info.height) == ("", width, height)
     except BadImageError:
-        assert specimen.fault in ("truncated-file", "damaged-file", "not-a-picture", "too-large")
+        assert info.fault in ("truncated-file", "damaged-file", "not-a-picture", "too-large")
 
 
 @pytest.mark.parametrize("data", JPEGS)
 def test_every_cut_of_a_jpeg_is_called_truncated(tmp_path, data):
     for end in range(4, len(data) - 8, 97):
-        assert look_at_picture(write(tmp_path / "a.jpg", data[:end]), LARGE).fault == "truncated-file"
+        assert inspect_picture(write(tmp_path / "a.jpg", data[:end]), LARGE).fault == "truncated-file"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG"])
@@ -273,8 +273,8 @@ def test_sizes_are_those_of_upright_pictures(tmp_path, kind, orientation):
     path = tmp_path / "a.jpg"
     Image.fromarray(textured(0, 40, 61)).save(path, kind, exif=exif)
     height, width = images.read_image(path).shape[:2]
-    specimen = look_at_picture(path, LARGE)
-    assert (specimen.fault, specimen.width, specimen.height) == ("", width, height)
+    info = inspect_picture(path, LARGE)
+    assert (info.fault, info.width, info.height) == ("", width, height)
 
 
 # Lists
@@ -377,6 +377,22 @@ def test_ranges_of_scenes_that_overlap_are_named():
     assert found(report, "overlap", "VAL_FLIST") == {"scene_000008", "scene_000009"}
 
 
+def test_millions_of_scenes_are_checked_in_a_moment(monkeypatch):
+    from edgeconnect.data import sources
+
+    few = []
+    monkeypatch.setattr(sources, "scene_name", lambda number: few.append(number) or str(number))
+    report = examined(quick=True, TRAIN_FLIST="scenes:10000000", VAL_FLIST="scenes:9999998-10000003")
+    assert found(report, "overlap", "VAL_FLIST") == {"scene_9999998", "scene_9999999"}
+    assert [split.listed for split in report.splits] == [10_000_000, 5]
+    assert len(few) < 1000
+
+
+def test_line_of_a_finding_has_its_severity_and_code():
+    line = Finding("warning", "no-edges", "TRAIN_FLIST", "2 of 3 items", ("a", "b")).line()
+    assert line == "TRAIN_FLIST: warning no-edges: 2 of 3 items: a, b"
+
+
 # Masks
 
 
@@ -422,7 +438,7 @@ def test_strange_mask_is_named(tmp_path, mask, threshold, code, severity):
 
 def test_jpeg_masks_are_not_binary(tmp_path):
     folder = mask_folder(tmp_path)
-    drawn = masks.strokes(64, 64, np.random.default_rng(0), (0.2, 0.4)).astype(np.uint8) * 255
+    drawn = mask_shapes.strokes(64, 64, np.random.default_rng(0), mask_shapes.Pixels(800, 1600)).astype(np.uint8) * 255
     save(tmp_path / "strokes.jpg", drawn)
     assert found(masked(folder), "non-binary") == {"strokes.jpg"}
 
@@ -485,6 +501,8 @@ def test_pictures_to_test_need_masks_of_their_own(tmp_path):
     assert codes(examined(**keys)) == {("note", "TEST_MASK_FLIST", "no-test-masks")}
     report = examined(**keys, TEST_MASK_FLIST=mask_folder(tmp_path / "m", 1))
     assert found(report, "unpaired", "TEST_MASK_FLIST") == {"1.png"}
+    assert codes(report) == {("note", "TEST_MASK_FLIST", "unpaired")}  # evaluate.py takes them
+    assert report.severity == 0
 
 
 # Edges
@@ -518,9 +536,9 @@ def test_every_code_is_explained_and_no_other():
     text = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text()
     findings = text.partition("## Findings")[2].partition("## JSON")[0]
     source = "".join(path.read_text() for path in Path(validation.__file__).parent.glob("*.py"))
-    told = set(re.findall(r"^\| `([a-z-]+)` \|", findings, re.MULTILINE))
-    assert told >= set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source))
-    assert all(f'"{code}"' in source for code in told)
+    explained = set(re.findall(r"^\| `([a-z-]+)` \|", findings, re.MULTILINE))
+    assert explained >= set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source))
+    assert all(f'"{code}"' in source for code in explained)
 
 
 def test_table_is_what_it_says():
@@ -574,12 +592,12 @@ def test_quick_look_reads_few_files_spread_over_each_list(tmp_path, monkeypatch)
     train, read = pictures(tmp_path / "train", 1), []
     many = listed(tmp_path / "many", *[train + "/0.png"], *(f"train/{n}.png" for n in range(1, 200)))
 
-    def look(path: Path, max_pixels: int, hashed: bool = False) -> file_info.Specimen:
+    def look(path: Path, max_pixels: int, hashed: bool = False) -> file_info.FileInfo:
         read.append(path.stem)
         assert not hashed
-        return file_info.Specimen(path, str(path), kind="PNG RGB", width=40, height=40)
+        return file_info.FileInfo(path, str(path), kind="PNG RGB", width=40, height=40)
 
-    monkeypatch.setattr(listings, "look_at_picture", look)
+    monkeypatch.setattr(listings, "inspect_picture", look)
     report = examined(quick=True, TRAIN_FLIST=many)
     assert read == [str(n) for n in range(0, 200, 4)]
     assert (report.quick, report.throughput, report.splits[0].read) == (True, None, 50)
@@ -597,32 +615,32 @@ def test_quick_look_draws_fewer_items_of_large_pictures(tmp_path):
         (0, 4000, True, 1),
         (0, 4000, False, 5),
     ):
-        seen = {tmp_path: file_info.Specimen(tmp_path, "", width=width, height=width * 3 // 4)}
-        assert dry_run._affordable(side, replace(large, seen=seen), quick) == count
+        infos = {tmp_path: file_info.FileInfo(tmp_path, "", width=width, height=width * 3 // 4)}
+        assert dry_run._affordable(side, replace(large, infos=infos), quick) == count
 
 
 def test_file_that_several_lists_name_is_read_once(tmp_path, monkeypatch):
-    train, read, real = pictures(tmp_path, 5), [], look_at_picture
+    train, read, real = pictures(tmp_path, 5), [], inspect_picture
 
-    def look(path: Path, max_pixels: int, hashed: bool = False) -> file_info.Specimen:
+    def look(path: Path, max_pixels: int, hashed: bool = False) -> file_info.FileInfo:
         read.append(path.name)
         return real(path, max_pixels, hashed)
 
-    monkeypatch.setattr(listings, "look_at_picture", look)
+    monkeypatch.setattr(listings, "inspect_picture", look)
     examined(TRAIN_FLIST=train, VAL_FLIST=train, TEST_FLIST=train)
     assert sorted(read) == [f"{n}.png" for n in range(5)]
 
 
 def test_progress_is_told_and_threads_change_nothing(listed_damage):
-    config, told = tiny_config(TRAIN_FLIST=listed_damage, MASK="block", SIGMA=1), []
+    config, counts = tiny_config(TRAIN_FLIST=listed_damage, MASK="block", SIGMA=1), []
     alone = validation.examine(config)
-    together = validation.examine(config, workers=2, watch=told.append)
+    together = validation.examine(config, workers=2, watch=counts.append)
     assert together.findings == alone.findings
     assert together.splits == alone.splits
-    assert sum(told) == validation.count_files(config.data) == len(DAMAGED) + 1
+    assert sum(counts) == validation.count_files(config.data) == len(DAMAGED) + 1
 
 
-def test_doctor_is_there_before_torch():
+def test_check_is_there_before_torch():
     code = "import sys, edgeconnect.data.validation; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(Path(validation.__file__).parents[3])}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

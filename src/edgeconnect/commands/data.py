@@ -1,12 +1,12 @@
-"""flist, scenes, masks, check-data: what a run's data are made with, and whether they will do."""
+"""flist, scenes, masks, check-data: make data and check them."""
 
 import argparse
 import json
 import os
-from pathlib import Path
 
 from tqdm import tqdm
 
+from edgeconnect.atomic import expanded
 from edgeconnect.commands.runs import add_run_options, load_config, require_folder
 from edgeconnect.config.sections import SHAPES
 from edgeconnect.data import flist
@@ -14,23 +14,45 @@ from edgeconnect.data import flist
 
 def add_flist_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `flist`."""
-    sub.add_argument("--path", required=True, type=Path, help="folder, searched with its subfolders")
-    sub.add_argument("--output", required=True, type=Path, help="the list; with --split, NAME_train, NAME_val, ...")
-    sub.add_argument("--split", nargs="+", type=float, metavar="SHARE", help="such as 0.9 0.05 0.05: train val test")
-    sub.add_argument("--seed", type=int, default=0, help="of the split")
+    sub.add_argument("--path", required=True, type=expanded, help="folder of pictures, searched with its subfolders")
+    sub.add_argument(
+        "--output", required=True, type=expanded, help="list to write; with --split NAME_train, NAME_val, ..."
+    )
+    sub.add_argument(
+        "--split", nargs="+", type=float, metavar="SHARE", help="shares of train, val and test, such as 0.9 0.05 0.05"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     sub.add_argument("--relative", action="store_true", help="write paths relative to the list")
-    sub.set_defaults(action=lambda a: flist.write_lists(a.path, a.output, a.split, a.seed, a.relative))
+    sub.add_argument("--overwrite", action="store_true", help="replace lists that are there already")
+    sub.set_defaults(action=write_flist)
+
+
+def write_flist(arguments: argparse.Namespace) -> None:
+    """Write file lists."""
+    a = arguments
+    flist.write_lists(a.path, a.output, a.split, a.seed, a.relative, a.overwrite)
 
 
 def add_scene_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `scenes`."""
-    sub.add_argument("--output", required=True, type=Path, help="folder; gets images/ and, with --masks, masks/")
-    sub.add_argument("--count", type=int, default=16)
-    sub.add_argument("--first", type=int, default=0, help="number of the first scene")
-    sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
-    sub.add_argument("--masks", metavar="FROM-TO", help="also write stroke masks of such hole ratios, as 0.2-0.4")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument(
+        "--output", required=True, type=expanded, help="folder to write images/ and, with --masks, masks/ into"
+    )
+    sub.add_argument("--count", type=int, default=16, help="number of scenes (default: %(default)s)")
+    sub.add_argument("--first", type=int, default=0, help="number of the first scene (default: %(default)s)")
+    add_size_option(sub)
+    sub.add_argument(
+        "--masks", metavar="FROM-TO", help="also write stroke masks; range of hole ratios, such as 0.2-0.4"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="seed of scenes and masks (default: %(default)s)")
     sub.set_defaults(action=scenes)
+
+
+def add_size_option(sub: argparse.ArgumentParser) -> None:
+    """Add --size, which scenes and masks share."""
+    sub.add_argument(
+        "--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width (default: 256)"
+    )
 
 
 def scenes(arguments: argparse.Namespace) -> None:
@@ -43,48 +65,64 @@ def scenes(arguments: argparse.Namespace) -> None:
 
 def add_mask_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `masks`."""
-    kinds = ", ".join((*SHAPES, "half"))
-    sub.add_argument("--output", required=True, type=Path, help="new folder; gets 01-10/ ... 50-60/ and masks.csv")
-    sub.add_argument("--count", type=int, default=2000, help="masks in each bin")
-    sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width")
-    sub.add_argument("--kinds", nargs="+", default=["irregular"], metavar="KIND", help=f"in turn: {kinds}")
+    kinds, ratios = ", ".join((*SHAPES, "half")), [0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    sub.add_argument(
+        "--output", required=True, type=expanded, help="new folder to write 01-10/ ... 50-60/ and masks.csv into"
+    )
+    sub.add_argument("--count", type=int, default=2000, help="number of masks in each bin (default: %(default)s)")
+    add_size_option(sub)
+    sub.add_argument(
+        "--kinds",
+        nargs="+",
+        default=["irregular"],
+        metavar="KIND",
+        help=f"kinds of masks, drawn in turn: {kinds} (default: irregular)",
+    )
     sub.add_argument(
         "--bins",
         type=float,
         nargs="+",
-        default=[0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+        default=ratios,
         metavar="RATIO",
-        help="edges of the ranges of hole ratios; the upper one belongs to a bin",
+        help=f"rising hole ratios that bound the bins; each bin includes its upper bound (default: {ratios})",
     )
     sub.add_argument(
-        "--interior", type=float, default=0.5, metavar="SHARE", help="of irregular masks and boxes, off the border"
+        "--interior",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share of irregular masks and boxes that keep away from the border (default: %(default)s)",
     )
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default all cores")
+    sub.add_argument("--seed", type=int, default=0, help="seed of the masks (default: %(default)s)")
+    sub.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="number of processes (default: all cores)"
+    )
     sub.set_defaults(action=masks)
 
 
 def masks(arguments: argparse.Namespace) -> None:
     """Write masks by hole ratio."""
-    from edgeconnect.data.mask_files import mask_set, write_masks
+    from edgeconnect.data.mask_files import MaskPlan, write_masks
 
     a = arguments
-    wanted = mask_set(a.size, a.kinds, a.bins, a.count, a.interior, a.seed)
-    with tqdm(total=len(wanted), desc="drawing", unit="mask", leave=False) as bar:
-        write_masks(a.output, wanted, a.workers, bar.update)
+    plan = MaskPlan.checked(a.size, a.kinds, a.bins, a.count, a.interior, a.seed)
+    with tqdm(total=len(plan), desc="drawing", unit="mask", leave=False) as bar:
+        write_masks(a.output, plan, a.workers, bar.update)
 
 
 def add_check_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `check-data`."""
     add_run_options(sub)
-    sub.add_argument("--json", action="store_true", help="print the whole report as JSON, see docs/data.md")
-    sub.add_argument("--quick", action="store_true", help="look at 64 files of each list, as train.py does")
-    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads that read; default all cores")
+    sub.add_argument("--json", action="store_true", help="print the whole report as JSON (fields: docs/data.md)")
+    sub.add_argument("--quick", action="store_true", help="read 64 files of each list, as train.py does")
+    sub.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="number of threads that read (default: all cores)"
+    )
     sub.set_defaults(action=check)
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Look at the data and return 0, 1 for warnings, 2 for errors."""
+    """Check the data and return 0, 1 for warnings, 2 for errors."""
     from edgeconnect.data import validation
 
     require_folder(arguments.checkpoints)

@@ -1,4 +1,4 @@
-"""Pictures with holes and edges as batches: the same whatever the workers or the point of resumption."""
+"""Items of one split: the same whatever the workers or the point of resumption."""
 
 import contextlib
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -14,12 +13,12 @@ from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
 from edgeconnect.config.validators import SMALLEST_TRAINED
-from edgeconnect.data import edges, files, mask_shapes, masks
+from edgeconnect.data import files, mask_shapes, masks
+from edgeconnect.data.items import make_item
 from edgeconnect.data.sources import open_source
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.types import Batch
 
-FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
 STAND_INS = 20  # pictures tried in place of a bad one
 
@@ -34,12 +33,13 @@ class Drawn(NamedTuple):
 class InpaintingDataset(Dataset[Batch]):
     """Pictures, masks and edges of one split; an item is addressed by (epoch, index) and depends on nothing else."""
 
-    def __init__(self, config: DataConfig, split: str, seed: int) -> None:
-        self.config, self.split, self.seed = config, split, seed
+    def __init__(self, config: DataConfig, split: str, seed: int, needs_edges: bool = True) -> None:
+        """Open the lists of a split. Without `needs_edges`, edge maps are zeros and no edge file is read."""
+        self.config, self.split, self.seed, self.needs_edges = config, split, seed, needs_edges
         self.lists = config.lists(split)
         self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
         self.masks = self._mask_files()
-        self.edges = self._edge_files() if config.edge == "external" else []
+        self.edges = self._edge_files() if needs_edges and config.edge == "external" else []
 
     def __len__(self) -> int:
         """Count the pictures."""
@@ -73,11 +73,19 @@ class InpaintingDataset(Dataset[Batch]):
                 f"{SMALLEST_TRAINED} pixels or more: set INPUT_SIZE, or take it off the list",
             )
         mask = self._mask(index, image.shape[0], image.shape[1], rng)
-        gray = edges.to_gray(image)
-        edge = self._edge(index, gray, rng)
+        batch = make_item(
+            image=image,
+            mask=mask,
+            name=self.source.name(index),
+            config=self.config,
+            rng=rng,
+            true_edges=True,
+            external=self._external_edges(index, image.shape[0], image.shape[1]),
+            with_edges=self.needs_edges,
+        )
         if self.split == TRAIN and rng.random() < 0.5:
-            image, gray, edge, mask = image[:, ::-1], gray[:, ::-1], edge[:, ::-1], mask[:, ::-1]
-        return to_batch(image, gray, edge, mask, self.source.name(index))
+            return batch.map(lambda tensor: tensor.flip(-1))
+        return batch
 
     def _mask_files(self) -> list[Path]:
         """List the mask files that MASK asks for, and refuse what looks inverted."""
@@ -107,28 +115,22 @@ class InpaintingDataset(Dataset[Batch]):
         elif kind == "external_block_half":
             kind = ("external", "block", "half")[rng.integers(3)]
         if kind == "block":
-            return masks.block(height, width, rng)
+            return mask_shapes.block(height, width, rng)
         if kind == "half":
-            return masks.half(height, width, rng)
+            return mask_shapes.half(height, width, rng)
         if kind in mask_shapes.GENERATORS:
-            return mask_shapes.draw(kind, height, width, rng, masks.wanted(height, width, self.config.mask_ratio))
+            pixels = mask_shapes.pixel_range(height, width, self.config.mask_ratio)
+            return mask_shapes.draw(kind, height, width, rng, pixels)
         chosen = index if kind == "paired" else int(rng.integers(len(self.masks)))
-        return self._external(self.masks[chosen], height, width)
-
-    def _external(self, path: Path, height: int, width: int) -> masks.Mask:
-        """Read a mask, centre-crop and resize it like the pictures, binarize it."""
-        gray = files.read_mask(path, self.config.mask_threshold, self.config.max_pixels)
+        gray = files.read_mask(self.masks[chosen], self.config.mask_threshold, self.config.max_pixels)
         gray = images.fit(gray, self.config.input_size)
         return masks.binarize(images.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
 
-    def _edge(self, index: int, gray: edges.Gray, rng: np.random.Generator) -> NDArray[np.float32]:
-        if self.config.edge == "canny":
-            return edges.canny_edges(gray, self.config.sigma, rng)
+    def _external_edges(self, index: int, height: int, width: int) -> NDArray[np.uint8] | None:
+        if not self.edges:
+            return None
         drawn = images.fit(images.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
-        drawn = images.resize(drawn, gray.shape[0], gray.shape[1])
-        if not self.config.nms:
-            return edges.as_edges(drawn)
-        return edges.thinned(drawn, edges.canny_edges(gray, self.config.sigma, rng))
+        return images.resize(drawn, height, width)
 
 
 def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None:
@@ -145,27 +147,3 @@ def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None
             ratios.append(float(masks.binarize(gray, config.mask_threshold, config.mask_polarity).mean()))
     if ratios:
         masks.refuse_large_holes(ratios, key)
-
-
-def to_batch(
-    image: NDArray[np.uint8], gray: edges.Gray, edge: NDArray[np.float32], mask: masks.Mask, name: str
-) -> Batch:
-    """Turn arrays of (H, W[, 3]) into a batch of one."""
-
-    def plane(array: NDArray[np.floating]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
-
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return Batch(pixels, plane(gray), plane(edge), plane(mask.astype(np.float32)), [name])
-
-
-def collate(items: list[Batch]) -> Batch:
-    """Stack batches of one; pictures of several sizes are the user's mistake."""
-    sizes = {tuple(item.image.shape[-2:]) for item in items}
-    if len(sizes) > 1:
-        raise UserError(
-            f"a batch holds pictures of several sizes ({' and '.join(f'{w}x{h}' for h, w in sorted(sizes)[:2])}); "
-            "set INPUT_SIZE, or BATCH_SIZE: 1"
-        )
-    image, gray, edge, mask = (torch.cat(planes) for planes in zip(*(item[:4] for item in items), strict=True))
-    return Batch(image, gray, edge, mask, [name for item in items for name in item.name])

@@ -1,4 +1,4 @@
-"""Edge maps: Canny, or files thinned by it."""
+"""Gray pictures and their Canny edges."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +15,17 @@ def to_gray(image: NDArray[np.uint8]) -> Gray:
     return np.asarray(rgb2gray(image), dtype=np.float64)
 
 
-def canny_edges(
-    gray: Gray, sigma: float, rng: np.random.Generator, known: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
-    """Return scikit-image's Canny edges, exactly 0 or 1, of (H, W) in [0, 1].
+def draw_sigma(sigma: float, rng: np.random.Generator) -> float:
+    """Return SIGMA, or for 0 one of 1, 2, 3, 4 at random."""
+    return float(rng.integers(1, 5)) if sigma == 0 else sigma
 
-    Sigma 0 draws it from 1, 2, 3, 4; -1 means no edges. `known` (True outside the hole) is given at test time, so
-    that neither the hole's content nor its rim makes an edge.
+
+def canny_edges(gray: Gray, sigma: float, known: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Return scikit-image's Canny edges, exactly 0 or 1, of (H, W) in [0, 1]; none for sigma -1.
+
+    With `known`, (H, W) and False where pixels are missing, neither these pixels nor their rim make an edge.
     """
     if sigma == NO_EDGES:
         return np.zeros(gray.shape, dtype=np.float32)
-    chosen = float(rng.integers(1, 5)) if sigma == 0 else sigma
-    found: NDArray[np.bool_] = canny(gray, sigma=chosen, mask=known)  # type: ignore[no-untyped-call]
+    found: NDArray[np.bool_] = canny(gray, sigma=sigma, mask=known)  # type: ignore[no-untyped-call]
     return found.astype(np.float32)
-
-
-def as_edges(drawn: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turn an edge map of 0 to 255 into [0, 1]."""
-    return np.divide(drawn, 255, dtype=np.float32)
-
-
-def thinned(external: NDArray[np.uint8], thin: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Keep of an external edge map, (H, W) in 0 to 255, what Canny also finds (NMS 1)."""
-    return as_edges(external) * thin

@@ -1,6 +1,7 @@
 """File lists: which pictures a folder, a list or a name stands for, and which belong together."""
 
 import codecs
+import functools
 import logging
 import os
 import stat
@@ -14,15 +15,32 @@ from numpy.typing import NDArray
 from edgeconnect.atomic import expanded
 from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.errors import BadImageError, UserError, named
-from edgeconnect.images import read_gray, why_unreadable
+from edgeconnect.images import FORMATS, read_gray, why_unreadable
 
-SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES_OF = {
+    "AVIF": (".avif",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg"),
+    "JPEG2000": (".j2k", ".jp2", ".jpx"),
+    "PNG": (".png",),
+    "PPM": (".pbm", ".pgm", ".ppm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+SUFFIXES = tuple(sorted(suffix for kind in FORMATS for suffix in SUFFIXES_OF[kind]))
+RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raw", ".rw2")
+OTHERS = (".exr", ".heic", ".heif", ".jxl", ".psd", ".svg", *RAW)  # pictures that are never read
+UNREADABLE = {*OTHERS, *(suffix for group in SUFFIXES_OF.values() for suffix in group if suffix not in SUFFIXES)}
+COMMENT = "# "
+
+Suffix = tuple[str, ...]  # the last parts of a path
 
 log = logging.getLogger(__name__)
 
 
 def is_image(path: Path) -> bool:
-    """Tell by the suffix, in any case; hidden files (`._a.jpg`) are none."""
+    """Return whether the suffix, in any case, is a picture's; hidden files (`._a.jpg`) are none."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
@@ -30,7 +48,7 @@ def list_images(source: str, key: str) -> list[Path]:
     """Return the pictures that a folder (with its subfolders), a list file or one picture names.
 
     A folder's pictures come sorted by path, a list's in its own order. `key` names the setting in the UserError
-    raised where nothing is found.
+    raised where nothing is found or a folder cannot be read.
     """
     path = expanded(source)
     if not source:
@@ -42,7 +60,7 @@ def list_images(source: str, key: str) -> list[Path]:
     except (OSError, ValueError) as error:
         raise UserError(f"{key}: {source} cannot be read ({why_unreadable(error)})") from error
     if stat.S_ISDIR(kind):
-        found = sorted(walk_images(path))
+        found = sorted(walk_images(path, key))
         if not found:
             raise UserError(f"{key}: {source} holds no picture (suffixes: {' '.join(SUFFIXES)})")
         return found
@@ -51,17 +69,32 @@ def list_images(source: str, key: str) -> list[Path]:
     return [path] if is_image(path) else read_list(path, key)
 
 
-def walk_images(folder: Path) -> Iterable[Path]:
-    """Yield the pictures below a folder, hidden folders left out; links are followed, each folder is seen once."""
-    waiting, seen = [folder], {_identity(folder)}
-    while waiting:
-        place = waiting.pop()
-        _, folders, names = next(os.walk(place, onerror=_left_out), ("", [], []))
-        for path in (place / name for name in sorted(folders) if not name.startswith(".")):
-            if _identity(path) not in seen:
-                seen.add(_identity(path))
-                waiting.append(path)
-        yield from (path for path in map(place.joinpath, names) if is_image(path))
+def walk_images(folder: Path, key: str) -> list[Path]:
+    """Return the pictures below a folder, hidden folders left out; links are followed, each folder is seen once.
+
+    Logs how many pictures of a kind that cannot be read are left out. Raises UserError for a folder that cannot be.
+    """
+    found: list[Path] = []
+    left_out: Counter[str] = Counter()
+    try:
+        waiting, seen = [folder], {_identity(folder)}
+        while waiting:
+            place = waiting.pop()
+            _, folders, names = next(os.walk(place, onerror=_refuse), ("", [], []))
+            for path in (place / name for name in sorted(folders) if not name.startswith(".")):
+                if _identity(path) not in seen:
+                    seen.add(_identity(path))
+                    waiting.append(path)
+            found += [path for path in map(place.joinpath, names) if is_image(path)]
+            left_out.update(Path(name).suffix.lower() for name in names if not name.startswith("."))
+    except OSError as error:
+        raise UserError(
+            f"{key}: {error.filename} cannot be read ({error.strerror}); change its permissions, or list the pictures"
+        ) from error
+    kinds = [f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out) if suffix in UNREADABLE]
+    if kinds:
+        _warn_once(f"{folder}: files that cannot be read are left out ({', '.join(kinds)}); save them as PNG or JPEG")
+    return found
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -69,14 +102,21 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _left_out(error: OSError) -> None:
-    log.warning("%s cannot be read (%s): the pictures in it are left out", error.filename, error.strerror)
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+@functools.lru_cache(maxsize=1024)
+def _warn_once(message: str) -> None:
+    """Log a warning unless it has been logged: a folder is listed for the check, for training and for samples."""
+    log.warning("%s", message)
 
 
 def read_list(path: Path, key: str) -> list[Path]:
     """Read a list file: one path a line, any characters but the line's end, blanks around it and empty lines left out.
 
-    Relative paths count from the list's folder where the first of them exists there, else from the working directory.
+    A line that begins with `# ` is a comment unless a file has that very name. Relative paths count from the list's
+    folder where the first of them exists there, else from the working directory.
     """
     try:
         data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
@@ -85,12 +125,16 @@ def read_list(path: Path, key: str) -> list[Path]:
     if b"\0" in data:
         raise UserError(f"{key}: {path} is no list of paths; pictures are known by their suffix ({' '.join(SUFFIXES)})")
     lines = (os.fsdecode(line).strip() for line in data.split(b"\n"))
-    entries = [expanded(line) for line in lines if line]
+    entries = [expanded(line, variables=False) for line in lines if line and not _is_comment(line, path.parent)]
     if not entries:
         raise UserError(f"{key}: {path} lists no picture; write one path a line (scripts/flist.py makes such lists)")
     relative = next((entry for entry in entries if not entry.is_absolute()), None)
     base = path.parent if relative and os.path.lexists(path.parent / relative) else Path()
     return [base / entry for entry in entries]
+
+
+def _is_comment(line: str, folder: Path) -> bool:
+    return line.startswith(COMMENT) and not os.path.lexists(folder / line) and not os.path.lexists(line)
 
 
 def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -115,32 +159,48 @@ def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool
     """
     if shared and len(others) == 1:
         return list(others) * len(images)
-    depth = telling_depth(images)
-    partners = {_tail(other, depth): other for other in others}
+    wanted, offered = stems(images, others)
+    partners = dict(zip(offered, others, strict=True))
     if len(partners) < len(others):
-        doubles = [name for name, n in Counter(_tail(other, depth) for other in others).items() if n > 1]
+        doubles = ["/".join(stem) for stem, n in Counter(offered).items() if n > 1]
         raise UserError(f"{what}s: several files are called {named(doubles)}; keep one of each")
-    keys = [_tail(image, depth) for image in images]
-    wanted = set(keys)
-    alone = [str(image) for image, key in zip(images, keys, strict=True) if key not in partners]
+    alone = [str(image) for image, stem in zip(images, wanted, strict=True) if stem not in partners]
     if alone:
-        raise UserError(
-            f"no {what} of the same name for {named(alone)}; give one for each" + ", or one file for all" * shared
-        )
-    surplus = [str(other) for key, other in partners.items() if key not in wanted]
+        remedy = "give one for each, or one file for all" if shared else "give one for each"
+        raise UserError(f"no {what} of the same name for {named(alone)}; {remedy}")
+    known = set(wanted)
+    surplus = [str(other) for stem, other in partners.items() if stem not in known]
     if surplus and len(images) > 1:
         raise UserError(f"no picture of the same name for the {what} {named(surplus)}; remove it, or add the picture")
-    return [partners[key] for key in keys]
+    return [partners[stem] for stem in wanted]
 
 
-def _tail(path: Path, depth: int) -> str:
-    return "/".join([*path.parts[-depth:-1], path.stem])
+def stems(images: Sequence[Path], others: Sequence[Path]) -> tuple[list[Suffix], list[Suffix]]:
+    """Return for each picture, and for each file to pair it with, the stem that they are paired by.
+
+    Where stems repeat, the folders above them belong to it. Raises UserError where no folder tells pictures apart.
+    """
+    suffixes = unique_suffixes(images, without_suffix=True)
+    depth = max(len(suffix) for suffix in suffixes.values())
+    return [suffixes[image] for image in images], [_stem(other, depth) for other in others]
 
 
-def telling_depth(paths: Sequence[Path]) -> int:
-    """Return how many trailing parts of the paths it takes to tell them apart."""
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        if len({_tail(path, depth) for path in paths}) == len(set(paths)):
-            return depth
-    doubles = [name for name, n in Counter(_tail(path, depth) for path in paths).items() if n > 1]
-    raise UserError(f"several pictures are called {named(doubles)}; rename or remove one of each")
+def unique_suffixes(paths: Iterable[Path], without_suffix: bool = False) -> dict[Path, Suffix]:
+    """Return the last parts of each path: as few as tell them all apart, the same number for each.
+
+    `without_suffix` takes `.png` and the like off the last part. Raises UserError where paths differ in that alone.
+    """
+    different = list(dict.fromkeys(paths))
+    suffixes: dict[Path, Suffix] = {}
+    for depth in range(1, max((len(path.parts) for path in different), default=0) + 1):
+        suffixes = {path: _stem(path, depth) if without_suffix else path.parts[-depth:] for path in different}
+        if len(set(suffixes.values())) == len(different):
+            return suffixes
+    doubles = ["/".join(suffix) for suffix, n in Counter(suffixes.values()).items() if n > 1]
+    if doubles:
+        raise UserError(f"several pictures are called {named(doubles)}; rename or remove one of each")
+    return suffixes
+
+
+def _stem(path: Path, depth: int) -> Suffix:
+    return (*path.parts[-depth:-1], path.stem)

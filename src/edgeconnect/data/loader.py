@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edgeconnect.config.sections import TRAIN, VAL, Config
-from edgeconnect.data.dataset import FIXED_EPOCH, Drawn, InpaintingDataset, collate
+from edgeconnect.data.dataset import Drawn, InpaintingDataset
+from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.types import Batch
 

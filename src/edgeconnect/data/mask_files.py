@@ -1,5 +1,6 @@
 """Write masks as PNG, a folder for each range of hole ratios, and a table of them."""
 
+import contextlib
 import csv
 import io
 import itertools
@@ -9,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,13 +22,17 @@ import cv2
 import numpy as np
 
 from edgeconnect.atomic import whole_folder, write_whole
+from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.data import mask_shapes
-from edgeconnect.data.masks import Pixels
-from edgeconnect.errors import UserError
+from edgeconnect.data.mask_shapes import Pixels
+from edgeconnect.errors import UserError, reason
 from edgeconnect.images import write_png
 
 TABLE = "masks.csv"
 CHUNK = 32  # masks a process takes at a time
+MOST = 1_000_000  # masks in a bin
+SMALLEST = 16  # pixels a side
+LARGEST_SEED = 2**53  # exact in spreadsheets
 
 Watch = Callable[[int], object]
 
@@ -60,8 +65,8 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MaskSet:
-    """Masks by number: `count` in each bin, the kinds in turn.
+class MaskPlan:
+    """Which masks to draw: `count` in each bin, the kinds in turn.
 
     What is drawn depends on the seed, the bin, the number in it and the kind: neither a larger count nor other bins
     nor the number of processes changes a mask.
@@ -74,6 +79,30 @@ class MaskSet:
     count: int
     interior: float  # share of the irregular masks, and of the boxes, that keep away from the border
     seed: int
+
+    @classmethod
+    def checked(
+        cls, size: Sequence[int], kinds: Sequence[str], edges: Sequence[float], count: int, interior: float, seed: int
+    ) -> "MaskPlan":
+        """Plan masks by side, or height and width, and by the edges of adjoining bins of hole ratios.
+
+        Raises UserError where a number makes no sense or a kind cannot reach a bin.
+        """
+        height, width = checked_size(size)
+        refuse_outside("--count", count, 1, MOST)
+        refuse_outside("--seed", seed, 0, LARGEST_SEED)
+        refuse_outside("--interior", interior, 0, 1)
+        unknown = next((kind for kind in kinds if kind not in mask_shapes.GENERATORS), None)
+        if unknown is not None or not kinds:
+            raise UserError(f"--kinds: {unknown or 'nothing'} is none of: {', '.join(mask_shapes.GENERATORS)}")
+        bins = tuple(itertools.starmap(Bin, itertools.pairwise(edges)))
+        if not bins or not all(0 <= low < high <= 1 for low, high in bins):
+            raise UserError(
+                f"--bins: {' '.join(f'{edge:g}' for edge in edges)} are no two or more rising hole ratios from 0 to 1"
+            )
+        plan = cls(height, width, tuple(kinds), bins, count, interior, seed)
+        plan.refuse_unreachable()
+        return plan
 
     def __len__(self) -> int:
         return len(self.bins) * self.count
@@ -117,34 +146,38 @@ class MaskSet:
         return mask_shapes.reaches(kind, self.height, self.width, pixels, touches_border)
 
 
-def mask_set(
-    size: Sequence[int], kinds: Sequence[str], edges: Sequence[float], count: int, interior: float, seed: int
-) -> MaskSet:
-    """Describe masks by side, or height and width, and by the edges of adjoining bins of hole ratios.
+def refuse_outside(option: str, value: float, low: float, high: float) -> None:
+    """Raise UserError where the value of an option is not in [low, high]."""
+    if not low <= value <= high:
+        raise UserError(f"{option}: {value} is out of range; give a number from {low} to {high}")
 
-    Raises UserError where the numbers make no sense or a kind cannot reach a bin.
-    """
-    if count < 1 or seed < 0 or len(size) not in (1, 2) or min(size) < 16 or not 0 <= interior <= 1:
+
+def checked_size(size: Sequence[int]) -> tuple[int, int]:
+    """Return height and width of --size, one side or both. Raises UserError where they make no picture."""
+    if len(size) not in (1, 2):
+        raise UserError(f"--size: {' '.join(map(str, size))} is neither a side nor a height and a width")
+    height, width = size[0], size[-1]
+    refuse_outside("--size", min(height, width), SMALLEST, MAX_PIXELS)
+    if height * width > MAX_PIXELS:
         raise UserError(
-            "masks: --count is at least 1, --seed at least 0, --size is 16 or more, --interior is from 0 to 1"
+            f"--size: {height}x{width} is more than the {MAX_PIXELS} pixels that are read; give smaller sides"
         )
-    unknown = next((kind for kind in kinds if kind not in mask_shapes.GENERATORS), None)
-    if unknown is not None or not kinds:
-        raise UserError(f"--kinds: {unknown or 'nothing'} is none of: {', '.join(mask_shapes.GENERATORS)}")
-    bins = tuple(itertools.starmap(Bin, itertools.pairwise(edges)))
-    if not bins or not all(0 <= low < high <= 1 for low, high in bins):
-        raise UserError(
-            f"--bins: {' '.join(f'{edge:g}' for edge in edges)} are no two or more rising hole ratios from 0 to 1"
-        )
-    masks = MaskSet(size[0], size[-1], tuple(kinds), bins, count, interior, seed)
-    masks.refuse_unreachable()
-    return masks
+    return height, width
 
 
-def write_masks(folder: Path, masks: MaskSet, workers: int, watch: Watch | None = None) -> None:
+@contextlib.contextmanager
+def memory_explained() -> Iterator[None]:
+    """Turn what drawing raises where memory is short into a UserError."""
+    try:
+        yield
+    except (MemoryError, cv2.error) as error:
+        raise UserError(f"--size: takes more memory than there is ({reason(error)}); give smaller sides") from error
+
+
+def write_masks(folder: Path, plan: MaskPlan, workers: int, watch: Watch | None = None) -> None:
     """Write `01-10/mask_000000.png` ... and `masks.csv` into a new folder, whole or not at all, in so many processes.
 
-    `watch` is told of every few masks how many they are. Raises UserError where the folder is in use.
+    `watch` is called with the number of masks whenever some are written. Raises UserError where the folder is in use.
     """
     if workers < 1:
         raise UserError(f"--workers: {workers} is no number of processes; give 1 or more")
@@ -152,20 +185,22 @@ def write_masks(folder: Path, masks: MaskSet, workers: int, watch: Watch | None 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--output: {folder} is there already; name a new folder or an empty one")
     with whole_folder(folder) as part:
-        write_whole(part / TABLE, _table(_written(part, masks, workers, watch or (lambda _: None))))
-    log.info("%d masks and %s written to %s", len(masks), TABLE, folder)
+        with memory_explained():
+            rows = _written(part, plan, workers, watch or (lambda _: None))
+        write_whole(part / TABLE, _table(rows))
+    log.info("masks written to %s, listed in %s: %d", folder, TABLE, len(plan))
 
 
-def _written(folder: Path, masks: MaskSet, workers: int, watch: Watch) -> list[Row]:
+def _written(folder: Path, plan: MaskPlan, workers: int, watch: Watch) -> list[Row]:
     """Write all and return their rows in order."""
-    chunks = [range(first, min(first + CHUNK, len(masks))) for first in range(0, len(masks), CHUNK)]
+    chunks = [range(first, min(first + CHUNK, len(plan))) for first in range(0, len(plan), CHUNK)]
     rows: list[Row] = []
 
     def note(more: list[Row]) -> None:
         rows.extend(more)
         watch(len(more))
 
-    write = partial(_write_some, folder, masks)
+    write = partial(_write_some, folder, plan)
     if workers == 1:
         for chunk in chunks:
             note(write(chunk))
@@ -181,8 +216,8 @@ def _written(folder: Path, masks: MaskSet, workers: int, watch: Watch) -> list[R
     return rows
 
 
-def _write_some(folder: Path, masks: MaskSet, indices: Iterable[int]) -> list[Row]:
-    return [masks.write(folder, index) for index in indices]
+def _write_some(folder: Path, plan: MaskPlan, indices: Iterable[int]) -> list[Row]:
+    return [plan.write(folder, index) for index in indices]
 
 
 def _settle() -> None:

@@ -3,24 +3,40 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeconnect.data import masks
-from edgeconnect.data.masks import Mask, Pixels
+from edgeconnect.data.masks import Mask
+
+
+class Pixels(NamedTuple):
+    """How many pixels may be missing, both ends included."""
+
+    least: int
+    most: int
+
 
 Generator = Callable[[int, int, np.random.Generator, Pixels], Mask]
 Line = NDArray[np.int32]
 
 MARGIN = 50 / 512  # of the sides, which the interior half of the masks of arXiv:1804.07723 keeps known
-WIDEST_STROKE = 0.17  # of the shorter side
+STRAIGHT_STROKE = 0.16  # of the shorter side, the widest of MASK 7: 40 pixels of 256
+WIDEST_STROKE = 0.17  # of the shorter side, of MASK 8
 LONGEST_STROKE = 45  # points
 MOST_STROKES = 300  # what so many leave is filled from their rims
 SPECK = 0.04  # of the hole, or of a tenth of the picture: no stroke is begun for less
 MOST_BOXES = 5
 HALVINGS = 32  # of an interval that holds the wanted size: finer than a pixel of any picture
+
+
+def pixel_range(height: int, width: int, ratio: tuple[float, float]) -> Pixels:
+    """Return the whole numbers of pixels in a range of hole ratios, or the nearest one to a range that holds none."""
+    bounds = [share * height * width for share in ratio]
+    least, most = math.ceil(bounds[0] - 1e-6), math.floor(bounds[1] + 1e-6)
+    return Pixels(least, most) if least <= most else Pixels(round(bounds[0]), round(bounds[0]))
 
 
 def draw(
@@ -61,6 +77,72 @@ def margins(height: int, width: int) -> tuple[int, int]:
     return math.ceil(MARGIN * height), math.ceil(MARGIN * width)
 
 
+def block(height: int, width: int, rng: np.random.Generator) -> Mask:
+    """Take a quarter of the area out at a random place (MASK 1)."""
+    top, left = rng.integers(0, height - height // 2 + 1), rng.integers(0, width - width // 2 + 1)
+    mask = np.zeros((height, width), dtype=np.bool_)
+    mask[top : top + height // 2, left : left + width // 2] = True
+    return mask
+
+
+def half(height: int, width: int, rng: np.random.Generator) -> Mask:
+    """Take the left or the right half out (MASK 2)."""
+    mask = np.zeros((height, width), dtype=np.bool_)
+    middle = width // 2
+    mask[:, slice(0, middle) if rng.random() < 0.5 else slice(middle, width)] = True
+    return mask
+
+
+def strokes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
+    """Draw strokes of straight pieces, each of one width, until so many pixels are missing (MASK 7).
+
+    The aim is uniform in the range, so that many masks fill it evenly.
+    """
+    aim = int(rng.integers(pixels.least, pixels.most + 1))
+    canvas = np.zeros((height, width), dtype=np.uint8)
+    brush = max(1.0, STRAIGHT_STROKE * min(height, width))
+    while np.count_nonzero(canvas) < aim:
+        drawn = _stroke(canvas, rng, brush, aim, pixels.most)
+        if np.array_equal(drawn, canvas):
+            brush /= 2  # the last gap wants a finer one
+        if brush < 0.5:
+            drawn = _topped_up(canvas, rng, aim)
+        canvas = drawn
+    return canvas > 0
+
+
+def _stroke(
+    canvas: NDArray[np.uint8], rng: np.random.Generator, brush: float, aim: int, high: int
+) -> NDArray[np.uint8]:
+    """Draw one winding line; stop at the aim, and before a segment that would pass the upper bound."""
+    height, width = canvas.shape
+    x, y = rng.uniform(0, width), rng.uniform(0, height)
+    angle, bend = rng.uniform(0, 2 * np.pi), rng.uniform(-0.8, 0.8)
+    thickness = max(1, int(rng.uniform(0.3, 1.0) * brush))
+    for _ in range(int(rng.integers(3, 12))):
+        length = rng.uniform(0.05, 0.2) * min(height, width) + thickness / 2
+        angle += bend + rng.normal(0, 0.35)
+        to_x, to_y = x + length * np.cos(angle), y + length * np.sin(angle)
+        trial = canvas.copy()
+        cv2.line(trial, (int(x), int(y)), (int(to_x), int(to_y)), 1, thickness)
+        cv2.circle(trial, (int(to_x), int(to_y)), thickness // 2, 1, -1)
+        if np.count_nonzero(trial) > high:
+            break
+        canvas, x, y = trial, to_x, to_y
+        if np.count_nonzero(canvas) >= aim or not (0 <= x < width and 0 <= y < height):
+            break
+    return canvas
+
+
+def _topped_up(canvas: NDArray[np.uint8], rng: np.random.Generator, aim: int) -> NDArray[np.uint8]:
+    """Grow the strokes by the pixels still missing, those nearest to them first."""
+    distance = cv2.distanceTransform(1 - canvas, cv2.DIST_L2, 3).ravel() + rng.uniform(0, 0.5, canvas.size)
+    distance[canvas.ravel() > 0] = np.inf
+    grown = canvas.ravel().copy()
+    grown[np.argsort(distance)[: max(0, aim - np.count_nonzero(canvas))]] = 1
+    return grown.reshape(canvas.shape)
+
+
 def irregular(
     height: int, width: int, rng: np.random.Generator, pixels: Pixels, inside: bool = False, holes: Mask | None = None
 ) -> Mask:
@@ -80,7 +162,7 @@ def irregular(
         mask.ravel()[_first(_covered(mask, line, widths), line, gap)] = True
     if np.count_nonzero(mask) >= pixels.least:
         return mask
-    return masks.topped_up(mask.astype(np.uint8), rng, aim) > 0
+    return _topped_up(mask.astype(np.uint8), rng, aim) > 0
 
 
 def _winding(
@@ -197,18 +279,14 @@ def mixture(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -
     return irregular(height, width, rng, pixels, holes=part)
 
 
-def _strokes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
-    return masks.strokes(height, width, rng, (pixels.least / (height * width), pixels.most / (height * width)))
-
-
 def _half(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
     """Take the half out that has so many pixels; those of an odd width differ."""
-    mask = masks.half(height, width, rng)
+    mask = half(height, width, rng)
     return mask if pixels.least <= np.count_nonzero(mask) <= pixels.most else _half(height, width, rng, pixels)
 
 
 GENERATORS: dict[str, Generator] = {
-    "strokes": _strokes,
+    "strokes": strokes,
     "irregular": irregular,
     "boxes": boxes,
     "half": _half,

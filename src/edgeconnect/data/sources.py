@@ -1,5 +1,7 @@
 """Pictures by number, from files or drawn."""
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 
 SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
-SMALL_SCENE = 128
+SMALL_SCENE = 128  # pixels a side
+MOST_SCENES = 10_000_000  # in one range
+LAST_SCENE = 10**12
 
 
 def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
@@ -43,6 +47,9 @@ class Source(Protocol):
     def read(self, index: int) -> NDArray[np.uint8]:
         """Return (H, W, 3) RGB."""
 
+    def identity(self) -> str:
+        """Return the number of pictures and a digest of which they are, the same in whatever folder they lie."""
+
 
 @dataclass(frozen=True)
 class FileSource:
@@ -63,6 +70,12 @@ class FileSource:
         """Decode the file."""
         return images.read_image(self.paths[index], self.max_pixels)
 
+    def identity(self) -> str:
+        """Hash the paths relative to the folder that holds them all, in their order."""
+        paths = [os.path.abspath(path) for path in self.paths]  # noqa: PTH100 - links are names here, too
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+        return _identity(len(paths), "\n".join(os.path.relpath(path, folder) for path in paths))
+
 
 @dataclass(frozen=True)
 class SceneSource:
@@ -78,22 +91,40 @@ class SceneSource:
 
     def name(self, index: int) -> str:
         """Return `scene_000123`."""
-        return f"scene_{self.first + index:06d}"
+        return scene_name(self.first + index)
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
         draw = _remembered if self.side <= SMALL_SCENE else draw_scene
         return draw(self.first + index, self.side)
 
+    def identity(self) -> str:
+        """Hash the range of numbers."""
+        return _identity(len(self), f"scenes:{self.first}-{self.last}")
 
-def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> Source:
+
+def scene_name(number: int) -> str:
+    """Return `scene_000123`."""
+    return f"scene_{number:06d}"
+
+
+def _identity(count: int, names: str) -> str:
+    return f"{count} pictures ({hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:8]})"
+
+
+def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> FileSource | SceneSource:
     """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
     match = SCENES.fullmatch(value.strip())
     if not match:
         if value.startswith("scenes:"):
             raise UserError(f"{key}: {value} is no range of scenes; write scenes:2000 or scenes:2000-2064")
         return FileSource(files.list_images(value, key), max_pixels)
-    first, last = (0, int(match[1])) if match[2] is None else (int(match[1]), int(match[2]))
-    if first >= last:
+    first, last = (0, match[1]) if match[2] is None else (match[1], match[2])
+    if max(len(str(first)), len(last)) > len(str(LAST_SCENE)) or int(last) > LAST_SCENE:
+        raise UserError(f"{key}: {value} is too large; scenes are numbered from 0 to {LAST_SCENE}")
+    source = SceneSource(int(first), int(last), side or 256)
+    if source.first >= source.last:
         raise UserError(f"{key}: {value} holds no scene; write scenes:2000 or scenes:2000-2064")
-    return SceneSource(first, last, side or 256)
+    if len(source) > MOST_SCENES:
+        raise UserError(f"{key}: {value} holds too many scenes; name at most {MOST_SCENES}")
+    return source

@@ -16,8 +16,8 @@ from edgeconnect.checkpoint.saves import STATE
 from edgeconnect.checkpoint.weights import sources
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import CONFIG_FILE, Config
-from edgeconnect.data import edges, files
-from edgeconnect.data.dataset import FIXED_EPOCH, collate, to_batch
+from edgeconnect.data import files
+from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
 from edgeconnect.digest import fingerprint
 from edgeconnect.engine import Engine
@@ -152,18 +152,21 @@ class Run:
 
     def batch(self, sample: Sample) -> Batch:
         """Make a batch of one; its edges are those of the known pixels, by `ground-truth` of the undamaged picture."""
-        known = None if self.sees_edges == GROUND_TRUTH else ~sample.hole
-        gray = edges.to_gray(sample.picture)
-        edge = edges.canny_edges(gray, self.config.data.sigma, self.random(sample), known)
-        return to_batch(sample.picture, gray, edge, sample.hole, sample.id)
+        return self._item(sample, true_edges=self.sees_edges == GROUND_TRUTH)
 
     def true_edges(self, sample: Sample) -> NDArray[np.float32]:
         """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
-        return edges.canny_edges(edges.to_gray(sample.picture), self.config.data.sigma, self.random(sample))
+        return self._item(sample, true_edges=True).edge[0, 0].numpy()
 
-    def random(self, sample: Sample) -> np.random.Generator:
-        """Seed SIGMA 0."""
-        return np.random.default_rng((self.config.run.seed, FIXED_EPOCH, sample.number))
+    def _item(self, sample: Sample, true_edges: bool) -> Batch:
+        return make_item(
+            image=sample.picture,
+            mask=sample.hole,
+            name=sample.id,
+            config=self.config.data,
+            rng=np.random.default_rng((self.config.run.seed, FIXED_EPOCH, sample.number)),
+            true_edges=true_edges,
+        )
 
 
 def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:

@@ -195,10 +195,10 @@ def parse_drawn(name: str) -> tuple[str, tuple[float, float]]:
     return kind, (float(low), float(high))
 
 
-def within(height: int, width: int, span: tuple[float, float]) -> masks.Pixels:
+def within(height: int, width: int, span: tuple[float, float]) -> mask_shapes.Pixels:
     """Return how many pixels may be missing for a ratio in (low, high], one where no number lies in there."""
     low, high = (math.floor(share * height * width + 1e-6) for share in span)
-    return masks.Pixels(low + 1, max(low + 1, high))
+    return mask_shapes.Pixels(low + 1, max(low + 1, high))
 
 
 def _paired(names: Sequence[str], masks_from: str, library: Library, workers: int) -> Iterator[tuple[str, str, int]]:
@@ -254,8 +254,8 @@ def _identified(items: Sequence[Item]) -> Iterator[Item]:
 def _told_apart(names: Sequence[str]) -> dict[str, str]:
     """Return a stem for each path, with folders where stems repeat."""
     paths = {name: Path(name) for name in names}
-    depth = files.telling_depth(list(paths.values())) if paths else 1
-    return {name: "_".join([*path.parts[-depth:-1], path.stem]) for name, path in paths.items()}
+    suffixes = files.unique_suffixes(paths.values(), without_suffix=True)
+    return {name: "_".join(suffixes[path]) for name, path in paths.items()}
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""From lists, files and trial items as they were found to findings; docs/data.md explains every code."""
+"""Find what is wrong with lists, files and the items of the dry run; docs/data.md explains every code."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,9 @@ from edgeconnect.config.sections import TEST, TRAIN, Config, DataConfig
 from edgeconnect.config.validators import SMALLEST_TRAINED
 from edgeconnect.data import files, masks
 from edgeconnect.data.edges import NO_EDGES
-from edgeconnect.data.validation.dry_run import Trial
-from edgeconnect.data.validation.file_info import MIDDLE, Specimen
+from edgeconnect.data.sources import scene_name
+from edgeconnect.data.validation.dry_run import DryRun
+from edgeconnect.data.validation.file_info import MIDDLE, FileInfo
 from edgeconnect.data.validation.listings import EDGE, MASK, PICTURE, Listing, refusal
 from edgeconnect.data.validation.report import RANKS, Finding, Severity
 from edgeconnect.errors import UserError
@@ -32,7 +33,7 @@ FAULTS = {
 }
 
 
-def of_config(config: DataConfig) -> Iterator[Finding]:
+def check_config(config: DataConfig) -> Iterator[Finding]:
     """Yield what the configuration does without."""
     if not config.val_flist:
         problem = "is empty: no evaluation, samples show training pictures; name held-out pictures"
@@ -41,8 +42,8 @@ def of_config(config: DataConfig) -> Iterator[Finding]:
         yield Finding("note", "no-test-masks", "TEST_MASK_FLIST", "is empty: test.py needs --mask")
 
 
-def of_listings(listings: Sequence[Listing], config: Config) -> Iterator[Finding]:
-    """Yield what is wrong with the files of lists that were read; masks that two splits share are told of once."""
+def check_listings(listings: Sequence[Listing], config: Config) -> Iterator[Finding]:
+    """Yield what is wrong with the files of lists that were read; masks that two splits share are reported once."""
     unique = list({listing.key: listing for listing in listings}.values())
     pictures = {listing.split: listing for listing in unique if listing.kind == PICTURE}
     yield from bad_files(unique, config.data)
@@ -61,7 +62,7 @@ def of_listings(listings: Sequence[Listing], config: Config) -> Iterator[Finding
 def bad_files(listings: Sequence[Listing], config: DataConfig) -> Iterator[Finding]:
     """Yield what a run stops at or, with ON_BAD_IMAGE `skip`, passes over until BAD_IMAGE_LIMIT; test.py stops."""
     faults = [(listing, code, found) for listing in listings for code, found in _faults(listing, config).items()]
-    skipped = {specimen.path for listing, _, found in faults if listing.split != TEST for specimen in found}
+    skipped = {info.path for listing, _, found in faults if listing.split != TEST for info in found}
     skips = config.on_bad_image == "skip" and len(skipped) <= config.bad_image_limit
     facts = {"pixels": config.max_pixels, "smallest": SMALLEST_TRAINED, "threshold": config.mask_threshold}
     for listing, code, found in faults:
@@ -74,29 +75,29 @@ def bad_files(listings: Sequence[Listing], config: DataConfig) -> Iterator[Findi
         yield Finding("error", "too-many-bad", "BAD_IMAGE_LIMIT", problem)
 
 
-def _faults(listing: Listing, config: DataConfig) -> dict[str, list[Specimen]]:
+def _faults(listing: Listing, config: DataConfig) -> dict[str, list[FileInfo]]:
     found = defaultdict(list)
     as_they_are = listing.split == TRAIN and listing.kind == PICTURE and not config.input_size
-    for specimen in listing.looked_at:
-        if specimen.fault:
-            found[specimen.fault].append(specimen)
-        elif as_they_are and min(specimen.width, specimen.height) < SMALLEST_TRAINED:
-            found["too-small"].append(specimen)
+    for info in listing.inspected:
+        if info.fault:
+            found[info.fault].append(info)
+        elif as_they_are and min(info.width, info.height) < SMALLEST_TRAINED:
+            found["too-small"].append(info)
     return found
 
 
 def sizes(listing: Listing, config: Config) -> Iterator[Finding]:
     """Yield pictures that make no batch with the others, or that INPUT_SIZE enlarges."""
     side, batch_size = config.data.input_size, config.optim.batch_size
-    shapes = Counter((specimen.width, specimen.height) for specimen in listing.sound)
+    shapes = Counter((info.width, info.height) for info in listing.sound)
     if listing.split == TEST or not shapes:
         return
     if not side and batch_size > 1 and len(shapes) > 1:
         usual = shapes.most_common(1)[0][0]
         problem = f"not {usual[0]}x{usual[1]} like the others; set INPUT_SIZE, or BATCH_SIZE: 1 (it is {batch_size})"
-        others = [specimen for specimen in listing.sound if (specimen.width, specimen.height) != usual]
+        others = [info for info in listing.sound if (info.width, info.height) != usual]
         yield listing.finding("error", "mixed-sizes", problem, others)
-    small = [specimen for specimen in listing.sound if min(specimen.width, specimen.height) < side]
+    small = [info for info in listing.sound if min(info.width, info.height) < side]
     if small:
         problem = f"smaller than INPUT_SIZE {side}, enlarged to it; larger ones, or a smaller INPUT_SIZE, train better"
         yield listing.finding("note", "enlarged", problem, small)
@@ -110,11 +111,11 @@ def repeats(listing: Listing) -> Iterator[Finding]:
     if twice:
         problem = f"{len(twice)} of {len(places)} names: listed more than once; keep one line of each"
         yield Finding("warning", "listed-twice", listing.key, problem, twice)
-    groups: dict[bytes, dict[str, Specimen]] = defaultdict(dict)
-    for specimen in listing.sound:
-        if specimen.digest:
-            groups[specimen.digest].setdefault(specimen.real, specimen)
-    copies = [specimen for group in groups.values() if len(group) > 1 for specimen in group.values()]
+    groups: dict[bytes, dict[str, FileInfo]] = defaultdict(dict)
+    for info in listing.sound:
+        if info.digest:
+            groups[info.digest].setdefault(info.real, info)
+    copies = [info for group in groups.values() if len(group) > 1 for info in group.values()]
     if copies:
         problem = "the same bytes as another, which is named beside it; keep one of each"
         yield listing.finding("warning", "same-content", problem, copies)
@@ -126,10 +127,14 @@ def overlaps(listings: Sequence[Listing]) -> Iterator[Finding]:
         severity: Severity = "warning" if one.split == TRAIN else "note"
         places = set(one.places.values())
         both = tuple(str(path) for path, place in other.places.items() if place in places)
+        if one.scenes and other.scenes:
+            shared = range(max(one.scenes.start, other.scenes.start), min(one.scenes.stop, other.scenes.stop))
+            both = tuple(map(scene_name, shared))
         if both:
-            problem = f"{len(both)} of {len(other.places)} pictures: in {one.key}, too; take them off one of the lists"
+            count = len(other.scenes) or len(other.places)
+            problem = f"{len(both)} of {count} pictures: in {one.key}, too; take them off one of the lists"
             yield Finding(severity, "overlap", other.key, problem, both)
-        originals = {specimen.digest: specimen.path for specimen in one.sound if specimen.digest}
+        originals = {info.digest: info.path for info in one.sound if info.digest}
         copies = [x for x in other.sound if x.digest in originals and x.real not in places]
         if copies:
             first = originals[copies[0].digest]
@@ -142,15 +147,15 @@ def holes(listing: Listing, config: DataConfig) -> Iterator[Finding]:
     sound = listing.sound
     try:
         if sound and not config.allow_large_holes:
-            masks.refuse_large_holes([specimen.hole for specimen in sound], listing.key)
+            masks.refuse_large_holes([info.hole_ratio for info in sound], listing.key)
     except UserError as error:
-        large = (str(specimen.path) for specimen in sound if specimen.hole > masks.LARGE_HOLES)
+        large = (str(info.path) for info in sound if info.hole_ratio > masks.LARGE_HOLES)
         yield refusal("inverted-masks", listing.key, error, large)
     decided = f"MASK_THRESHOLD {config.mask_threshold} decides what is a hole"
     rims: Severity = "note" if config.mask_threshold in MIDDLE else "warning"
-    kinds: list[tuple[Severity, str, str, list[Specimen]]] = [
-        ("warning", "all-hole", "nothing but hole; take it off the list", [x for x in sound if x.hole == 1]),
-        ("warning", "no-hole", "without a hole; take it off the list", [x for x in sound if x.hole == 0]),
+    kinds: list[tuple[Severity, str, str, list[FileInfo]]] = [
+        ("warning", "all-hole", "nothing but hole; take it off the list", [x for x in sound if x.hole_ratio == 1]),
+        ("warning", "no-hole", "without a hole; take it off the list", [x for x in sound if x.hole_ratio == 0]),
         ("warning", "gray-mask", "largely gray, probably no mask", [x for x in sound if x.gray > GRAY_SHARE]),
         (rims, "non-binary", f"gray in places; {decided}", [x for x in sound if x.between and x.gray <= GRAY_SHARE]),
     ]
@@ -158,17 +163,22 @@ def holes(listing: Listing, config: DataConfig) -> Iterator[Finding]:
 
 
 def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
-    """Yield what pictures and their masks or edge maps lack of each other, and where their shapes differ."""
-    shared = others.shared if others.kind == MASK else len(pictures.paths) == 1
+    """Yield what pictures and their masks or edge maps lack of each other, and where their shapes differ.
+
+    Masks to test with may be of other names: evaluate.py chooses among them, only test.py pairs them.
+    """
+    shared = others.shared if others.kind == MASK else len(pictures) == 1
+    names = pictures.names
     try:
-        partners = files.pair(pictures.paths, others.paths, others.kind, shared)
+        partners = files.pair(names, others.paths, others.kind, shared)
     except UserError as error:
-        yield refusal("unpaired", others.key, error, _alone(pictures, others))
+        severity: Severity = "note" if others.kind == MASK and others.split == TEST else "error"
+        yield refusal("unpaired", others.key, error, _alone(names, others.paths), severity)
         return
     if shared and len(others.paths) == 1 and pictures.split != TEST:
         return
-    sound = {specimen.path: specimen for specimen in others.sound}
-    partner = dict(zip(pictures.paths, partners, strict=True))
+    sound = {info.path: info for info in others.sound}
+    partner = dict(zip(names, partners, strict=True))
     both = [(a, sound[partner[a.path]]) for a in pictures.sound if partner[a.path] in sound]
     odd = [a for a, b in both if images.is_stretched((a.height, a.width), (b.height, b.width))]
     if odd:
@@ -176,39 +186,33 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
         yield pictures.finding("warning", "other-shape", problem, odd)
 
 
-def _alone(pictures: Listing, others: Listing) -> tuple[str, ...]:
-    """Name what cannot be paired: partners of one name, else pictures without a partner, else surplus partners."""
+def _alone(names: Sequence[Path], others: Sequence[Path]) -> tuple[str, ...]:
+    """Return what cannot be paired: partners of one name, else pictures without a partner, else surplus partners."""
     try:
-        depth = files.telling_depth(pictures.paths)
+        wanted, offered = files.stems(names, others)
     except UserError:
         return ()
-    wanted = {path: _stem(path, depth) for path in pictures.paths}
-    offered = {path: _stem(path, depth) for path in others.paths}
-    times, stems = Counter(offered.values()), set(wanted.values())
-    doubles = [path for path, stem in offered.items() if times[stem] > 1]
-    alone = [path for path, stem in wanted.items() if stem not in times]
-    surplus = [path for path, stem in offered.items() if stem not in stems]
-    return tuple(map(str, doubles or alone or surplus))
+    times, known = Counter(offered), set(wanted)
+    doubles = [path for path, stem in zip(others, offered, strict=True) if times[stem] > 1]
+    alone = [path for path, stem in zip(names, wanted, strict=True) if stem not in times]
+    surplus = [path for path, stem in zip(others, offered, strict=True) if stem not in known]
+    return tuple(dict.fromkeys(map(str, doubles or alone or surplus)))
 
 
-def _stem(path: Path, depth: int) -> Path:
-    return Path(*path.parts[-depth:]).with_suffix("")
-
-
-def of_trial(trial: Trial, config: DataConfig) -> Iterator[Finding]:
+def check_dry_run(dry_run: DryRun, config: DataConfig) -> Iterator[Finding]:
     """Yield what keeps training from drawing items, and pictures without an edge to learn in their hole."""
-    if trial.error:
-        yield refusal("refused", f"{trial.split}_FLIST", trial.error)
-    without, items = trial.without_edges, trial.with_hole
+    if dry_run.error:
+        yield refusal("refused", f"{dry_run.split}_FLIST", dry_run.error)
+    without, items = dry_run.without_edges, dry_run.with_hole
     if without and config.sigma != NO_EDGES:
         severity: Severity = "warning" if len(without) > EDGELESS_SHARE * len(items) else "note"
-        problem = f"{len(without)} of {len(items)} items drawn on trial: no edge in the hole; lower SIGMA"
+        problem = f"{len(without)} of {len(items)} items of the dry run: no edge in the hole; lower SIGMA"
         names = tuple(item.name for item in without)
-        yield Finding(severity, "no-edges", f"{trial.split}_FLIST", f"{problem}, or leave flat pictures out", names)
+        yield Finding(severity, "no-edges", f"{dry_run.split}_FLIST", f"{problem}, or leave flat pictures out", names)
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort the gravest first; that training refuses the data is left out where an error says why."""
     explained = any(finding.severity == "error" and finding.code != "refused" for finding in findings)
-    told = [finding for finding in findings if not (explained and finding.code == "refused")]
-    return tuple(sorted(told, key=lambda finding: -RANKS[finding.severity]))
+    kept = [finding for finding in findings if not (explained and finding.code == "refused")]
+    return tuple(sorted(kept, key=lambda finding: -RANKS[finding.severity]))

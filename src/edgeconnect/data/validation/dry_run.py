@@ -1,4 +1,4 @@
-"""What training would see, drawn on trial: holes, edges in them, and how fast the loader serves it."""
+"""What training would see: some items, their masks and edges, and how fast the loader serves them."""
 
 import math
 import time
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeconnect.config.sections import TRAIN, Config
-from edgeconnect.data.validation.listings import Listing, each
+from edgeconnect.data.validation.listings import Listing
 from edgeconnect.data.validation.report import Throughput
 from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.threads import in_threads
 
 if TYPE_CHECKING:
     from edgeconnect.types import Batch
 
-ITEMS, QUICK_ITEMS = 256, 16  # drawn on trial, at most
+ITEMS, QUICK_ITEMS = 256, 16  # at most
 ITEM_PIXELS = 1 << 18  # larger items count for several
 DECODING = 1 / 16  # time a pixel takes to decode, over the time of Canny
 SECONDS = 3.0  # for the loader to show how fast it is
@@ -24,15 +25,15 @@ SECONDS = 3.0  # for the loader to show how fast it is
 
 @dataclass(frozen=True)
 class Item:
-    """One picture as training sees it; `edges` tells whether one crosses the hole."""
+    """One picture as training sees it; `has_edges` says whether one crosses the missing pixels."""
 
     name: str
-    hole: float
-    edges: bool
+    hole_ratio: float
+    has_edges: bool
 
 
 @dataclass(frozen=True)
-class Trial:
+class DryRun:
     """Items of one split, or what keeps training from drawing any."""
 
     split: str
@@ -42,23 +43,24 @@ class Trial:
     @property
     def with_hole(self) -> list[Item]:
         """Return the items whose mask leaves something missing."""
-        return [item for item in self.items if item.hole]
+        return [item for item in self.items if item.hole_ratio]
 
     @property
     def without_edges(self) -> list[Item]:
         """Return the items that have a hole and no edge in it."""
-        return [item for item in self.with_hole if not item.edges]
+        return [item for item in self.with_hole if not item.has_edges]
 
 
-def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> Trial:
+def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> DryRun:
     """Draw items spread over a split, as its first epoch has them; bad files are passed over."""
-    from edgeconnect.data.dataset import FIXED_EPOCH, InpaintingDataset
+    from edgeconnect.data.dataset import InpaintingDataset
+    from edgeconnect.data.items import FIXED_EPOCH
 
     settings = replace(config.data, allow_large_holes=True)  # inverted masks are a finding of their own
     try:
         dataset = InpaintingDataset(settings, pictures.split, config.run.seed)
     except UserError as error:
-        return Trial(pictures.split, error=error)
+        return DryRun(pictures.split, error=error)
     epoch = 1 if pictures.split == TRAIN else FIXED_EPOCH
 
     def draw(index: int) -> Item | None:
@@ -71,13 +73,13 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
 
     wanted = min(len(dataset), _affordable(config.data.input_size, pictures, quick))
     indices = range(0, len(dataset), -(-len(dataset) // wanted))
-    return Trial(pictures.split, [item for item in each(draw, indices, workers) if item])
+    return DryRun(pictures.split, [item for item in in_threads(draw, indices, workers) if item])
 
 
 def _affordable(side: int, pictures: Listing, quick: bool) -> int:
     """Return how many items to draw: fewer where pictures are large, for Canny takes a second for 6 megapixels."""
     most = QUICK_ITEMS if quick else ITEMS
-    areas = [specimen.width * specimen.height for specimen in pictures.sound] or [side * side]
+    areas = [info.width * info.height for info in pictures.sound] or [side * side]
     area = float(np.median(areas))
     cost = (side * side or area) + DECODING * area
     return max(1, int(most * min(1, ITEM_PIXELS / max(1, cost))))

@@ -22,10 +22,12 @@ MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 JPEG, PNG, WEBP, TIFF = b"\xff\xd8\xff", b"\x89PNG", b"RIFF", (b"II*\0", b"MM\0*")
-SIGNATURES = (JPEG, PNG, WEBP, *TIFF, b"GIF8", b"BM")
+JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+SIGNATURES = (JPEG, PNG, WEBP, *TIFF, *JPEG2000, b"GIF8", b"BM")
+AVIF = b"ftypavif"  # behind four bytes
 
 
-class Specimen(NamedTuple):
+class FileInfo(NamedTuple):
     """One file; `fault` is the code of what keeps it from being used, empty for a sound one."""
 
     path: Path
@@ -35,50 +37,50 @@ class Specimen(NamedTuple):
     width: int = 0  # upright
     height: int = 0
     digest: bytes = b""  # of a picture's content, where it was asked for
-    hole: float = 0.0  # share of a mask that is missing, in [0, 1]
+    hole_ratio: float = 0.0  # share of a mask that is missing, in [0, 1]
     between: float = 0.0  # share of a mask that is neither black nor white,
     gray: float = 0.0  # and that is far from both
 
 
-def look_at_picture(path: Path, max_pixels: int, hashed: bool = False) -> Specimen:
+def inspect_picture(path: Path, max_pixels: int, hashed: bool = False) -> FileInfo:
     """Decode a picture or an edge map; hash the content of a sound one if asked, from what the system has cached."""
 
-    def decoded(specimen: Specimen) -> Specimen:
-        if specimen.kind.startswith(("JPEG ", "MPO ")):
-            specimen = _drafted(specimen)
+    def decoded(info: FileInfo) -> FileInfo:
+        if info.kind.startswith(("JPEG ", "MPO ")):
+            info = _drafted(info)
         else:
             height, width = images.read_image(path, max_pixels).shape[:2]
-            specimen = specimen._replace(width=width, height=height)
-        return specimen._replace(digest=_digest(path)) if hashed else specimen
+            info = info._replace(width=width, height=height)
+        return info._replace(digest=_digest(path)) if hashed else info
 
-    return _look(path, max_pixels, decoded)
+    return _inspect(path, max_pixels, decoded)
 
 
-def look_at_mask(path: Path, config: DataConfig, side: int) -> Specimen:
+def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
     """Decode a mask and measure its hole as training does: cropped and resized to `side` (0: as it is), binarized."""
 
-    def measured(specimen: Specimen) -> Specimen:
+    def measured(info: FileInfo) -> FileInfo:
         gray = images.read_gray(path, config.max_pixels)
         if 0 < gray.max() <= config.mask_threshold:
-            return specimen._replace(fault="dark-mask")
+            return info._replace(fault="dark-mask")
         mask = masks.binarize(images.fit(gray, side), config.mask_threshold, config.mask_polarity)
         between, middle = (gray > 0) & (gray < 255), (gray >= MIDDLE.start) & (gray < MIDDLE.stop)
-        specimen = specimen._replace(width=gray.shape[1], height=gray.shape[0], hole=float(mask.mean()))
-        return specimen._replace(between=float(between.mean()), gray=float(middle.mean()))
+        info = info._replace(width=gray.shape[1], height=gray.shape[0], hole_ratio=float(mask.mean()))
+        return info._replace(between=float(between.mean()), gray=float(middle.mean()))
 
-    return _look(path, config.max_pixels, measured)
+    return _inspect(path, config.max_pixels, measured)
 
 
-def _look(path: Path, max_pixels: int, decode: Callable[[Specimen], Specimen]) -> Specimen:
-    specimen = Specimen(path, os.path.realpath(path))
+def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]) -> FileInfo:
+    info = FileInfo(path, os.path.realpath(path))
     try:
         with _judged(path):
-            specimen = _header(specimen)
-            if specimen.width * specimen.height > max_pixels:
-                return specimen._replace(fault="too-large")
-            return specimen if specimen.fault else decode(specimen)
+            info = _header(info)
+            if info.width * info.height > max_pixels:
+                return info._replace(fault="too-large")
+            return info if info.fault else decode(info)
     except BadImageError as error:
-        return specimen._replace(fault=_fault(path, error.__cause__))
+        return info._replace(fault=_fault(path, error.__cause__))
 
 
 @contextlib.contextmanager
@@ -92,25 +94,25 @@ def _judged(path: Path) -> Iterator[None]:
         raise BadImageError(path, reason(error)) from error
 
 
-def _header(specimen: Specimen) -> Specimen:
-    status = specimen.path.stat()
+def _header(info: FileInfo) -> FileInfo:
+    status = info.path.stat()
     if not stat.S_ISREG(status.st_mode):
-        return specimen._replace(fault="not-a-file")  # a pipe would be waited for without end
+        return info._replace(fault="not-a-file")  # a pipe would be waited for without end
     if not status.st_size:
-        return specimen._replace(fault="empty-file")
-    with Image.open(specimen.path, formats=images.FORMATS) as picture:
-        return specimen._replace(kind=f"{picture.format} {picture.mode}", width=picture.width, height=picture.height)
+        return info._replace(fault="empty-file")
+    with Image.open(info.path, formats=images.FORMATS) as picture:
+        return info._replace(kind=f"{picture.format} {picture.mode}", width=picture.width, height=picture.height)
 
 
-def _drafted(specimen: Specimen) -> Specimen:
+def _drafted(info: FileInfo) -> FileInfo:
     """Decode a JPEG at an eighth; like in training, damaged EXIF turns nothing."""
     turned = False
-    with Image.open(specimen.path, formats=images.FORMATS) as picture:
+    with Image.open(info.path, formats=images.FORMATS) as picture:
         with contextlib.suppress(Exception):
             turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
         picture.draft(None, (max(1, picture.width // DRAFT), max(1, picture.height // DRAFT)))
         picture.load()
-    return specimen._replace(width=specimen.height, height=specimen.width) if turned else specimen
+    return info._replace(width=info.height, height=info.width) if turned else info
 
 
 def _digest(path: Path) -> bytes:
@@ -127,7 +129,7 @@ def _fault(path: Path, error: BaseException | None) -> str:
     if isinstance(error, OSError) and error.errno in NOWHERE:
         return "missing-file"
     start, end, size = _ends(path)
-    if isinstance(error, UnidentifiedImageError) and not start.startswith(SIGNATURES):
+    if isinstance(error, UnidentifiedImageError) and not start.startswith(SIGNATURES) and start[4:] != AVIF:
         return "not-a-picture"
     said = isinstance(error, EOFError | struct.error) or "truncated" in str(error).lower()
     return "truncated-file" if said or _unfinished(start, end, size) else "damaged-file"

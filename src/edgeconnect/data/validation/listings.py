@@ -1,32 +1,32 @@
-"""The lists that a configuration names, opened, and what their files are found to be."""
+"""The lists that a configuration names, and what their files are found to be."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
 from edgeconnect.data import files
-from edgeconnect.data.sources import FileSource, open_source
-from edgeconnect.data.validation.file_info import Specimen, look_at_mask, look_at_picture
+from edgeconnect.data.sources import SceneSource, open_source, scene_name
+from edgeconnect.data.validation.file_info import FileInfo, inspect_mask, inspect_picture
 from edgeconnect.data.validation.report import Finding, Severity
 from edgeconnect.errors import UserError
+from edgeconnect.threads import in_threads
 
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
 QUICK = 64  # files of each list that a quick look reads
-CHUNK = 16  # things a thread takes at a time
 
-Thing = TypeVar("Thing")
-Result = TypeVar("Result")
 Watch = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What one key names: the pictures, masks or edge maps of a split, and those of them that were looked at."""
+    """What one key names: the pictures, masks or edge maps of a split, and what is known of those that were read.
+
+    Built-in scenes have numbers in place of paths.
+    """
 
     split: str
     key: str
@@ -34,33 +34,41 @@ class Listing:
     paths: Sequence[Path]
     shared: bool = False  # a single mask may serve every picture
     side: int = 0  # at which masks are measured; 0: at their own size
-    drawn: bool = False  # built-in scenes: nothing to read
-    seen: Mapping[Path, Specimen] = field(default_factory=dict)
+    scenes: range = range(0)
+    infos: Mapping[Path, FileInfo] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.scenes) or len(self.paths)
 
     @property
-    def looked_at(self) -> list[Specimen]:
+    def names(self) -> Sequence[Path]:
+        """Return what masks and edge maps are paired with."""
+        return [Path(scene_name(number)) for number in self.scenes] or self.paths
+
+    @property
+    def inspected(self) -> list[FileInfo]:
         """Return what was read, each path once, in the list's order."""
-        return [self.seen[path] for path in dict.fromkeys(self.paths) if path in self.seen]
+        return [self.infos[path] for path in dict.fromkeys(self.paths) if path in self.infos]
 
     @property
-    def sound(self) -> list[Specimen]:
+    def sound(self) -> list[FileInfo]:
         """Return what can be decoded."""
-        return [specimen for specimen in self.looked_at if not specimen.fault]
+        return [info for info in self.inspected if not info.fault]
 
     @property
     def places(self) -> dict[Path, str]:
         """Return where each path leads; links are followed for what was read."""
-        return {path: self.seen[path].real if path in self.seen else str(path.absolute()) for path in self.paths}
+        return {path: self.infos[path].real if path in self.infos else str(path.absolute()) for path in self.paths}
 
-    def finding(self, severity: Severity, code: str, problem: str, found: Sequence[Specimen]) -> Finding:
-        """Say of how many files a problem is found, and of which."""
-        message = f"{len(found)} of {len(self.looked_at)} {self.kind}s: {problem}"
-        return Finding(severity, code, self.key, message, tuple(str(specimen.path) for specimen in found))
+    def finding(self, severity: Severity, code: str, problem: str, found: Sequence[FileInfo]) -> Finding:
+        """Return a finding that counts and names the files."""
+        message = f"{len(found)} of {len(self.inspected)} {self.kind}s: {problem}"
+        return Finding(severity, code, self.key, message, tuple(str(info.path) for info in found))
 
 
-def refusal(code: str, key: str, error: UserError, names: Iterable[str] = ()) -> Finding:
+def refusal(code: str, key: str, error: UserError, names: Iterable[str] = (), severity: Severity = "error") -> Finding:
     """Turn what stops a run into a finding."""
-    return Finding("error", code, key, str(error).removeprefix(f"{key}: "), tuple(names))
+    return Finding(severity, code, key, str(error).removeprefix(f"{key}: "), tuple(names))
 
 
 class _Named(NamedTuple):
@@ -101,13 +109,13 @@ def _opened(named: _Named, config: DataConfig) -> Listing:
         side = config.input_size if kind == MASK and split != TEST else 0
         return Listing(split, key, kind, files.list_images(value, key), not expanded(value).is_dir(), side)
     source = open_source(value, key, config.input_size, config.max_pixels)
-    if isinstance(source, FileSource):
-        return Listing(split, key, kind, source.paths)
-    return Listing(split, key, kind, [Path(source.name(index)) for index in range(len(source))], drawn=True)
+    if isinstance(source, SceneSource):
+        return Listing(split, key, kind, (), scenes=range(source.first, source.last))
+    return Listing(split, key, kind, source.paths)
 
 
 def count_files(config: DataConfig, quick: bool = False) -> int:
-    """Count the files that an examination reads."""
+    """Count the files that `examine` reads."""
     listings, _ = open_lists(config)
     return sum(len(paths) for paths in _to_read(listings, quick).values())
 
@@ -116,38 +124,28 @@ def _to_read(listings: Sequence[Listing], quick: bool) -> dict[tuple[str, int], 
     """Return, by kind and side, each path once; for a quick look, paths spread over each list."""
     found: dict[tuple[str, int], dict[Path, None]] = {}
     for listing in listings:
-        stride = -(-len(listing.paths) // QUICK) if quick else 1
-        paths = [] if listing.drawn else listing.paths[::stride]
-        found.setdefault((listing.kind, listing.side), {}).update(dict.fromkeys(paths))
+        stride = max(1, -(-len(listing.paths) // QUICK)) if quick else 1
+        found.setdefault((listing.kind, listing.side), {}).update(dict.fromkeys(listing.paths[::stride]))
     return {group: list(paths) for group, paths in found.items()}
 
 
 def read_lists(
     listings: Sequence[Listing], config: DataConfig, quick: bool, workers: int, watch: Watch | None
 ) -> list[Listing]:
-    """Return the lists with what their files are found to be; a file that several of them name is read once."""
-    seen: dict[tuple[str, int], dict[Path, Specimen]] = {}
+    """Return the lists with what their files are found to be; a file that several of them name is read once.
+
+    `watch` is called with 1 for each file.
+    """
+    infos: dict[tuple[str, int], dict[Path, FileInfo]] = {}
     for (kind, side), paths in _to_read(listings, quick).items():
-        look: Callable[[Path], Specimen] = partial(
-            look_at_picture, max_pixels=config.max_pixels, hashed=kind == PICTURE and not quick
+        inspect: Callable[[Path], FileInfo] = partial(
+            inspect_picture, max_pixels=config.max_pixels, hashed=kind == PICTURE and not quick
         )
         if kind == MASK:
-            look = partial(look_at_mask, config=config, side=side)
-        seen[kind, side] = dict(zip(paths, each(look, paths, workers, watch), strict=True))
-    return [replace(listing, seen=seen[listing.kind, listing.side]) for listing in listings]
-
-
-def each(
-    act: Callable[[Thing], Result], things: Sequence[Thing], workers: int, watch: Watch | None = None
-) -> Iterator[Result]:
-    """Yield what a function returns for each thing, in order, from so many threads: codecs release Python's lock."""
-
-    def act_on_all(chunk: Sequence[Thing]) -> list[Result]:
-        return [act(thing) for thing in chunk]
-
-    chunks = [things[start : start + CHUNK] for start in range(0, len(things), CHUNK)]
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for results in pool.map(act_on_all, chunks) if workers > 1 else map(act_on_all, chunks):
-            yield from results
+            inspect = partial(inspect_mask, config=config, side=side)
+        infos[kind, side] = {}
+        for found in in_threads(inspect, paths, workers):
+            infos[kind, side][found.path] = found
             if watch:
-                watch(len(results))
+                watch(1)
+    return [replace(listing, infos=infos[listing.kind, listing.side]) for listing in listings]

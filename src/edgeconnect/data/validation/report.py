@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tabulate import tabulate
+
 from edgeconnect.errors import NAMED, named, printable
 
 SCHEMA = 1
 COLUMNS = 100
+WIDEST = 40  # characters of a column of text
 BINS = 10  # of the hole ratio, 10 % each
 RANKS = {"note": 0, "warning": 1, "error": 2}
 Severity = Literal["error", "warning", "note"]
@@ -25,8 +28,9 @@ class Finding:
     files: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """Say it in one line, with a few of the files."""
-        return f"{self.where}: {self.message}" + (f": {named(self.files)}" if self.files else "")
+        """Return one line: key, severity, code, problem and a few of the files."""
+        files = f": {named(self.files)}" if self.files else ""
+        return f"{self.where}: {self.severity} {self.code}: {self.message}{files}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Holes:
 
 @dataclass(frozen=True)
 class Edgeless:
-    """How many of the items that were drawn on trial have no edge in their hole."""
+    """How many items of the dry run have no edge in their hole."""
 
     items: int
     without: int
@@ -101,14 +105,14 @@ class Report:
     def table(self) -> str:
         """Return lines of at most 100 columns, paths excepted; a finding names five files and counts the rest."""
         blocks = [_pictures(self.splits), _holes(self.splits), [*_edges(self.splits), *_loader(self.throughput)]]
-        blocks += [[*_told(finding)] for finding in self.findings]
+        blocks += [[*_finding_lines(finding)] for finding in self.findings]
         return printable("\n\n".join("\n".join(block) for block in [*blocks, [self._summary()]] if block))
 
     def _summary(self) -> str:
         counts = {name: sum(finding.severity == name for finding in self.findings) for name in reversed(RANKS)}
-        told = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
+        counted = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
         extent = "; only some files of each list were read" if self.quick else ""
-        return f"{told or 'nothing found'}{extent}"
+        return f"{counted or 'nothing found'}{extent}"
 
 
 def _plain(value: Any) -> Any:
@@ -123,7 +127,7 @@ def _pictures(splits: Sequence[SplitFigures]) -> list[str]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in split.kinds.items())
         sizes = [_span(split.width), _span(split.height)]
         rows.append([split.name, str(split.listed), str(split.read), *sizes, kinds])
-    return _aligned(rows) if splits else []
+    return _aligned(rows, wide_column=True) if splits else []
 
 
 def _span(sizes: Range | None) -> str:
@@ -154,20 +158,18 @@ def _loader(rate: Throughput | None) -> Iterator[str]:
         yield f"loader: {rate.pictures_per_second:.0f} pictures a second ({keys})"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns: the first and a text at the end to the left, numbers to the right; long ends are wrapped."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        if rows[0][-1] == "kinds":
-            cells[-1] = row[-1]
-        start = "  ".join([row[0].ljust(widths[0]), *cells[:-1], ""])
-        lines += textwrap.wrap(start + cells[-1], COLUMNS, subsequent_indent=" " * len(start))
-    return lines
+def _aligned(rows: Sequence[Sequence[str]], wide_column: bool = False) -> list[str]:
+    """Align columns: the first to the left, the others to the right; a wide last one to the left, wrapped."""
+    columns = len(rows[0])
+    last, most = ("left", WIDEST) if wide_column else ("right", None)
+    sides = ["left", *["right"] * (columns - 2), last]
+    table = tabulate(
+        rows, tablefmt="plain", disable_numparse=True, colalign=sides, maxcolwidths=[None] * (columns - 1) + [most]
+    )
+    return table.splitlines()
 
 
-def _told(finding: Finding) -> Iterator[str]:
+def _finding_lines(finding: Finding) -> Iterator[str]:
     yield f"{finding.severity}  {finding.where}  {finding.code}"
     yield from textwrap.wrap(
         finding.message,

@@ -1,0 +1,64 @@
+"""Pictures, masks and edges as batches: one function for training, completing and evaluation."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeconnect.config.sections import DataConfig
+from edgeconnect.data import edges
+from edgeconnect.data.masks import Mask
+from edgeconnect.errors import UserError
+from edgeconnect.types import Batch
+
+FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that it has the same masks every time
+
+
+def make_item(
+    *,
+    image: NDArray[np.uint8],
+    mask: Mask,
+    name: str,
+    config: DataConfig,
+    rng: np.random.Generator,
+    true_edges: bool,
+    external: NDArray[np.uint8] | None = None,
+    with_edges: bool = True,
+) -> Batch:
+    """Return a batch of one from an RGB picture, (H, W, 3), and its mask, (H, W), True = missing.
+
+    Edges are Canny's with SIGMA: those of the whole picture with `true_edges`, else those of the known pixels alone.
+    An `external` edge map, (H, W) in 0 to 255, takes their place; with NMS 1 it keeps what Canny also finds. Without
+    `with_edges` the map is all zeros, and Canny, the dearest part of an item, does not run. SIGMA 0 draws from `rng`.
+    """
+    gray = edges.to_gray(image)
+    edge = np.zeros(mask.shape, dtype=np.float32)
+    if external is None or config.nms:
+        sigma = edges.draw_sigma(config.sigma, rng)  # also without edges: whatever `rng` draws next stays the same
+        if with_edges:
+            edge = edges.canny_edges(gray, sigma, known=None if true_edges else ~mask)
+    if external is not None and with_edges:
+        scaled = np.divide(external, 255, dtype=np.float32)
+        edge = scaled * edge if config.nms else scaled
+    return to_batch(image, gray, edge, mask, name)
+
+
+def to_batch(image: NDArray[np.uint8], gray: edges.Gray, edge: NDArray[np.float32], mask: Mask, name: str) -> Batch:
+    """Turn arrays of (H, W[, 3]) into a batch of one."""
+
+    def plane(array: NDArray[np.floating]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
+
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    return Batch(pixels, plane(gray), plane(edge), plane(mask.astype(np.float32)), [name])
+
+
+def collate(items: list[Batch]) -> Batch:
+    """Join batches of one. Raises UserError where their pictures differ in size."""
+    sizes = {tuple(item.image.shape[-2:]) for item in items}
+    if len(sizes) > 1:
+        raise UserError(
+            f"a batch holds pictures of several sizes ({' and '.join(f'{w}x{h}' for h, w in sorted(sizes)[:2])}); "
+            "set INPUT_SIZE, or BATCH_SIZE: 1"
+        )
+    image, gray, edge, mask = (torch.cat(planes) for planes in zip(*(item[:4] for item in items), strict=True))
+    return Batch(image, gray, edge, mask, [name for item in items for name in item.name])
