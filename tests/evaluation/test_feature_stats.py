@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from edgeconnect.evaluation.feature_stats import (
     ExtractorInfo,
     LoaderOptions,
     cache_folder,
-    in_threads,
     info_of,
     read_archive,
     stats_of,
@@ -84,23 +82,6 @@ def test_features_are_kept_in_order_only_where_they_are_asked_for(folder):
 def test_lists_are_sides_too(folder, tmp_path):
     (tmp_path / "few.flist").write_text("pictures/0.png\npictures/deep/6.png\n")
     assert stats_of(str(tmp_path / "few.flist"), Counted(), LoaderOptions()).n == 2
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_reading_keeps_order_and_never_runs_far_ahead(workers):
-    begun, lock = [], threading.Lock()
-
-    def work(n):
-        with lock:
-            begun.append(n)
-        return -n
-
-    results = in_threads(work, range(100), workers)
-    for n in range(50):
-        assert next(results) == -n
-        assert len(begun) <= n + 1 + 2 * workers
-    results.close()
-    assert len(begun) < 60
 
 
 def test_single_picture_and_empty_folder_are_refused(folder, tmp_path):

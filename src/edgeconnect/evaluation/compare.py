@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tabulate import tabulate
 
+from edgeconnect.data.files import unique_suffixes
 from edgeconnect.errors import UserError, counted, named, printable
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
@@ -79,8 +80,8 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
                 f"{folder} and {folders[0]} evaluate different items; repeat one with --manifest of the other"
             )
     methods = []
-    for folder, where in zip(folders, _told_apart(folders), strict=True):
-        found = read_results(folder)
+    for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
+        found, where = read_results(folder), printable("/".join(suffix), kept="")
         failed = frozenset(failure.id for failure in found.failures)
         for method in found.methods:
             rows = measures_of(folder, method.name)
@@ -88,13 +89,6 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
     if len(methods) < 2:
         raise UserError(f"{folders[0]}: holds one method; name another evaluation beside it")
     return manifests[0], methods
-
-
-def _told_apart(folders: Sequence[Path]) -> list[str]:
-    """Name folders by as many of their last parts as it takes."""
-    parts = [folder.resolve().parts for folder in folders]
-    depth = next(n for n in itertools.count(1) if len({path[-n:] for path in parts}) == len(parts))
-    return [printable("/".join(path[-depth:]), kept="") for path in parts]
 
 
 def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False) -> list[Pair]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.config.sections import STAGES
+from edgeconnect.data.files import unique_suffixes
 from edgeconnect.errors import UserError
 
 ITERATION, NOT_DRAWN = "iteration", ("epoch", "iteration")
@@ -62,9 +63,8 @@ def draw(runs: Sequence[Path], stage: str, options: PlotOptions, output: Path | 
 
     Several stages go to `NAME_<stage>`. Raises UserError where a log or column is missing, or the format unknown.
     """
-    runs = list(dict.fromkeys(runs))
+    named = {"/".join(suffix): run for run, suffix in unique_suffixes(run.resolve() for run in runs).items()}
     stages = [stage] if stage else logged(runs)
-    named = dict(zip(labels(runs), runs, strict=True))
     found = {name: {label: _curves(run, name, bool(stage)) for label, run in named.items()} for name in stages}
     panels = {name: chosen for name, curves in found.items() if (chosen := columns(curves.values(), options.columns))}
     refuse_unknown(options.columns, found)
@@ -117,15 +117,6 @@ def _numbers(row: Sequence[str]) -> list[float]:
         return [float(cell) if cell else math.nan for cell in row]
     except ValueError:
         return []
-
-
-def labels(runs: Sequence[Path]) -> list[str]:
-    """Name runs by their folders, with as many of those above as it takes to tell them apart."""
-    parts = [run.resolve().parts for run in runs]
-    depth = 1
-    while len({part[-depth:] for part in parts}) < len(set(parts)):
-        depth += 1
-    return ["/".join(part[-depth:]) for part in parts]
 
 
 def columns(curves: Iterable[Curves], wanted: Sequence[str]) -> list[str]:

@@ -5,12 +5,10 @@ import io
 import itertools
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,13 +21,11 @@ from edgeconnect.digest import sha256_of
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.metrics.fid import Features, Moments, Statistics
 from edgeconnect.metrics.inception import RESIZE, Inception
+from edgeconnect.threads import in_threads
 
 VERSION = 2  # the cache's: raise it where pictures are decoded or measured in another way
 ARCHIVE = ".npz"
 BATCH = 32  # pictures in the network: another number, or another order, changes the last digits of FID
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 log = logging.getLogger(__name__)
 
@@ -126,18 +122,6 @@ def feature_batches(paths: Sequence[Path], extractor: Inception, workers: int) -
     pictures = in_threads(images.read_image, paths, workers)
     while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, BATCH)]:
         yield extractor.features(torch.cat(batch))
-
-
-def in_threads(function: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
-    """Yield results in order; unlike Executor.map, never work further ahead than two results for each thread."""
-    ahead: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            if len(ahead) == 2 * workers:
-                yield ahead.popleft().result()
-            ahead.append(pool.submit(function, item))
-        while ahead:
-            yield ahead.popleft().result()
 
 
 def cache_folder() -> Path:
