@@ -41,13 +41,13 @@ def test_demo_leaves_summary_sheet_and_a_folder_that_test_py_takes(demo, tmp_pat
 def test_every_method_sees_the_same_hole_and_no_truth(demo):
     folder, _ = demo
     config = load(folder / "config.yml").config
-    trials = list(quickstart.complete(config, folder))
-    for trial in trials:
-        for completed in trial.completed.values():
-            assert (completed[~trial.mask] == trial.truth[~trial.mask]).all()
-    summary = quickstart.summary(quickstart.measure(trials, config))
+    examples = list(quickstart.complete(config, folder))
+    for example in examples:
+        for completed in example.completed.values():
+            assert (completed[~example.mask] == example.truth[~example.mask]).all()
+    summary = quickstart.summary(quickstart.measure(examples, config))
     assert json.loads((folder / "summary.json").read_text()) == summary
-    expected = np.mean([compute_metrics(t.truth, t.completed["telea"], t.mask)["psnr_rgb"] for t in trials])
+    expected = np.mean([compute_metrics(t.truth, t.completed["telea"], t.mask)["psnr_rgb"] for t in examples])
     assert summary["methods"]["telea"]["psnr_rgb"] == pytest.approx(expected)
 
 

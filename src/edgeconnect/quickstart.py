@@ -1,4 +1,4 @@
-"""First light: train both stages on built-in scenes, complete held-out ones, compare with classical inpainting."""
+"""The demo: train both stages on built-in scenes, complete held-out ones, compare with classical inpainting."""
 
 import json
 import logging
@@ -61,7 +61,7 @@ Picture = NDArray[np.uint8]
 log = logging.getLogger(__name__)
 
 
-class Trial(NamedTuple):
+class Example(NamedTuple):
     """One held-out picture, its hole, its edges as drawn, and what each method made of it."""
 
     truth: Picture
@@ -76,10 +76,10 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     for stage, max_iters, lr in COURSE:
         part = {"MODEL": stage, "MAX_ITERS": min(max_iters, config.optim.max_iters), "LR": lr}
         run.train(config_file.build(config.flat() | part), folder)
-    trials = list(complete(config, folder))
-    results = measure(trials, config)
+    examples = list(complete(config, folder))
+    results = measure(examples, config)
     write_whole(folder / "summary.json", json.dumps(summary(results), indent=1).encode())
-    rows = image_grid([row(trial) for trial in trials[:SHOWN]])
+    rows = image_grid([row(example) for example in examples[:SHOWN]])
     write_png(folder / "sheet.png", rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1))
     log.info("%s\nsee also %s and %s", tables.summary(results), folder / "summary.json", folder / "sheet.png")
 
@@ -93,7 +93,7 @@ def prepare(folder: Path, overrides: Iterable[str]) -> Config:
     return config
 
 
-def complete(config: Config, folder: Path) -> Iterable[Trial]:
+def complete(config: Config, folder: Path) -> Iterable[Example]:
     """Complete VAL_FLIST without learning, and with the trained networks.
 
     Their edges come from the known pixels only; each completion is the mean of the picture's and its mirror image's.
@@ -108,17 +108,18 @@ def complete(config: Config, folder: Path) -> Iterable[Trial]:
         damaged = np.where(mask[..., None], np.uint8(255), truth)
         ours = predictor.complete(damaged, mask, index=index)
         others = {name: CLASSICAL[name](damaged, mask) for name in ("telea", "navier_stokes")}
-        yield Trial(truth, mask, ours.edge, {OURS: ours.merged, **others})
+        yield Example(truth, mask, ours.edge, {OURS: ours.merged, **others})
 
 
-def measure(trials: Sequence[Trial], config: Config) -> EvaluationResults:
+def measure(examples: Sequence[Example], config: Config) -> EvaluationResults:
     """Measure every method on the same pictures and holes."""
     preprocessing = Setting(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
-    items = [Item(f"{n}", f"{n}", "strokes", -1, float(trial.mask.mean()), "", "") for n, trial in enumerate(trials)]
+    ratios = [float(example.mask.mean()) for example in examples]
+    items = [Item(f"{n}", f"{n}", "strokes", -1, ratio, "", "") for n, ratio in enumerate(ratios)]
     names = tuple(MEASURES.values())
     methods = []
-    for method in trials[0].completed:
-        found = [compute_metrics(trial.truth, trial.completed[method], trial.mask, names) for trial in trials]
+    for method in examples[0].completed:
+        found = [compute_metrics(example.truth, example.completed[method], example.mask, names) for example in examples]
         rows = {item.id: metrics for item, metrics in zip(items, found, strict=True)}
         methods.append(Measured(method, "", rows, {}))
     return summarize(Manifest(preprocessing, tuple(items)), methods)
@@ -134,7 +135,7 @@ def summary(results: EvaluationResults) -> dict[str, Any]:
     }
 
 
-def row(trial: Trial) -> list[Picture]:
-    """Lay one trial out: input, edges, each method's completion, truth."""
-    holed = np.where(trial.mask[..., None], np.uint8(255), trial.truth)
-    return [holed, trial.edge[..., None], *trial.completed.values(), trial.truth]
+def row(example: Example) -> list[Picture]:
+    """Lay one example out: input, edges, each method's completion, truth."""
+    holed = np.where(example.mask[..., None], np.uint8(255), example.truth)
+    return [holed, example.edge[..., None], *example.completed.values(), example.truth]

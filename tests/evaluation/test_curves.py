@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from edgeconnect.cli import main
-from edgeconnect.evaluation.curves import Curves, Log, PlotOptions, columns, figure, labels, read_log, smoothed
+from edgeconnect.evaluation import curves
+from edgeconnect.evaluation.curves import Curves, Log, PlotOptions, columns, figure, read_log, smoothed
 from edgeconnect.images import read_image
 
 
@@ -62,9 +64,12 @@ def test_smoothing_is_unbiased_and_passes_over_gaps():
     assert smoothed(values, 0.0) == pytest.approx(values, nan_ok=True)
 
 
-def test_folders_are_named_as_shortly_as_tells_them_apart(tmp_path):
-    assert labels([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
-    assert labels([tmp_path / "x" / "a", tmp_path / "y" / "a"]) == ["x/a", "y/a"]
+def test_folders_are_named_as_shortly_as_tells_them_apart(logged, tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr(curves, "figure", lambda stage, runs, *_: named.append(list(runs)) or Figure())
+    for names in (("a", "b"), ("x/a", "y/a")):
+        curves.draw([logged(name) for name in names], "edge", PlotOptions(), tmp_path / "out.png")
+    assert named == [["a", "b"], ["x/a", "y/a"]]
 
 
 def test_every_run_has_its_curve_in_every_panel():

@@ -159,7 +159,7 @@ def test_damaged_entry_is_measured_anew(folder, tmp_path, caplog):
         entry.write_bytes(damage)
         with caplog.at_level(logging.WARNING, "edgeconnect"):
             again = stats_of(str(folder), Counted(), options)
-        assert "measured anew" in caplog.text
+        assert "measured again" in caplog.text
         assert not again.cached
         assert np.array_equal(again.statistics.mu, first.statistics.mu)
         assert stats_of(str(folder), Counted(), options).cached

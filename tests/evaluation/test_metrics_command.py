@@ -18,7 +18,7 @@ from torchvision.models import alexnet
 from edgeconnect.commands.metrics import add_metrics_options
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.evaluation.pairs import MaskReading, Measurer, Pair, PairReport, Row, plan
+from edgeconnect.evaluation.pairs import MaskReading, Measurer, Pair, PairReport, Row, find_pairs
 from edgeconnect.images import read_image
 from edgeconnect.metrics.definitions import MASK, obtainable
 from edgeconnect.metrics.images import compute_metrics
@@ -125,7 +125,7 @@ def test_the_table_leads_with_the_published_measures_and_says_what_each_is(folde
 
 
 def test_threads_change_nothing(folders):
-    pairs = plan(str(folders / "truth"), str(folders / "results"), str(folders / "masks"))
+    pairs = find_pairs(str(folders / "truth"), str(folders / "results"), str(folders / "masks"))
     measurer = Measurer(obtainable({MASK}))
     assert list(measurer.run(pairs, 1)) == list(measurer.run(pairs, 3))
 
@@ -188,7 +188,7 @@ def test_pictures_that_cannot_be_used_are_in_no_mean_and_named(folders, compare,
 
 
 def test_masks_are_read_as_test_py_reads_them(folders):
-    pairs = plan(str(folders / "truth"), str(folders / "results"), str(folders / "masks" / "a.png"))
+    pairs = find_pairs(str(folders / "truth"), str(folders / "results"), str(folders / "masks" / "a.png"))
     ratio = 20 * 30 / (WIDTH * HEIGHT)
     known = Measurer((), reading=MaskReading(polarity="known"))
     assert [row.hole_ratio for row in Measurer(()).run(pairs, 1)] == [pytest.approx(ratio)] * 3

@@ -164,14 +164,10 @@ def plan(a: argparse.Namespace) -> "Plan":
     from edgeconnect.evaluation.evaluate import Plan
     from edgeconnect.metrics.definitions import MASK, obtainable
     from edgeconnect.metrics.inception import Inception
-    from edgeconnect.metrics.perceptual import load_lpips
+    from edgeconnect.metrics.perceptual import load_networks
 
     device = choose_device("auto", (0,))
-    if a.lpips_weights and len(a.lpips_weights) != len(a.lpips):
-        raise UserError(f"--lpips-weights: {len(a.lpips_weights)} given for {len(a.lpips)} networks; give one for each")
-    weights = a.lpips_weights or [""] * len(a.lpips)
-    pairs = zip(a.lpips, weights, strict=True)
-    distances = {f"lpips_{name}": load_lpips(name, path, device, "--lpips-weights") for name, path in pairs}
+    distances = load_networks(a.lpips, a.lpips_weights, device, "--lpips-weights")
     inception = Inception(a.fid_weights, 2048, device, option="--fid-weights") if a.fid or a.kid else None
     if inception:
         log.info("extractor %s", inception.name)

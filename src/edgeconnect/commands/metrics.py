@@ -1,19 +1,15 @@
-"""metrics: compare completed pictures with the true ones."""
+"""metrics: measure completed pictures against the true ones."""
 
 import argparse
 import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.config import validators
 from edgeconnect.errors import UserError
 from edgeconnect.progress import progress
-
-if TYPE_CHECKING:
-    from edgeconnect.metrics.perceptual import Perceptual
 
 NETWORKS = ("alex", "vgg")
 
@@ -25,7 +21,11 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
     add, cores = sub.add_argument, os.cpu_count() or 1
     add("--data-path", required=True, help="true pictures: a folder, a list, or one picture")
     add("--output-path", required=True, help="completed pictures of the same stems and sizes: likewise")
-    add("--mask", default="", help="masks, white = missing, to measure inside of: likewise; default none")
+    add(
+        "--mask",
+        default="",
+        help="masks, white = missing: likewise; default: none, no metrics of holes",
+    )
     add("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are white; default 127")
     add("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means; default hole")
     add("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
@@ -41,15 +41,21 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Measure every pair; raise IncompleteError at the end where some could not be."""
     from edgeconnect.data.masks import LARGE_HOLES
-    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, plan
+    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, find_pairs
     from edgeconnect.metrics.definitions import MASK, obtainable
 
     a = arguments
     if a.workers < 1:
         raise UserError(f"--workers: {a.workers} threads measure nothing; give 1 or more")
-    pairs = plan(a.data_path, a.output_path, a.mask)
+    pairs = find_pairs(a.data_path, a.output_path, a.mask)
+    networks = {}
+    if a.lpips or a.weights:
+        from edgeconnect.engine import choose_device
+        from edgeconnect.metrics.perceptual import load_networks
+
+        networks = load_networks(a.lpips, a.weights, choose_device(a.device, (0,)))
     reading = MaskReading(a.mask_threshold, a.mask_polarity, a.resize_mask)
-    measurer = Measurer(obtainable({MASK} if a.mask else ()), networks(a), reading)
+    measurer = Measurer(obtainable({MASK} if a.mask else ()), networks, reading)
     rows = []
     with progress(len(pairs), 0, "measuring", "picture", leave=False) as bar:
         for row in measurer.run(pairs, a.workers):
@@ -57,7 +63,7 @@ def compare(arguments: argparse.Namespace) -> None:
             if row.failure:
                 log.warning("%s", row.failure)
             bar.update()
-    report = PairReport(rows, measurer.columns)
+    report = PairReport(rows, (*measurer.names, *measurer.perceptual))
     if report.hole_ratio > LARGE_HOLES:
         log.warning("--mask: the median hole takes %.0f %%; does white mean known?", 100 * report.hole_ratio)
     print(json.dumps(report.to_json(), indent=1) if a.json else report.table())
@@ -65,21 +71,3 @@ def compare(arguments: argparse.Namespace) -> None:
         write_whole(a.csv, report.to_csv())
     if report.failed:
         raise report.incomplete()
-
-
-def networks(arguments: argparse.Namespace) -> dict[str, "Perceptual"]:
-    """Load the networks of --lpips, each with its own of --weights."""
-    chosen = list(dict.fromkeys(arguments.lpips))
-    if arguments.weights and len(arguments.weights) != len(chosen):
-        raise UserError(
-            f"--weights: {len(arguments.weights)} given for --lpips {' '.join(chosen) or '(none)'}; "
-            "give one for each, in its order"
-        )
-    if not chosen:
-        return {}
-    from edgeconnect.engine import choose_device
-    from edgeconnect.metrics.perceptual import load_lpips
-
-    device = choose_device(arguments.device, (0,))
-    paths = arguments.weights or [""] * len(chosen)
-    return {f"lpips_{name}": load_lpips(name, path, device) for name, path in zip(chosen, paths, strict=True)}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tabulate import tabulate
 
+from edgeconnect.data.files import unique_suffixes
 from edgeconnect.errors import UserError, counted, named, printable
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
@@ -29,6 +30,9 @@ class ComparedMethod(NamedTuple):
     label: str
     rows: Rows
     failed: frozenset[str] = frozenset()
+
+
+Pair = tuple[ComparedMethod, ComparedMethod]
 
 
 class Difference(NamedTuple):
@@ -76,8 +80,8 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
                 f"{folder} and {folders[0]} evaluate different items; repeat one with --manifest of the other"
             )
     methods = []
-    for folder, where in zip(folders, _told_apart(folders), strict=True):
-        found = read_results(folder)
+    for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
+        found, where = read_results(folder), printable("/".join(suffix), kept="")
         failed = frozenset(failure.id for failure in found.failures)
         for method in found.methods:
             rows = measures_of(folder, method.name)
@@ -87,16 +91,7 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
     return manifests[0], methods
 
 
-def _told_apart(folders: Sequence[Path]) -> list[str]:
-    """Name folders by as many of their last parts as it takes."""
-    parts = [folder.resolve().parts for folder in folders]
-    depth = next(n for n in itertools.count(1) if len({path[-n:] for path in parts}) == len(parts))
-    return [printable("/".join(path[-depth:]), kept="") for path in parts]
-
-
-def choose_pairs(
-    methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False
-) -> list[tuple[ComparedMethod, ComparedMethod]]:
+def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False) -> list[Pair]:
     """Pair the baseline, by default the first method, with each other method, or every two methods.
 
     Raises UserError where the baseline is the name or label of no method, or of several.
@@ -121,9 +116,7 @@ def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> 
             log.warning("--measures: %s was not measured for %s", name, named(lacking))
 
 
-def differences(
-    manifest: Manifest, pairs: Sequence[tuple[ComparedMethod, ComparedMethod]], names: Sequence[str]
-) -> Iterator[Difference]:
+def differences(manifest: Manifest, pairs: Sequence[Pair], names: Sequence[str]) -> Iterator[Difference]:
     """Compare pairs of methods by every metric in every bin, item by item.
 
     Items that any of the methods failed at are left out for all.
@@ -147,7 +140,7 @@ def differences(
 
 def table(found: Sequence[Difference]) -> str:
     """Align differences for a terminal, a block for each metric and first method."""
-    heads = ("", "hole ratio", "n", "mean", "of the first", "difference", "95 % interval", "")
+    heads = ("", "hole ratio", "n", "mean", "compared with", "difference", "95 % interval", "")
     blocks = []
     for (name, first), group in itertools.groupby(found, key=lambda d: (d.measure, d.first)):
         lines = [(d.second, d.bin, d.n, *_texts(d)) for d in group]

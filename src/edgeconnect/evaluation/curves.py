@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from edgeconnect.atomic import write_whole
+from edgeconnect.data.files import unique_suffixes
 from edgeconnect.errors import UserError
 from edgeconnect.methods.catalogue import stage_names
 
@@ -62,9 +63,9 @@ def draw(runs: Sequence[Path], stage: str, options: PlotOptions, output: Path | 
 
     Several stages go to `NAME_<stage>`. Raises UserError where a log or column is missing, or the format unknown.
     """
-    runs = list(dict.fromkeys(runs))
+    named = {"/".join(suffix): run for run, suffix in unique_suffixes(run.resolve() for run in runs).items()}
     stages = [stage] if stage else logged(runs)
-    found = {name: dict(zip(labels(runs), _curves(runs, name, required=bool(stage)), strict=True)) for name in stages}
+    found = {name: {label: _curves(run, name, bool(stage)) for label, run in named.items()} for name in stages}
     panels = {name: chosen for name, curves in found.items() if (chosen := columns(curves.values(), options.columns))}
     refuse_unknown(options.columns, found)
     written = []
@@ -76,27 +77,25 @@ def draw(runs: Sequence[Path], stage: str, options: PlotOptions, output: Path | 
     return written
 
 
-def training_log(run: Path, stage: str) -> Path:
-    """Name the log of a stage."""
+def logged(runs: Sequence[Path]) -> list[str]:
+    """Name the stages that any run has a log of; each run must have one."""
+    found = [stage for stage in stage_names() if any(_log(run, stage).is_file() for run in runs)]
+    for run in runs:
+        if not any(_log(run, stage).is_file() for stage in found):
+            wanted = ", ".join(_log(run, stage).name for stage in stage_names())
+            raise UserError(f"{run}: holds no training log; looked for {wanted}; name a run's folder")
+    return found
+
+
+def _log(run: Path, stage: str) -> Path:
     return run / f"log_{stage}.csv"
 
 
-def logged(runs: Sequence[Path]) -> list[str]:
-    """Name the stages that any run has a log of; each run must have one."""
-    for run in runs:
-        if not any(training_log(run, stage).is_file() for stage in stage_names()):
-            wanted = ", ".join(training_log(run, stage).name for stage in stage_names())
-            raise UserError(f"{run}: holds no training log; looked for {wanted}; name a run's folder")
-    return [stage for stage in stage_names() if any(training_log(run, stage).is_file() for run in runs)]
-
-
-def _curves(runs: Sequence[Path], stage: str, required: bool) -> Iterator[Curves]:
-    nothing = Log(np.empty(0), {})
-    for run in runs:
-        path, validation = training_log(run, stage), run / f"log_{stage}_val.csv"
-        if required and not path.is_file():
-            raise UserError(f"{path}: does not exist; --stage {stage} draws what training wrote there")
-        yield Curves(*(read_log(file) if file.is_file() else nothing for file in (path, validation)))
+def _curves(run: Path, stage: str, required: bool) -> Curves:
+    path, validation = _log(run, stage), _log(run, f"{stage}_val")
+    if required and not path.is_file():
+        raise UserError(f"{path}: does not exist; --stage {stage} draws what training wrote there")
+    return Curves(*(read_log(file) if file.is_file() else Log(np.empty(0), {}) for file in (path, validation)))
 
 
 def read_log(path: Path) -> Log:
@@ -108,7 +107,7 @@ def read_log(path: Path) -> Log:
         raise UserError(f"{path}: is no training log: its first line names no column {ITERATION}")
     parsed = [numbers for row in rows if len(row) == len(header) and (numbers := _numbers(row))]
     table = np.asarray(parsed, dtype=np.float64).reshape(len(parsed), len(header))
-    named = dict(zip(header, table.T, strict=True))
+    named = {name: table[:, number] for number, name in enumerate(header)}
     return Log(named.get(ITERATION, np.empty(0)), {name: part for name, part in named.items() if name not in NOT_DRAWN})
 
 
@@ -118,15 +117,6 @@ def _numbers(row: Sequence[str]) -> list[float]:
         return [float(cell) if cell else math.nan for cell in row]
     except ValueError:
         return []
-
-
-def labels(runs: Sequence[Path]) -> list[str]:
-    """Name runs by their folders, with as many of those above as it takes to tell them apart."""
-    parts = [run.resolve().parts for run in runs]
-    depth = 1
-    while len({part[-depth:] for part in parts}) < len(set(parts)):
-        depth += 1
-    return ["/".join(part[-depth:]) for part in parts]
 
 
 def columns(curves: Iterable[Curves], wanted: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from edgeconnect.metrics.inception import RESIZE, Inception
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
 
-VERSION = 2  # of the cache: counts up where pictures come to be decoded or measured otherwise
+VERSION = 2  # the cache's: raise it where pictures are decoded or measured in another way
 ARCHIVE = ".npz"
 BATCH = 32  # pictures in the network: another number, or another order, changes the last digits of FID
 
@@ -89,7 +89,7 @@ def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_fea
             found = read_archive(str(kept), extractor.dims)
             return FeatureStats(source, found.n, found.statistics, found.info, cached=True)
         except UserError as error:
-            log.warning("measured anew: %s", error)
+            log.warning("measured again: %s", error)
     order = sorted(range(len(paths)), key=digests.__getitem__)
     measured = measure(source, [paths[n] for n in order], extractor, options, keep_features)
     if measured.features is not None:  # KID draws its subsets in the order of names
@@ -163,9 +163,9 @@ def read_archive(source: str, dims: int) -> FeatureStats:
             info = ExtractorInfo(*(str(archive[name]) if name in archive else "" for name in ExtractorInfo._fields))
             n = int(archive["n"]) if "n" in archive else 0
     except Exception as error:  # numpy raises whatever the damage makes it
-        raise UserError(f"--path: {source} is no archive of statistics ({reason(error)}); measure it anew") from error
+        raise UserError(f"--path: {source} is no archive of statistics ({reason(error)}); write it again") from error
     if mu.ndim != 1 or sigma.shape != (*mu.shape, *mu.shape) or not np.isfinite(mu.sum() + sigma.sum()):
-        raise UserError(f"--path: {source} holds no mean with its covariance; measure it anew")
+        raise UserError(f"--path: {source} holds no mean with its covariance; write it again")
     if len(mu) != dims:
         raise UserError(f"--path: {source} holds {len(mu)} features, --dims asks for {dims}; give what it holds")
     return FeatureStats(source, n, Statistics(mu, sigma), info)

@@ -1,20 +1,12 @@
 """FID and KID of two folders, lists or archives of statistics."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeconnect.errors import UserError, counted, printable
-from edgeconnect.evaluation.feature_stats import (
-    ExtractorInfo,
-    FeatureStats,
-    LoaderOptions,
-    info_of,
-    is_archive,
-    list_pictures,
-    read_archive,
-    stats_of,
-)
+from edgeconnect.evaluation import feature_stats as stats
+from edgeconnect.evaluation.feature_stats import ExtractorInfo, FeatureStats, LoaderOptions
 from edgeconnect.metrics.fid import KID, frechet_distance, kernel_distance
 from edgeconnect.metrics.inception import Inception
 
@@ -25,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scores:
-    """FID, KID if it was asked for, and what they are of."""
+    """FID, KID if it was asked for, and what was compared."""
 
     fid: float
     kid: KID | None
@@ -34,7 +26,7 @@ class Scores:
     dims: int
 
     def to_json(self) -> dict[str, object]:
-        """Return plain dictionaries; null stands for what is not known."""
+        """Return plain dictionaries; None stands for what is not known."""
         return {
             "fid": self.fid,
             "kid": self.kid and self.kid._asdict(),
@@ -46,18 +38,13 @@ class Scores:
 
     def table(self) -> str:
         """Return lines to read."""
-        return printable("\n".join(self._lines()))
-
-    def _lines(self) -> Iterator[str]:
-        yield f"FID {self.fid:.4f}"
-        if self.kid:
-            yield f"KID {self.kid.mean:.6f}{_spread(self.kid)}"
+        lines = [f"FID {self.fid:.4f}"]
+        lines += [f"KID {self.kid.mean:.6f}{_spread(self.kid)}"] if self.kid else []
         for side in self.sides:
-            place = ", statistics from the cache" if side.cached else ""
             pictures = counted(side.n, "picture") if side.n else "an unknown number of pictures"
-            yield f"{side.source}: {pictures}{place}"
-        yield f"extractor {self.info.extractor or 'unknown'}, {self.dims} features"
-        yield f"resize {self.info.resize or 'unknown'}"
+            lines.append(f"{side.source}: {pictures}{', statistics from the cache' if side.cached else ''}")
+        lines.append(f"extractor {self.info.extractor or 'unknown'}, {self.dims} features")
+        return printable("\n".join([*lines, f"resize {self.info.resize or 'unknown'}"]))
 
 
 def _spread(kid: KID) -> str:
@@ -74,15 +61,16 @@ def score(
     Both are looked for before the extractor's weights, so that a mistake shows before a download.
     Raises UserError where features of different networks would be compared, or KID is asked of an archive.
     """
-    archives = {source: read_archive(source, extractor.dims) for source in sources if is_archive(source)}
+    archives = {source: stats.read_archive(source, extractor.dims) for source in sources if stats.is_archive(source)}
     if archives and with_kid:
         raise UserError(f"--kid: {next(iter(archives))} holds no features; give the folder that it was made of")
     folders = [source for source in sources if source not in archives]
     for source in folders:
-        list_pictures(source)
+        stats.list_pictures(source)
     known = {source: archive.info for source, archive in archives.items()}
-    common = agreed(known | {source: info_of(extractor) for source in folders})
-    one, other = (archives.get(source) or stats_of(source, extractor, options, with_kid) for source in sources)
+    common = agreed(known | {source: stats.info_of(extractor) for source in folders})
+    sides = (archives.get(source) or stats.stats_of(source, extractor, options, with_kid) for source in sources)
+    one, other = sides
     for side in (one, other):
         warn(side, extractor.dims)
     kid = None

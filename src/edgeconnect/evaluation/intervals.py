@@ -1,5 +1,6 @@
-"""How sure a mean is: percentile bootstrap over pictures."""
+"""Confidence intervals of means and of their differences, by a percentile bootstrap over pictures."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,6 +59,6 @@ def _interval(value: float, drawn: Sums) -> Interval:
     """Cut the tails off; resamples that have no value do not count."""
     known, tail = drawn[np.isfinite(drawn)], (1 - LEVEL) / 2
     if not len(known):
-        return Interval(*[float("nan")] * 3)
+        return Interval(math.nan, math.nan, math.nan)
     low, high = np.quantile(known, (tail, 1 - tail))
     return Interval(value, float(low), float(high))

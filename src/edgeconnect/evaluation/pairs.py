@@ -2,7 +2,6 @@
 
 import csv
 import io
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.metrics.images import Picture, compute_metrics
 from edgeconnect.plain import plain
 
-COLUMNS = 100  # of text
+TEXT = 70  # characters of a line
 
 Distance = Callable[[Picture, Picture], list[float]]
 """Compares batches, (B, H, W, 3). See `metrics.perceptual.Perceptual`."""
@@ -47,14 +46,14 @@ class Row:
 
 @dataclass(frozen=True)
 class MaskReading:
-    """How mask files are read: as MASK_THRESHOLD, MASK_POLARITY and `test.py --resize-mask` say."""
+    """How mask files are read, see MASK_THRESHOLD, MASK_POLARITY and `test.py --resize-mask`."""
 
     threshold: int = 127
     polarity: str = "hole"
     resize: bool = False
 
 
-def plan(data: str, results: str, mask: str = "") -> list[Pair]:
+def find_pairs(data: str, results: str, mask: str = "") -> list[Pair]:
     """Pair true pictures, completed ones and masks by file stem; each is a folder, a list, or one picture.
 
     A single true picture and a single result belong together whatever their names; a single mask file serves all.
@@ -67,9 +66,9 @@ def plan(data: str, results: str, mask: str = "") -> list[Pair]:
         if surplus:
             raise UserError(f"no true picture for the results {named(surplus)}; remove them, or add the pictures")
         completed = paired
-    if not mask:
-        return [Pair(*parts) for parts in zip(truths, completed, strict=True)]
-    found = files.pair(truths, files.list_images(mask, "--mask"), "mask", shared=not expanded(mask).is_dir())
+    found: Sequence[Path | None] = [None] * len(truths)
+    if mask:
+        found = files.pair(truths, files.list_images(mask, "--mask"), "mask", shared=not expanded(mask).is_dir())
     return [Pair(*parts) for parts in zip(truths, completed, found, strict=True)]
 
 
@@ -80,11 +79,6 @@ class Measurer:
     names: Sequence[str]
     perceptual: Mapping[str, Distance] = field(default_factory=dict)
     reading: MaskReading = field(default_factory=MaskReading)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Name every metric in the order of the rows."""
-        return (*self.names, *self.perceptual)
 
     def run(self, pairs: Sequence[Pair], workers: int) -> Iterator[Row]:
         """Yield each pair's row, in order, from so many threads; a picture that cannot be used stops no other."""
@@ -106,19 +100,15 @@ class Measurer:
         """Decode a pair and its mask (True = missing); raises BadImageError also where their sizes disagree."""
         truth, completed = images.read_image(pair.truth), images.read_image(pair.completed)
         if truth.shape != completed.shape:
-            raise BadImageError(
-                pair.completed,
-                f"is {_size(completed)}, {pair.truth} is {_size(truth)}; compare pictures of one size",
-            )
+            sizes = f"is {_size(completed)}, {pair.truth} is {_size(truth)}"
+            raise BadImageError(pair.completed, f"{sizes}; compare pictures of one size")
         if pair.mask is None:
             return truth, completed, None
         gray = files.read_mask(pair.mask, self.reading.threshold)
         if images.is_stretched(gray.shape, truth.shape) and not self.reading.resize:
-            raise BadImageError(
-                pair.mask,
-                f"the mask is {_size(gray)}, {pair.truth} is {_size(truth)}; give the mask that it was completed with, "
-                "or --resize-mask to stretch it as test.py does",
-            )
+            sizes = f"the mask is {_size(gray)}, {pair.truth} is {_size(truth)}"
+            remedy = "give the mask that it was completed with, or --resize-mask to stretch it as test.py does"
+            raise BadImageError(pair.mask, f"{sizes}; {remedy}")
         gray = images.resize(gray, *truth.shape[:2])
         return truth, completed, masks.binarize(gray, self.reading.threshold, self.reading.polarity)
 
@@ -205,11 +195,10 @@ class PairReport:
         """Return the means as lines, and what each metric is."""
         rows = [(f"{name} {DEFINITIONS[name].arrow}", *s[:3], _notes(name, s)) for name, s in self.statistics().items()]
         means = tabulate(rows, ("", "mean", "std", "n", ""), tablefmt="plain", floatfmt=".4f")
-        width = max(len(name) for name in self.names) + 3
-        starts = [f"{name:{width}}{DEFINITIONS[name].what}" for name in self.names]
-        about = [line for start in starts for line in textwrap.wrap(start, COLUMNS, subsequent_indent=" " * width)]
+        legend = [(name, DEFINITIONS[name].what) for name in self.names]
+        about = tabulate(legend, tablefmt="plain", maxcolwidths=[None, TEXT])
         head = f"{len(self.measured)} of {counted(len(self.rows), 'picture')} measured"
-        return printable("\n".join([head, means, "", *about]))
+        return printable("\n".join([head, means, "", about]))
 
     def incomplete(self) -> IncompleteError:
         """Name the pictures that no mean includes."""

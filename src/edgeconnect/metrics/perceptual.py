@@ -4,6 +4,7 @@ import hashlib
 import re
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgeconnect.errors import UserError
 from edgeconnect.networks.pretrained import fitting, load_state
 
 OPTION = "--weights"
@@ -33,7 +35,7 @@ BACKBONES = {
 
 
 class Perceptual:
-    """Measure how different batches look; threads that share it take turns."""
+    """Measures how different batches look; threads that share it take turns."""
 
     def __init__(self, network: nn.Module, smallest: int, device: torch.device, digest: str = "") -> None:
         self.network, self.smallest, self.device = network.to(device), smallest, device
@@ -73,6 +75,18 @@ def load_lpips(name: str, weights: str = "", device: torch.device | None = None,
     heads = torch.load(_heads(name), map_location="cpu", weights_only=True)
     network.load_state_dict(heads | {key: found[there] for key, there in trunk.items()}, strict=False, assign=True)
     return Perceptual(network, backbone.smallest, device or torch.device("cpu"), digest_of(network))
+
+
+def load_networks(
+    names: Sequence[str], weights: Sequence[str], device: torch.device, option: str = OPTION
+) -> dict[str, Perceptual]:
+    """Load LPIPS by the names of its metrics, each network with its own of `weights`, or all with downloads."""
+    chosen = list(dict.fromkeys(names))
+    if weights and len(weights) != len(chosen):
+        networks = " ".join(chosen) or "(none)"
+        raise UserError(f"{option}: {len(weights)} given for --lpips {networks}; give one for each, in its order")
+    paths = weights or [""] * len(chosen)
+    return {f"lpips_{name}": load_lpips(name, path, device, option) for name, path in zip(chosen, paths, strict=True)}
 
 
 def digest_of(network: nn.Module) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults
 
-MARKS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("p", "⬟"), ("h", "⬢"), ("*", "★"))
+MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("p", "⬟"), ("h", "⬢"), ("*", "★"))
 MAIN = ("psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
 SIZE = (4.4, 2.9)  # inches of 72 units
 INK, RULE = "#010101", "#020202"  # stand for the page's colours until the SVG is written
@@ -24,14 +24,14 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def mark(number: int) -> str:
-    """Return the sign of a method in legends and tables."""
-    return MARKS[number % len(MARKS)][1]
+def marker(number: int) -> str:
+    """Return the marker of a method in legends and tables."""
+    return MARKERS[number % len(MARKERS)][1]
 
 
 def colour(number: int) -> str:
     """Name the page's colour of a method."""
-    return f"var(--series-{number % len(MARKS)})"
+    return f"var(--series-{number % len(MARKERS)})"
 
 
 def curves(results: EvaluationResults) -> dict[str, str]:
@@ -63,17 +63,17 @@ def _draw(axes: Axes, number: int, cells: Mapping[str, Cell], results: Evaluatio
     x, colour_ = [ratio for ratio, _ in known], _stand_in(number)
     low, middle, high = [c.low for _, c in known], [c.value for _, c in known], [c.high for _, c in known]
     axes.fill_between(x, low, high, color=colour_, alpha=0.14, linewidth=0)
-    line = "-" if number < len(MARKS) else "--"
-    axes.plot(x, middle, line, color=colour_, marker=MARKS[number % len(MARKS)][0], markersize=4.5, linewidth=1.6)
+    line = "-" if number < len(MARKERS) else "--"
+    axes.plot(x, middle, line, color=colour_, marker=MARKERS[number % len(MARKERS)][0], markersize=4.5, linewidth=1.6)
 
 
 def _stand_in(number: int) -> str:
-    return f"#0301{number % len(MARKS):02x}"
+    return f"#0301{number % len(MARKERS):02x}"
 
 
 def _themed(svg: str, label: str) -> str:
     """Keep the drawing alone, with the page's colours and fonts, and a name for those who do not see it."""
-    inks = {INK: "currentColor", RULE: "var(--rule)"} | {_stand_in(i): colour(i) for i in range(len(MARKS))}
+    inks = {INK: "currentColor", RULE: "var(--rule)"} | {_stand_in(i): colour(i) for i in range(len(MARKERS))}
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r' id="(?![pm][0-9a-f]{10}")[^"]*"', "", body)  # all but those of clip paths and markers

@@ -20,9 +20,9 @@ from edgeconnect.metrics.definitions import DEFINITIONS
 
 LONGEST = 256  # pixels of a thumbnail's longer side
 SMALL = 128  # up to here thumbnails are kept without loss
-QUALITY = 90  # of the others, as WebP
+QUALITY = 90  # for larger ones, as WebP
 LOSSLESS = 101
-GAIN = 3  # of the error's brightness
+GAIN = 3  # times brighter: error maps
 MOST_PICTURES = 500  # in a page: some 20 MB
 RANKING = ("lpips_alex", "lpips_vgg", "psnr_rgb_hole", "psnr_rgb", "edge_f1")
 
@@ -84,12 +84,11 @@ class Gallery:
 
     def side_by_side(self) -> list[GalleryItem]:
         """Show items from small holes to large ones, each with every method."""
-        shelves: dict[str, list[int]] = {name: [] for name in self.study.manifest.bins()}
-        for number in self.numbers:
-            shelves[self.study.manifest.bin(self.items[number])].append(number)
-        filled = [shelf for shelf in shelves.values() if shelf]
+        bins = {number: self.study.manifest.bin(self.items[number]) for number in self.numbers}
+        filled = [[n for n in self.numbers if bins[n] == name] for name in self.study.manifest.bins()]
+        filled = [numbers for numbers in filled if numbers]
         spread = (filled[i * len(filled) // self.k] for i in range(self.k))
-        chosen = dict.fromkeys(shelf[i * len(shelf) // self.k] for i, shelf in enumerate(spread))
+        chosen = dict.fromkeys(numbers[i * len(numbers) // self.k] for i, numbers in enumerate(spread))
         return [self.show(number, range(len(self.methods))) for number in chosen]
 
     def rankings(self) -> Iterator[Ranking]:

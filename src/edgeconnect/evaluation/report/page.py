@@ -42,7 +42,7 @@ def write_page(path: Path, study: Study, results: EvaluationResults, rows: Mappi
 def render(study: Study, results: EvaluationResults, rows: Mapping[str, Rows], k: int) -> str:
     """Return the page as text; fewer than k items are shown where many methods would make it too large."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"mark": charts.mark, "colour": charts.colour}
+    environment.filters |= {"marker": charts.marker, "colour": charts.colour}
     template = environment.from_string(files("edgeconnect.evaluation.report").joinpath(TEMPLATE).read_text("utf-8"))
     gallery = Gallery(study, results, rows, k)
     shown = tables.tables(results)

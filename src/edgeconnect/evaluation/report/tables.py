@@ -43,7 +43,7 @@ class Shown(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The cells of one method; `number` is its place among the methods, which its mark and colour go by."""
+    """The cells of one method; `number` is its place among the methods, which decides its marker and colour."""
 
     label: str
     number: int
