@@ -262,3 +262,12 @@ def test_links_of_a_page_lead_somewhere():
         for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
             target = (ROOT / page).parent / link
             assert target.exists() or link == "docs/methods.md", f"{page}: {link}"  # a page that is being written
+
+
+def test_tests_and_sources_that_pages_name_are_there():
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        for name in re.findall(r"`(?:tests/)?((?:\w+/)*test_\w+\.py)`", text):
+            assert (ROOT / "tests" / name).is_file(), f"{page}: {name}"
+        for name in re.findall(r"`((?:scripts|benchmarks|examples|configs)/\w+\.\w+)`", text):
+            assert (ROOT / name).is_file(), f"{page}: {name}"
