@@ -1,4 +1,4 @@
-"""How long checking the data takes for 100,000 pictures: `python benchmarks/check_data.py --count 10000 --json`."""
+"""How long check-data takes for 100,000 pictures: `python benchmarks/check_data.py --count 10000 --json`."""
 
 import argparse
 import json

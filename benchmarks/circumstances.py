@@ -1,13 +1,16 @@
-"""What a figure was measured on."""
+"""What a figure was measured on. Importing this makes the package importable where it is not installed."""
 
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+os.environ["PYTHONPATH"] = str(ROOT / "src")  # for processes that a benchmark starts
 
 
 def circumstances() -> dict[str, str | int]:

@@ -24,9 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from circumstances import ROOT, circumstances
-
-sys.path.insert(0, str(ROOT / "src"))
+from circumstances import circumstances
 
 STAGES = ("edge", "inpaint", "edge_inpaint", "joint")
 BEGUN = re.compile(r"stage \w+: (?:goes on at iteration (\d+)|starts)")
@@ -39,6 +37,7 @@ IN_START = 0.2  # share of kills that come before the run has begun to train
 WINDOW = 0.5  # seconds after that, within which the others come
 PATIENCE = 120.0
 SHOWN = 10  # differences
+FIRST = 3  # iterations before the first kill: damage must leave a whole save behind
 
 
 def train(arguments: list[str], said: Path) -> None:
@@ -79,10 +78,10 @@ class Run:
         if process.exitcode:
             raise SystemExit(f"{self.folder}: exit code {process.exitcode}\n{self.said.read_text()}")
 
-    def newest_whole(self) -> int:
-        """Find the iteration of the newest save that is whole; 0 where there is none."""
+    def whole(self) -> list[int]:
+        """List the iterations of the saves that are whole, the newest first."""
         saves = sorted((self.folder / "saves" / self.stage).glob("[0-9]*"), reverse=True)
-        return next((int(save.name) for save in saves if save.name.isdecimal() and is_whole(save)), 0)
+        return [int(save.name) for save in saves if save.name.isdecimal() and is_whole(save)]
 
     def newest_file(self) -> Path | None:
         """Find the file of the saves that was written last."""
@@ -93,7 +92,7 @@ class Run:
 
 
 def is_whole(save: Path) -> bool:
-    """Tell whether every file of a save is there and its archives are sound."""
+    """Return whether every file of a save is there and its archives are sound."""
     try:
         files = json.loads((save / "save.json").read_text())["files"]
         step = torch.load(save / "state.pth", weights_only=True)["step"]
@@ -118,10 +117,11 @@ def wait_until_begun(run: Run, process: BaseProcess) -> int | None:
 
 def disturb(run: Run, kills: int, truncated: set[int], rng: random.Random) -> dict[str, Any]:
     """Kill and restart; return what was counted."""
-    resumed, failures, deaths = 0, list[str](), {"starting": 0, "training": 0}
+    resumed, damaged, failures, deaths = 0, 0, list[str](), {"starting": 0, "training": 0}
+    due = 0  # damage that waits for two whole saves
     pending = 0  # kills that no start has recovered from yet
     for number in range(kills + 1):
-        expected = run.newest_whole()
+        expected = next(iter(run.whole()), 0)
         process = run.start(run.stage, 10**6)
         if number < kills and rng.random() < IN_START:
             time.sleep(rng.uniform(0, WINDOW))
@@ -140,12 +140,14 @@ def disturb(run: Run, kills: int, truncated: set[int], rng: random.Random) -> di
         process.kill()
         process.join()
         pending += number < kills
-        if number in truncated and (file := run.newest_file()):
+        due += number in truncated
+        if due and len(run.whole()) > 1 and (file := run.newest_file()):
             os.truncate(file, rng.randrange(max(1, file.stat().st_size)))
+            due, damaged = due - 1, damaged + 1
     return {
         "kills": kills,
         "kills_while": deaths,
-        "truncated": len(truncated),
+        "truncated": damaged,
         "resumed": resumed,
         "failures": failures,
     }
@@ -190,9 +192,10 @@ def main() -> None:
         if options.model in ("edge_inpaint", "joint"):
             for one in (run, whole):
                 one.finish("edge", 2)
+        run.finish(options.model, FIRST)
         truncated = set(rng.sample(range(options.kills), options.truncate))
         result = disturb(run, options.kills, truncated, rng)
-        end = run.newest_whole() + 3
+        end = max(run.whole()) + 3
         for one in (run, whole):
             one.finish(options.model, end)
         saves = (one.folder / f"saves/{options.model}/{end:07d}" for one in (run, whole))

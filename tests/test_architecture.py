@@ -44,7 +44,7 @@ LAYERS = {  # what each part of the package may import
     "predict": BASE | {"data", "engine", "methods", "checkpoint"},
     "run": BASE | {"data", "engine", "methods", "checkpoint", "training"},
 }
-EVERYTHING = {"cli", "commands", "evaluation", "quickstart", "__main__"}
+EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -97,14 +97,19 @@ def test_functions_fit_a_screen_and_modules_a_sitting(path):
             assert node.end_lineno - node.lineno < 40, node.name
 
 
+PLAIN_NUMBERS = {"real", "side"}  # arguments of float(), int(), bool() that are no tensors
+
+
 def test_mathematics_never_reads_the_device():
     for path in [SOURCE / "losses.py", *(SOURCE / "networks").glob("*.py"), *(SOURCE / "methods").glob("*.py")]:
         check_no_reads(path)
 
 
 def check_no_reads(path):
+    """Find the names of reads; tests/test_known_failures.py runs the steps where every read fails."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute):
-            assert node.attr not in ("item", "cpu"), path
-        if isinstance(node, ast.Name):
-            assert node.id != "print", path
+            assert node.attr not in ("item", "cpu", "tolist", "numpy", "nonzero"), path
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print", path
+            assert node.func.id not in ("float", "int", "bool") or ast.unparse(node.args[0]) in PLAIN_NUMBERS, path

@@ -284,6 +284,11 @@ def test_help_of_every_option_can_be_read_on_its_own(name, capsys):
             assert "default" in sub._get_formatter()._get_help_string(action)
 
 
+def test_commands_that_succeed_return_0_and_print_no_list(pictures, tmp_path, capsys):
+    assert main(["flist", "--path", str(pictures / "images"), "--output", str(tmp_path / "a.flist")]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_unknown_options_show_the_usage_of_their_command(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["flist", "--path", "x", "--output", "y", "--nonsense"])

@@ -1,14 +1,16 @@
 """What broke for the users of the published program, one test each; details are held by the modules' own tests."""
 
+import contextlib
 import csv
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import FakeFeed, FakeMethod, differing, random_batch, state_of, tiny_config, tiny_method
+from support import STAGES, FakeFeed, FakeMethod, differing, random_batch, state_of, tiny_config, tiny_method
 
-from edgeconnect import images, run
+from edgeconnect import images
+from edgeconnect.checkpoint.stage import Checkpoints
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import VAL
 from edgeconnect.data import files, masks
@@ -19,8 +21,10 @@ from edgeconnect.data.loader import Feed
 from edgeconnect.engine import FIRST, Engine, inference, parameters
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.feature_stats import LoaderOptions, stats_of
+from edgeconnect.losses import adversarial_loss
 from edgeconnect.predict import Predictor
-from edgeconnect.training.trainer import evaluate
+from edgeconnect.training.logs import RunLog
+from edgeconnect.training.trainer import Trainer, evaluate
 
 CPU = torch.device("cpu")
 
@@ -188,9 +192,19 @@ def test_15_fid_counts_every_picture_in_batches_and_caches_outside_the_results(t
     assert not np.allclose(before.statistics.mu, after.statistics.mu)
 
 
-def test_16_bce_works_under_autocast():
-    scalars = Engine(CPU, torch.bfloat16).step(method_of("edge", GAN_LOSS="nsgan"), random_batch())
-    assert torch.isfinite(scalars["l_d1"])
+@pytest.mark.parametrize("stage", ["edge", "joint"])
+def test_16_bce_works_under_autocast(stage):
+    """A sigmoid of such scores is exactly 1: its BCE is cut off at 100, and has no gradient."""
+    method = method_of(stage, GAN_LOSS="nsgan")
+    judge = method.networks["edge_discriminator"]
+    judge.register_forward_hook(lambda _, __, maps: [*maps[:-1], 40 + 0 * maps[-1]])
+    scalars = Engine(CPU, torch.bfloat16).step(method, random_batch())
+    assert scalars["l_d1"] == pytest.approx(20)  # half of 40 for the fake, 0 for the real
+    assert scalars["l_d1"].dtype == torch.float32
+    scores = torch.full((1,), 40.0, dtype=torch.bfloat16, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        adversarial_loss(scores, False, "nsgan").backward()
+    assert scores.grad == 1
 
 
 def test_17_vgg_is_built_once_and_not_for_edges(monkeypatch):
@@ -206,15 +220,50 @@ def test_17_vgg_is_built_once_and_not_for_edges(monkeypatch):
     assert built == ["random"]
 
 
-def test_18_scalars_leave_the_device_at_log_interval_only(run_folder, monkeypatch):
-    from edgeconnect.training import trainer
+@pytest.mark.parametrize("stage", STAGES)
+def test_18_a_step_reads_nothing_from_its_device(stage, monkeypatch):
+    """The meta device computes shapes alone: whatever reads a value there fails."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # it does not know this device
+    keys = {"CONTENT_LOSS_WEIGHT": 0.1, "STYLE_LOSS_WEIGHT": 250, "VGG_WEIGHTS": "random"}
+    method = METHODS[stage](tiny_config(**keys), lambda network: network.to("meta"))
+    batch = random_batch()
+    tensors = {name: value.to("meta") for name, value in batch._asdict().items() if isinstance(value, torch.Tensor)}
+    with pytest.raises(RuntimeError):
+        bool(tensors["mask"].sum() > 0)
+    updates = []
 
-    read = []
-    real = trainer.read_scalars
-    monkeypatch.setattr(trainer, "read_scalars", lambda scalars: read.append(1) or real(scalars))
-    folder = run_folder(MAX_ITERS=6, LOG_INTERVAL=3, VAL_FLIST="")
-    run.train(config_file.load(folder / "config.yml").config, folder)
-    assert len(read) == 2
+    def update(losses):
+        for loss in losses.values():
+            loss.backward()
+        updates.append(list(losses))
+
+    scalars = method.step(batch._replace(**tensors), update)
+    assert updates
+    assert {value.device.type for value in scalars.values()} == {"meta"}
+
+
+READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__")
+
+
+def test_18_scalars_leave_the_device_at_log_interval_only(tmp_path, monkeypatch):
+    reading = set()
+    for name in READS:
+        real = getattr(torch.Tensor, name)
+
+        def read(tensor, *args, real=real, **kwargs):
+            reading.add(trainer.step)
+            return real(tensor, *args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, read)
+    method, config = FakeMethod(), tiny_config(MAX_ITERS=7, LOG_INTERVAL=3, SAMPLE_INTERVAL=0, SAVE_INTERVAL=0)
+    method.optimizers = {"generator": torch.optim.SGD(method.network.parameters(), lr=0.01)}  # Adam reads its own step
+    trainer = Trainer(
+        *(method, Engine(CPU, careful=False), Checkpoints(tmp_path, "inpaint")),
+        *(RunLog(tmp_path, "inpaint", 0), config),
+    )
+    trainer.save_what_is_new = lambda: None
+    trainer.train(FakeFeed(evaluates=False))
+    assert reading == {3, 6, 7}  # the last at the end
 
 
 def test_19_logs_have_a_header(run_folder, command):

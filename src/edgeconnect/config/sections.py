@@ -82,7 +82,7 @@ class DataConfig:
     mask_threshold: int = key(127, validators.whole(0, 254), "mask pixels above this are holes (published: 0)")
     mask_polarity: str = key("hole", validators.one_of("hole", "known"), "what white means in mask files: hole, known")
     mask_ratio: tuple[float, float] = key((0.1, 0.5), validators.span, "hole ratio of MASK 7 to 12, from-to")
-    allow_large_holes: bool = key(False, validators.switch, "1: masks with a median hole ratio above 0.6 are meant so")
+    allow_large_holes: bool = key(False, validators.switch, "1: accept masks with a median hole ratio above 0.6")
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")
@@ -128,10 +128,10 @@ class LossConfig:
 class OptimizerConfig:
     """How weights move."""
 
-    lr: float = key(1e-4, validators.real(0, 1000), "Adam, generators")
+    lr: float = key(1e-4, validators.real(0, 1000), "learning rate of the generators (Adam)")
     d2g_lr: float = key(0.1, validators.real(0, 1000), "discriminators learn at LR * D2G_LR")
-    beta1: float = key(0.0, validators.decay, "Adam, first moment")
-    beta2: float = key(0.9, validators.decay, "Adam, second moment")
+    beta1: float = key(0.0, validators.decay, "Adam, decay of the first moment")
+    beta2: float = key(0.9, validators.decay, "Adam, decay of the second moment")
     batch_size: int = key(8, validators.whole(1, 65_536), "pictures in a step")
     max_iters: int = key(2_000_000, validators.whole(0, MANY), "the iteration at which a stage ends, also with PHASES")
     phases: dict[str, list[dict[str, Any]]] = key(  # noqa: RUF009 - declares a field like the others
@@ -140,7 +140,7 @@ class OptimizerConfig:
     grad_clip: float = key(0.0, validators.real(0, LARGE), "largest gradient norm of an optimiser; 0: off")
     ema_decay: float = key(0.0, validators.decay, "moving average of the generators; 0: off")
     skip_nonfinite: int = key(
-        0, validators.whole(0, MANY), "batches of nan or infinite loss to pass over before the run stops"
+        0, validators.whole(0, MANY), "batches with nan or infinite losses that are skipped before the run stops"
     )
 
 

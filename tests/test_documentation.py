@@ -1,0 +1,273 @@
+"""Every command of README.md and docs/, run in a small form in the order of its page, with the files that it promises.
+
+Commands are the lines of fenced blocks without a language, and `python benchmarks/...` inside the text. A block of yaml
+is what the page tells its reader to write into config.yml.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from inceptions import random_state, saved
+
+from edgeconnect.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+SMALL = {"BASE_CHANNELS": 4, "RESIDUAL_BLOCKS": 1, "INPUT_SIZE": 32, "BATCH_SIZE": 2, "MAX_ITERS": 2, "LOG_INTERVAL": 1}
+SMALL |= {"SAMPLE_INTERVAL": 2, "SAMPLE_SIZE": 2, "EVAL_INTERVAL": 2, "CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0}
+RUN = "checkpoints/photos"
+OWN_SERVER = ("benchmarks/crash.py",)  # forks its processes itself: is started as usual
+EDGES = ("EdgeModel_gen.pth", "EdgeModel_dis.pth")
+COLOURS = ("InpaintingModel_gen.pth", "InpaintingModel_dis.pth")
+REPORT = ("report.html", "results.json", "results.csv", "tables.md", "tables.tex", "manifest.json")
+REPORT += ("pictures/**/*.png", "measures/*")
+
+
+class Run(NamedTuple):
+    """What a page promises of a command."""
+
+    command: str
+    files: tuple[str, ...] = ()  # patterns: each must match a file that the command wrote
+    small: str = ""  # options that make it quick
+    prints: str = ""
+    instead: str = ""  # what is run in its place
+    codes: tuple[int, ...] = (0,)  # more than one: not mended yet, see the comment beside it
+
+
+class NotRun(NamedTuple):
+    """A command that cannot be run here, and why."""
+
+    command: str
+    reason: str
+
+
+def trained(stage, files):
+    own = (f"saves/{stage}/0000002/state.pth", f"log_{stage}.csv", f"log_{stage}_val.csv", f"resolved_{stage}.yml")
+    own += (f"samples/{stage}/0000002.png", f"tensorboard/{stage}/*", f"saves/{stage}/best/save.json")
+    return tuple(f"{RUN}/{name}" for name in (*files, *own))
+
+
+TINY_DEMO = "--set BASE_CHANNELS=4 --set RESIDUAL_BLOCKS=1 --set MAX_ITERS=1 --set VAL_FLIST=scenes:5-7"
+INSTALLS = "installs from the network; the tests run where it has been done"
+TEST = "python test.py --checkpoints checkpoints/"
+EVALUATE = Run(
+    "python scripts/evaluate.py --checkpoints checkpoints/photos --pictures photos_test.flist --masks masks/",
+    tuple(f"{RUN}/evaluation/{name}" for name in REPORT),
+    small="--methods telea",
+    prints="psnr_rgb",
+)
+PROMISES = {
+    "README.md": [
+        Run(
+            "make demo",
+            tuple(f"checkpoints/demo/{name}" for name in ("summary.json", "sheet.png")),
+            instead=f"python main.py demo {TINY_DEMO} --set TRAIN_FLIST=scenes:4",
+        ),
+        NotRun("make test", "runs this very test"),
+        NotRun("make setup && source .venv/bin/activate", INSTALLS),
+        Run(
+            "python scripts/flist.py --path ~/photos --output photos.flist --split 0.9 0.05 0.05",
+            tuple(f"photos_{split}.flist" for split in ("train", "val", "test")),
+        ),
+        Run("python scripts/flist.py --path ~/masks --output masks.flist", ("masks.flist",)),
+        # 2: not mended yet, lists that are empty on the first start are called a mistake
+        Run(f"python train.py --model 1 --checkpoints {RUN}", (f"{RUN}/config.yml",), codes=(0, 2)),
+        Run(f"python scripts/check_data.py --checkpoints {RUN}", prints="TRAIN"),
+        Run(f"python train.py --model 1 --checkpoints {RUN}", trained("edge", EDGES)),
+        Run(f"python train.py --model 2 --checkpoints {RUN}", trained("inpaint", COLOURS)),
+        Run(f"python train.py --model 3 --checkpoints {RUN}", trained("edge_inpaint", COLOURS)),
+        Run(f"python train.py --model 4 --checkpoints {RUN}", trained("joint", (*EDGES, *COLOURS))),
+        Run(f"{TEST}photos --input pictures/ --mask masks/ --output results/", ("results/scene_000002.png",)),
+        Run(f"{TEST}photos --input a.jpg --mask hole.png --output a_completed.png", ("a_completed.png",)),
+        Run(
+            f"{TEST}demo --input examples/images --mask examples/masks --output results/",
+            ("results/scene_005000.png", "results/scene_005005.png"),
+        ),
+        EVALUATE,
+    ],
+    "CONTRIBUTING.md": [
+        NotRun("make setup", INSTALLS),
+        NotRun("make test", "runs this very test"),
+        NotRun("make check", INSTALLS),
+        Run("make example", ("config.yml.example",), small="BIN=bin -o setup"),
+    ],
+    "docs/data.md": [
+        Run(f"python scripts/check_data.py --checkpoints {RUN}", prints="TRAIN"),
+        Run("python benchmarks/check_data.py", small="--count 20 --size 64", prints="minutes_for_100000"),
+    ],
+    "docs/evaluation.md": [
+        EVALUATE,
+        Run("python scripts/compare.py evaluations/a evaluations/b --measures psnr_rgb l1_hole", prints="telea"),
+        Run("python scripts/metrics.py --data-path truth/ --output-path results/ --mask masks/", prints="psnr_gray"),
+        Run(
+            "python scripts/fid_score.py --path truth/ results/ --kid",
+            small="--weights inception.pth --dims 64 --kid-size 2",
+            prints="fid",
+        ),
+        Run(
+            "python scripts/make_masks.py --output masks_by_ratio/ --kinds irregular --count 2000",
+            (*(f"masks_by_ratio/{low}-{low + 10}/*.png" for low in (10, 20, 30, 40, 50)), "masks_by_ratio/masks.csv"),
+            small="--count 2 --size 64",
+        ),
+        Run(f"python scripts/plot.py {RUN} checkpoints/other", (f"{RUN}/curves_edge.png",)),
+    ],
+    "docs/runs.md": [
+        Run("python benchmarks/save.py", small="--repeat 1", prints="ratio_of_medians"),
+        Run(
+            "python benchmarks/crash.py --kills 100 --truncate 20",
+            small="--kills 2 --truncate 1 --model edge",
+            prints="failures  []",
+        ),
+    ],
+    "docs/numerics.md": [],
+}
+
+
+def steps(page):
+    """Yield ("yaml", text) and ("command", line) in the order of a page."""
+    text = (ROOT / page).read_text()
+    for language, block, inline in re.findall(r"^```(\w*)\n(.*?)^```$|`(python benchmarks/[^`]*)`", text, re.M | re.S):
+        if language == "yaml":
+            yield "yaml", block
+        elif inline:
+            yield "command", inline
+        elif not language:
+            for line in block.replace("\\\n", " ").splitlines():
+                if command := re.sub(r"\s+#.*", "", line).strip():
+                    yield "command", command
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_listed_here(page):
+    assert [step for kind, step in steps(page) if kind == "command"] == [run.command for run in PROMISES[page]]
+
+
+def small_config(folder, lists=""):
+    """Write config.yml as a reader of the README does, and make the networks small."""
+    given = dict(line.split(": ", 1) for line in lists.splitlines())
+    (folder / RUN).mkdir(parents=True, exist_ok=True)
+    entries = given | {key: str(value) for key, value in SMALL.items()}
+    (folder / RUN / "config.yml").write_text("".join(f"{key}: {value}\n" for key, value in entries.items()))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Lay out a checkout, with data as the pages name them, and return its folder."""
+    folder, home = tmp_path / "checkout", tmp_path / "home"
+    folder.mkdir()
+    for path in ROOT.iterdir():
+        if path.name in ("src", "scripts", "benchmarks", "examples", "docs") or path.suffix == ".py":
+            (folder / path.name).symlink_to(path)
+    for name in ("Makefile", "config.yml.example"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "bin").mkdir()
+    (folder / "bin/python").symlink_to(sys.executable)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(home))
+    scenes = ["scenes", "--output", str(home), "--count", "20", "--size", "40", "--masks", "0.2-0.3"]
+    assert main(scenes) == 0
+    (home / "images").rename(home / "photos")
+    for source, target, count in (("photos", "pictures", 3), ("masks", "masks", 3), ("photos", "truth", 3)):
+        (folder / target).mkdir()
+        for path in sorted((home / source).iterdir())[:count]:
+            shutil.copy(path, folder / target)
+    shutil.copy(home / "photos/scene_000000.png", folder / "a.jpg")
+    shutil.copy(home / "masks/scene_000000.png", folder / "hole.png")
+    return folder
+
+
+class Shell:
+    """Runs commands one after the other, each in a process of its own."""
+
+    def __init__(self):
+        self.environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        self.environment.pop("PYTHONPATH", None)
+        command = [sys.executable, ROOT / "tests/launcher.py"]
+        pipe = subprocess.PIPE
+        self.python = subprocess.Popen(command, env=self.environment, stdin=pipe, stdout=pipe, text=True)
+
+    def run(self, command, folder, home):
+        """Return the exit code and everything that was printed."""
+        program, *argv = (word.replace("~", str(home)) for word in shlex.split(command))
+        if program != "python" or argv[0] in OWN_SERVER:
+            words = [sys.executable if program == "python" else program, *argv]
+            done = subprocess.run(words, cwd=folder, env=self.environment, capture_output=True, text=True, timeout=100)
+            return done.returncode, done.stdout + done.stderr
+        output = folder.parent / "output.txt"
+        wanted = {"argv": argv, "folder": str(folder), "home": str(home), "output": str(output)}
+        self.python.stdin.write(json.dumps(wanted) + "\n")
+        self.python.stdin.flush()
+        return int(self.python.stdout.readline()), output.read_text()
+
+
+@pytest.fixture(scope="module")
+def shell():
+    shell = Shell()
+    yield shell
+    shell.python.communicate()
+
+
+def written_since(folder, start, pattern):
+    return [path for path in folder.glob(pattern) if path.stat().st_mtime_ns >= start]
+
+
+def prepare(page, folder):
+    """Do what the pages before this one have done."""
+    lists = f"TRAIN_FLIST: {Path.home()}/photos\nTRAIN_MASK_FLIST: {Path.home()}/masks\n"
+    if page == "docs/data.md":
+        small_config(folder, lists)
+    if page == "docs/evaluation.md":
+        small_config(folder, lists + "SIGMA: 1\nNUM_WORKERS: 0\n")
+        assert main(["train", "--model", "all", "--checkpoints", RUN, "--no-check"]) == 0
+        shutil.copytree(RUN, "checkpoints/other")
+        (folder / "photos_test.flist").write_text("".join(f"{path}\n" for path in (folder / "truth").glob("*")))
+        shutil.copytree("pictures", "results")
+        saved(folder / "inception.pth", random_state())
+        for name in "ab":
+            made = ["--pictures", "pictures", "--masks", "masks", "--methods", "telea", "navier_stokes"]
+            assert main(["evaluate", *made, "--size", "32", "--output", f"evaluations/{name}"]) == 0
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if PROMISES[page]])
+def test_commands_of_a_page_do_what_it_says(page, place, shell):
+    prepare(page, place)
+    promises = iter(PROMISES[page])
+    for kind, step in steps(page):
+        if kind == "yaml":
+            small_config(place, step)
+            continue
+        promise = next(promises)
+        if isinstance(promise, NotRun):
+            continue
+        start = time.time_ns()
+        code, said = shell.run(f"{promise.instead or step} {promise.small}", place, place.parent / "home")
+        assert code in promise.codes, f"{step}\n{said}"
+        assert promise.prints in said, f"{step}\n{said}"
+        assert "Traceback" not in said, f"{step}\n{said}"
+        for pattern in promise.files:
+            assert written_since(place, start - 20_000_000, pattern), f"{step}: no {pattern}\n{said}"
+
+
+def test_links_of_a_page_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
+            target = (ROOT / page).parent / link
+            assert target.exists() or link == "docs/methods.md", f"{page}: {link}"  # a page that is being written
+
+
+def test_tests_and_sources_that_pages_name_are_there():
+    for page in PAGES:
+        text = (ROOT / page).read_text()
+        for name in re.findall(r"`(?:tests/)?((?:\w+/)*test_\w+\.py)`", text):
+            assert (ROOT / "tests" / name).is_file(), f"{page}: {name}"
+        for name in re.findall(r"`((?:scripts|benchmarks|examples|configs)/\w+\.\w+)`", text):
+            assert (ROOT / name).is_file(), f"{page}: {name}"
