@@ -11,7 +11,8 @@ from edgeconnect.progress import progress as show
 
 
 @pytest.fixture
-def messages(caplog):
+def messages(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("edgeconnect"), "handlers", [])  # what a command before has left
     caplog.set_level(logging.INFO, "edgeconnect")
     return caplog
 
