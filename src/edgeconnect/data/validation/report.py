@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from edgeconnect.errors import NAMED, named, printable
+from edgeconnect.plain import plain
 
 SCHEMA = 1
 COLUMNS = 100
@@ -100,7 +101,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries; `schema` counts up where a field changes its meaning or goes."""
-        return {"schema": SCHEMA, "severity": self.severity, **_plain(asdict(self))}
+        return {"schema": SCHEMA, "severity": self.severity, **plain(asdict(self))}
 
     def table(self) -> str:
         """Return lines of at most 100 columns, paths excepted; a finding names five files and counts the rest."""
@@ -113,12 +114,6 @@ class Report:
         counted = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
         extent = "; only some files of each list were read" if self.quick else ""
         return f"{counted or 'nothing found'}{extent}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _pictures(splits: Sequence[SplitFigures]) -> list[str]:
