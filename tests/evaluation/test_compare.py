@@ -258,7 +258,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(folders, tmp_path, capsys):
     (tmp_path / "damaged/results.json").write_text("{}")
     cases = [
         (("a", "gone"), (), "is no manifest of an evaluation"),
-        (("a", "damaged"), (), "are no results of an evaluation"),
+        (("a", "damaged"), (), "results.json: holds no results"),
         (("a",), ("--measures", "beauty"), "--measures: beauty is none of"),
         (("a",), ("--baseline", "magic"), "--baseline: magic"),
         (("a",), ("--measures", "psnr_rgb", "edge_f1"), "--measures: no method has edge_f1"),

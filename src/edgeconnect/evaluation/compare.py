@@ -76,9 +76,8 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
     manifests = [read_manifest(folder / MANIFEST) for folder in folders]
     for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
         if manifest.digest() != manifests[0].digest():
-            raise UserError(
-                f"{folder} and {folders[0]} evaluate different items; repeat one with --manifest of the other"
-            )
+            both = f"{folder} and {folders[0]}"
+            raise UserError(f"{both} evaluate different items; repeat one with --manifest of the other")
     methods = []
     for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
         found, where = read_results(folder), printable("/".join(suffix), kept="")

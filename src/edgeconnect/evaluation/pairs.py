@@ -203,9 +203,9 @@ class PairReport:
     def incomplete(self) -> IncompleteError:
         """Name the pictures that no mean includes."""
         names = named([str(row.pair.truth) for row in self.failed])
+        number = f"{len(self.failed)} of {counted(len(self.rows), 'picture')}"
         return IncompleteError(
-            f"{len(self.failed)} of {counted(len(self.rows), 'picture')} could not be measured and are in no mean: "
-            f"{names}; replace what is named above"
+            f"{number} could not be measured and are in no mean: {names}; replace what is named above"
         )
 
 

@@ -144,23 +144,14 @@ def summarize(
     failed = {failure.id for failure in failures}
     items = [item for item in manifest.items if item.id not in failed]
     bins = {name: [item for item in items if manifest.bin(item) == name] for name in manifest.bins()} | {ALL: items}
-    names = [name for name in DEFINITIONS if any(is_measured(name, method.rows) for method in methods)]
-
-    def method_results(method: Measured) -> MethodResults:
-        cells = {bin_: {name: _cell(name, part, method.rows) for name in names} for bin_, part in bins.items()}
-        return MethodResults(method.name, method.sees_edges, cells, method.dataset, method.provenance)
-
-    return EvaluationResults(
-        manifest.digest(),
-        manifest.setting,
-        len({item.picture for item in items}),
-        {name: Bin(len(part), _mean_ratio(part)) for name, part in bins.items()},
-        {name: DEFINITIONS[name] for name in names},
-        tuple(method_results(method) for method in methods),
-        tuple(failures),
-        extractor,
-        weights or {},
-    )
+    metrics = {n: d for n, d in DEFINITIONS.items() if any(is_measured(n, method.rows) for method in methods)}
+    found = []
+    for method in methods:
+        cells = {bin_: {name: _cell(name, part, method.rows) for name in metrics} for bin_, part in bins.items()}
+        found.append(MethodResults(method.name, method.sees_edges, cells, method.dataset, method.provenance))
+    sizes = {name: Bin(len(part), _mean_ratio(part)) for name, part in bins.items()}
+    about = manifest.digest(), manifest.setting, len({item.picture for item in items})
+    return EvaluationResults(*about, sizes, metrics, tuple(found), tuple(failures), extractor, weights or {})
 
 
 def is_measured(name: str, rows: Rows) -> bool:
@@ -194,9 +185,7 @@ def read_results(folder: Path) -> EvaluationResults:
     try:
         return from_json(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: are no results of an evaluation ({reason(error)}); give a folder of evaluate.py"
-        ) from error
+        raise UserError(f"{path}: holds no results ({reason(error)}); give a folder of evaluate.py") from error
 
 
 def from_json(contents: Mapping[str, Any]) -> EvaluationResults:

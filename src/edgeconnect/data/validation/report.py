@@ -1,6 +1,5 @@
 """What is wrong with the data, as a report: findings and figures, on screen or as JSON (docs/data.md)."""
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from edgeconnect.errors import NAMED, named, printable
+from edgeconnect.plain import plain
 
 SCHEMA = 1
 COLUMNS = 100
@@ -101,7 +101,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries; `schema` counts up where a field changes its meaning or goes."""
-        return {"schema": SCHEMA, "severity": self.severity, **json.loads(json.dumps(asdict(self)))}
+        return {"schema": SCHEMA, "severity": self.severity, **plain(asdict(self))}
 
     def table(self) -> str:
         """Return lines of at most 100 columns, paths excepted; a finding names five files and counts the rest."""
