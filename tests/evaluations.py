@@ -1,4 +1,4 @@
-"""Small evaluations: settings, pictures and masks in files, a contender that counts its work and fails when told to."""
+"""Small evaluations: settings, pictures and masks in files, an entry that counts its work and fails when told to."""
 
 import json
 from pathlib import Path
@@ -7,17 +7,20 @@ import numpy as np
 from PIL import Image
 
 from edgeconnect.data.scenes import render
-from edgeconnect.evaluation.entries import Filled
-from edgeconnect.evaluation.evaluate import Plan
-from edgeconnect.evaluation.manifest import EDGES, Setting
+from edgeconnect.evaluation.entries import STRICT, Filled, open_run, parse_run
+from edgeconnect.evaluation.evaluate import EvaluationOptions
+from edgeconnect.evaluation.manifest import BIN_EDGES, Preprocessing
 
 NAMES = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
 FULL = RuntimeError("CUDA out of memory. Tried to allocate more")
-PLAN = Plan(NAMES, {}, shown=0)
+OPTIONS = EvaluationOptions(NAMES, {}, shown=0)
 
 
-def setting(size=32, pairing="per-bin", seed=0, edges=EDGES, threshold=127, polarity="hole"):
-    return Setting(size, threshold, polarity, 10**6, pairing, seed, edges)
+def preprocessing(size=32, pairing="per-bin", seed=0, edges=BIN_EDGES, threshold=127, polarity="hole"):
+    return Preprocessing(size, threshold, polarity, 10**6, pairing, seed, edges)
+
+
+setting, PLAN = preprocessing, OPTIONS
 
 
 def photos(folder, names=("a.png", "b.png", "c.png"), sides=(40, 48)):
@@ -56,20 +59,29 @@ def strict_json(path: Path):
     return json.loads(path.read_text("utf-8"), parse_constant=refuse)
 
 
+def opened(text, overrides=(), sees_edges=STRICT, mirror=False):
+    """Open a run by NAME=FOLDER:STAGE."""
+    return open_run(parse_run(text), overrides, sees_edges, mirror)
+
+
 class Painter:
     """Fills holes with one gray; what it was asked for is in `asked`, batch by batch."""
 
-    sees_edges = ""
+    sees_edges, paints, draws_edges = "", True, False
 
     def __init__(self, name="painter", gray=128, fails=(), error=FULL):
         self.name, self.gray, self.fails, self.error, self.asked = name, gray, fails, error, []
+        self.provenance = {}
 
-    def identity(self):
+    def prepare(self, manifest):
+        pass
+
+    def identity(self, batch_size):
         return f"gray {self.gray}"
 
-    def complete(self, samples):
-        self.asked.append([sample.id for sample in samples])
-        for sample in samples:
-            if sample.id in self.fails:
+    def complete(self, items):
+        self.asked.append([item.id for item in items])
+        for item in items:
+            if item.id in self.fails:
                 raise self.error
-            yield Filled(sample.id, np.where(sample.hole[..., None], np.uint8(self.gray), sample.picture), None)
+            yield Filled(item.id, np.where(item.mask[..., None], np.uint8(self.gray), item.picture), None)

@@ -16,7 +16,7 @@ from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.data import mask_shapes, masks
 from edgeconnect.data.sources import open_source
 from edgeconnect.evaluation.baselines import CLASSICAL
-from edgeconnect.evaluation.manifest import Item, Manifest, Setting
+from edgeconnect.evaluation.manifest import Item, Manifest, Preprocessing
 from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, EvaluationResults, Measured, summarize
 from edgeconnect.images import image_grid, write_png
@@ -113,7 +113,7 @@ def complete(config: Config, folder: Path) -> Iterable[Example]:
 
 def measure(examples: Sequence[Example], config: Config) -> EvaluationResults:
     """Measure every method on the same pictures and holes."""
-    preprocessing = Setting(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
+    preprocessing = Preprocessing(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
     ratios = [float(example.mask.mean()) for example in examples]
     items = [Item(f"{n}", f"{n}", "strokes", -1, ratio, "", "") for n, ratio in enumerate(ratios)]
     names = tuple(MEASURES.values())

@@ -5,15 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
-from evaluations import PLAN, Painter, holes, photos, setting, strict_json
+from evaluations import PLAN, Painter, holes, opened, photos, setting, strict_json
 
 from edgeconnect.cli import main
 from edgeconnect.errors import IncompleteError, UserError
 from edgeconnect.evaluation.compare import ComparedMethod, Difference, choose_pairs, differences, load
-from edgeconnect.evaluation.entries import STRICT, Classical, open_run
+from edgeconnect.evaluation.entries import Classical
 from edgeconnect.evaluation.evaluate import evaluate
 from edgeconnect.evaluation.intervals import Interval
-from edgeconnect.evaluation.manifest import Item, Manifest, compose
+from edgeconnect.evaluation.manifest import Item, Manifest
+from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report import charts
 from edgeconnect.evaluation.results import Measured, read_results, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS
@@ -174,7 +175,7 @@ def folders(tmp_path_factory, trained):
     pictures = photos(place / "pictures", [f"{n}.png" for n in range(7)], (32, 32))
     masks = holes(place / "masks", {"m.png": 0.3, "n.png": 0.5}, (32, 32))
     manifest = compose(str(pictures), str(masks), setting(pairing="all"))
-    runs = [open_run(f"{trained}:{stage}", [], STRICT) for stage in (1, 4)]
+    runs = [opened(f"{trained}:{stage}") for stage in (1, 4)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(charts, "curves", lambda results: {})
         with pytest.raises(IncompleteError):

@@ -1,4 +1,4 @@
-"""Who completes: nobody sees the hole, known pixels stay, and what decides the results is their identity."""
+"""Entries: nobody sees the hole, known pixels stay, and what decides the results is their identity."""
 
 import itertools
 import json
@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from evaluations import save
+from evaluations import opened, preprocessing, save
 from support import STAGES
 
 from edgeconnect.config import file as config_file
@@ -16,20 +16,25 @@ from edgeconnect.data.scenes import render
 from edgeconnect.digest import file_digest
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.evaluation.baselines import CLASSICAL
-from edgeconnect.evaluation.entries import GROUND_TRUTH, STRICT, Classical, Results, Sample, open_run
+from edgeconnect.evaluation.entries import GROUND_TRUTH, STRICT, Classical, LoadedItem, Results
+from edgeconnect.evaluation.manifest import Item, Manifest
 
 
 def sample(number=0, height=40, width=48, share=0.3):
     picture = render(number, height, width)
     least = int(share * height * width)
     hole = draw("boxes", height, width, np.random.default_rng(number), Pixels(least, least + 40))
-    return Sample(f"item {number}", number, picture, hole)
+    return LoadedItem(f"item {number}", number, picture, hole)
+
+
+def manifest(*ids):
+    return Manifest(preprocessing(), tuple(Item(id_, f"{id_}.png", "m.png", -1, 0.5, "", "") for id_ in ids))
 
 
 def altered(one):
     """Put something with strong edges into the hole."""
     noise = np.random.default_rng(1).integers(0, 2, one.picture.shape, dtype=np.uint8) * 255
-    return one._replace(picture=np.where(one.hole[..., None], noise, one.picture))
+    return one._replace(picture=np.where(one.mask[..., None], noise, one.picture))
 
 
 def same(one, other):
@@ -39,13 +44,13 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def runs(trained):
     """Return a function that opens a stage of the trained run once."""
-    opened = {}
+    known = {}
 
     def get(stage, sees_edges=STRICT, mirror=False):
         key = stage, sees_edges, mirror
-        if key not in opened:
-            opened[key] = open_run(f"{trained}:{stage}", [], sees_edges, mirror)
-        return opened[key]
+        if key not in known:
+            known[key] = opened(f"{trained}:{stage}", [], sees_edges, mirror)
+        return known[key]
 
     return get
 
@@ -58,34 +63,34 @@ def test_classical_methods_never_see_the_hole(name):
     one = sample()
     (filled,), (again,) = Classical(name).complete([one]), Classical(name).complete([altered(one)])
     assert same(filled, again)
-    assert np.array_equal(filled.picture[~one.hole], one.picture[~one.hole])
-    assert not np.array_equal(filled.picture[one.hole], one.picture[one.hole])
+    assert np.array_equal(filled.picture[~one.mask], one.picture[~one.mask])
+    assert not np.array_equal(filled.picture[one.mask], one.picture[one.mask])
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_classical_methods_take_no_hole_and_nothing_but_hole(name):
     one = sample()
-    (filled,) = Classical(name).complete([one._replace(hole=np.zeros_like(one.hole))])
+    (filled,) = Classical(name).complete([one._replace(mask=np.zeros_like(one.mask))])
     assert np.array_equal(filled.picture, one.picture)
-    everything = one._replace(hole=np.ones_like(one.hole))
+    everything = one._replace(mask=np.ones_like(one.mask))
     assert same(*(next(Classical(name).complete([s])) for s in (everything, altered(everything))))
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("stage", STAGES)
 def test_strict_edges_never_depend_on_the_hole(stage, mirror, runs):
-    contender, one = runs(stage, STRICT, mirror), sample()
-    assert same(*(next(contender.complete([s])) for s in (one, altered(one))))
+    entry, one = runs(stage, STRICT, mirror), sample()
+    assert same(*(next(entry.complete([s])) for s in (one, altered(one))))
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_ground_truth_edges_do(stage, runs):
     """The inpaint stage sees those of the hole itself, the others Canny's near its rim."""
-    contender, one = runs(stage, GROUND_TRUTH), sample()
-    assert not same(*(next(contender.complete([s])) for s in (one, altered(one))))
-    assert not np.array_equal(contender.batch(one).edge, runs(stage).batch(one).edge)
-    true = contender.true_edges(one)
-    assert np.array_equal(contender.batch(one).edge[0, 0], true)
+    entry, one = runs(stage, GROUND_TRUTH), sample()
+    assert not same(*(next(entry.complete([s])) for s in (one, altered(one))))
+    assert not np.array_equal(entry.batch(one).edge, runs(stage).batch(one).edge)
+    true = entry.true_edges(one)
+    assert np.array_equal(entry.batch(one).edge[0, 0], true)
     assert np.array_equal(runs(stage).true_edges(one), true)
 
 
@@ -95,31 +100,31 @@ def test_ground_truth_edges_do(stage, runs):
 @pytest.mark.parametrize("sees_edges", [STRICT, GROUND_TRUTH])
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_keeps_known_pixels_and_draws_what_it_can(stage, sees_edges, runs):
-    contender, one = runs(stage, sees_edges), sample()
-    (filled,) = contender.complete([one])
-    assert (filled.picture is None) == (stage == "edge") == (not contender.paints)
-    assert (filled.edge is None) == (stage == "inpaint") == (not contender.draws_edges)
-    assert (contender.name, contender.sees_edges, filled.id) == (f"run:{stage}", sees_edges, one.id)
+    entry, one = runs(stage, sees_edges), sample()
+    (filled,) = entry.complete([one])
+    assert (filled.picture is None) == (stage == "edge") == (not entry.paints)
+    assert (filled.edge is None) == (stage == "inpaint") == (not entry.draws_edges)
+    assert (entry.name, entry.sees_edges, filled.id) == (f"run:{stage}", sees_edges, one.id)
     if filled.picture is not None:
-        assert np.array_equal(filled.picture[~one.hole], one.picture[~one.hole])
+        assert np.array_equal(filled.picture[~one.mask], one.picture[~one.mask])
         assert (filled.picture.shape, filled.picture.dtype) == (one.picture.shape, np.uint8)
     if filled.edge is not None:
-        known = contender.batch(one).edge[0, 0].numpy()
-        assert np.array_equal(filled.edge[~one.hole], 255 * known[~one.hole])
+        known = entry.batch(one).edge[0, 0].numpy()
+        assert np.array_equal(filled.edge[~one.mask], 255 * known[~one.mask])
 
 
 def test_pictures_of_odd_sizes_without_hole_and_with_nothing_else(runs):
-    contender, one = runs("joint"), sample(height=41, width=37)
-    for hole in (one.hole, np.zeros_like(one.hole), np.ones_like(one.hole)):
-        (filled,) = contender.complete([one._replace(hole=hole)])
+    entry, one = runs("joint"), sample(height=41, width=37)
+    for hole in (one.mask, np.zeros_like(one.mask), np.ones_like(one.mask)):
+        (filled,) = entry.complete([one._replace(mask=hole)])
         assert np.array_equal(filled.picture[~hole], one.picture[~hole])
 
 
 def test_a_batch_gives_what_its_pictures_give_alone(runs):
-    contender, several = runs("edge_inpaint"), [sample(number) for number in range(5)]
-    together = list(contender.complete(several))
+    entry, several = runs("edge_inpaint"), [sample(number) for number in range(5)]
+    together = list(entry.complete(several))
     assert [filled.id for filled in together] == [one.id for one in several]
-    assert all(same(filled, *contender.complete([one])) for filled, one in zip(together, several, strict=True))
+    assert all(same(filled, *entry.complete([one])) for filled, one in zip(together, several, strict=True))
 
 
 def test_the_mirror_image_counts(runs):
@@ -130,10 +135,10 @@ def test_the_mirror_image_counts(runs):
 
 
 def test_random_sigma_is_drawn_by_the_item_s_number(runs, trained):
-    contender = open_run(f"{trained}:inpaint", [("", "SIGMA=0")], STRICT)
-    edges = [contender.batch(sample()._replace(number=number)).edge.numpy().tobytes() for number in range(12)]
+    entry = opened(f"{trained}:inpaint", [("", "SIGMA=0")])
+    edges = [entry.batch(sample()._replace(number=number)).edge.numpy().tobytes() for number in range(12)]
     assert 1 < len(set(edges)) <= 4
-    assert edges == [contender.batch(sample()._replace(number=n)).edge.numpy().tobytes() for n in range(12)]
+    assert edges == [entry.batch(sample()._replace(number=n)).edge.numpy().tobytes() for n in range(12)]
 
 
 # Identity
@@ -141,7 +146,7 @@ def test_random_sigma_is_drawn_by_the_item_s_number(runs, trained):
 
 def test_the_average_completes_and_is_part_of_the_identity(runs, copied):
     averaged = runs("inpaint")
-    assert open_run(f"{copied}:inpaint", [], STRICT).identity() == averaged.identity()
+    assert opened(f"{copied}:inpaint", []).identity(8) == averaged.identity(8)
     newest = copied / "saves/inpaint/0000002"
     state = torch.load(newest / "state.pth", weights_only=True)
     shadow = state["ema"]["shadow"]["inpaint_generator"]
@@ -150,23 +155,23 @@ def test_the_average_completes_and_is_part_of_the_identity(runs, copied):
     record = json.loads((newest / "save.json").read_text())
     record["files"]["state.pth"] = file_digest(newest / "state.pth")
     (newest / "save.json").write_text(json.dumps(record))
-    moved = open_run(f"{copied}:inpaint", [], STRICT)
+    moved = opened(f"{copied}:inpaint", [])
     shutil.rmtree(copied / "saves")
-    last = open_run(f"{copied}:inpaint", [], STRICT)
-    assert len({contender.identity() for contender in (averaged, moved, last)}) == 3
-    completed = [next(contender.complete([sample()])) for contender in (averaged, moved, last)]
+    last = opened(f"{copied}:inpaint", [])
+    assert len({entry.identity(8) for entry in (averaged, moved, last)}) == 3
+    completed = [next(entry.complete([sample()])) for entry in (averaged, moved, last)]
     assert not any(same(one, other) for one, other in itertools.combinations(completed, 2))
 
 
 def test_weights_stage_and_what_is_seen_are_the_identity(runs, copied):
     different = [runs(stage) for stage in STAGES] + [runs("joint", GROUND_TRUTH), runs("joint", STRICT, True)]
     for overrides in (["SIGMA=2"], ["SIGMA=0"], ["SIGMA=0", "SEED=11"]):
-        different.append(open_run(f"{copied}:joint", [("", text) for text in overrides], STRICT))
+        different.append(opened(f"{copied}:joint", [("", text) for text in overrides]))
     shutil.copy(copied / "saves/inpaint/0000002/InpaintingModel_gen.pth", copied)
     shutil.rmtree(copied / "saves")
-    different.append(open_run(f"{copied}:joint", [], STRICT))
-    assert len({contender.identity() for contender in different}) == len(different)
-    assert open_run(f"{copied}:joint", [("", "SEED=11")], STRICT).identity() == different[-1].identity()
+    different.append(opened(f"{copied}:joint", []))
+    assert len({entry.identity(8) for entry in different}) == len(different)
+    assert opened(f"{copied}:joint", [("", "SEED=11")]).identity(8) == different[-1].identity(8)
 
 
 # Opening
@@ -181,48 +186,49 @@ def test_a_run_is_opened_at_the_stage_that_is_named(trained):
         (f"{trained}", [], "edge_inpaint"),
         (f"{trained}/saves/joint/0000002:joint", [], "joint"),
     ):
-        assert open_run(spec, [("--set", text) for text in overrides], STRICT).run.stage.name == stage
+        assert opened(spec, [("--set", text) for text in overrides], STRICT).run.stage.name == stage
 
 
-def test_what_ran_decides_before_what_the_file_says_now(copied):
-    (copied / "config.yml").write_text("SIGMA: 3\nBASE_CHANNELS: 8\n")
-    assert open_run(f"{copied}:inpaint", [], STRICT).config.data.sigma == 1
-    assert open_run(f"{copied}:inpaint", [("", "SIGMA=2")], STRICT).config.data.sigma == 2
+def test_the_file_decides_before_the_defaults_and_overrides_before_the_file(copied):
+    text = (copied / "config.yml").read_text()
+    (copied / "config.yml").write_text(text.replace("SIGMA: 1", "SIGMA: 3"))
+    assert opened(f"{copied}:inpaint").config.data.sigma == 3
+    assert opened(f"{copied}:inpaint", [("", "SIGMA=2")]).config.data.sigma == 2
 
 
 @pytest.mark.parametrize("spec", ["gone", "gone:3", ":3", "", "3"])
 def test_no_run_is_named(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=f"--runs: {spec} is no run's folder"):
-        open_run(spec, [], STRICT)
+        opened(spec, [], STRICT)
 
 
 def test_names_of_runs_break_no_table(copied):
     hostile = copied.rename(copied.parent / "a\nb\x1b|c")
-    contender = open_run(f"{hostile}:1", [], STRICT, mirror=True)
-    assert contender.name == r"a\nb\x1b|c:edge mirrored"
+    entry = opened(f"{hostile}:1", [], STRICT, mirror=True)
+    assert entry.name == r"a\nb\x1b|c:edge mirrored"
 
 
 def test_wrong_weights_are_named(copied, trained):
-    with pytest.raises(UserError, match=r"--runs .*:5: MODEL: '5' is none of"):
-        open_run(f"{trained}:5", [], STRICT)
+    with pytest.raises(UserError, match=r"--runs .*:5: MODEL: '?5'? is none of"):
+        opened(f"{trained}:5", [])
     with pytest.raises(UserError, match=r"EdgeModel_gen\.pth.*BASE_CHANNELS"):
-        open_run(f"{trained}", [("", "BASE_CHANNELS=8")], STRICT)
+        opened(f"{trained}", [("", "BASE_CHANNELS=8")])
     shutil.rmtree(copied / "saves")
     (copied / "InpaintingModel_gen.pth").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"InpaintingModel_gen\.pth is no readable checkpoint"):
-        open_run(f"{copied}", [], STRICT)
+        opened(f"{copied}", [])
     (copied / "InpaintingModel_gen.pth").unlink()
     with pytest.raises(UserError, match=r"InpaintingModel_gen\.pth does not exist"):
-        open_run(f"{copied}", [], STRICT)
+        opened(f"{copied}", [])
 
 
 def test_runs_need_no_configuration(trained, tmp_path):
     for path in trained.glob("*_gen.pth"):
         shutil.copy(path, tmp_path)
-    contender = open_run(str(tmp_path), [("", "BASE_CHANNELS=4"), ("", "RESIDUAL_BLOCKS=1")], STRICT)
-    assert contender.config.data == config_file.load(None).config.data
-    assert next(contender.complete([sample()])).picture is not None
+    entry = opened(str(tmp_path), [("", "BASE_CHANNELS=4"), ("", "RESIDUAL_BLOCKS=1")], STRICT)
+    assert entry.config.data == config_file.load(None).config.data
+    assert next(entry.complete([sample()])).picture is not None
 
 
 # Results of others
@@ -244,9 +250,9 @@ def test_results_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(BadImageError, match=r"item 0\.png: is 48x39, the picture is 48x40"):
         list(results.complete([one]))
     with pytest.raises(UserError, match=r"holds no item 1\.png; every item needs a result of its id"):
-        list(results.complete([other]))
+        results.prepare(manifest(other.id))
     with pytest.raises(UserError, match=r"holds no 0\.png, 1\.png, 2\.png, 3\.png, 4\.png and 5 more;"):
-        results.require(str(n) for n in range(10))
+        results.prepare(manifest(*(str(n) for n in range(10))))
     (tmp_path / f"{one.id}.png").write_bytes(b"damaged")
     with pytest.raises(BadImageError, match="cannot be read as a picture"):
         list(results.complete([one]))
@@ -261,10 +267,10 @@ def test_two_results_of_one_name_are_refused(tmp_path):
 
 def test_contents_of_all_files_are_the_identity_of_results(tmp_path):
     save(tmp_path / "one/a.png", np.zeros((4, 4, 3), np.uint8))
-    identity = Results("theirs", tmp_path / "one").identity()
+    identity = Results("theirs", tmp_path / "one").identity(8)
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    assert Results("ours", tmp_path / "two").identity() == identity
+    assert Results("ours", tmp_path / "two").identity(8) == identity
     save(tmp_path / "two/a.png", np.ones((4, 4, 3), np.uint8))
-    assert Results("theirs", tmp_path / "two").identity() != identity
+    assert Results("theirs", tmp_path / "two").identity(8) != identity
     shutil.copy(tmp_path / "one/a.png", tmp_path / "one/b.png")
-    assert Results("theirs", tmp_path / "one").identity() != identity
+    assert Results("theirs", tmp_path / "one").identity(8) != identity

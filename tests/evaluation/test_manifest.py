@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluations import holes, photos, save, setting
+from evaluations import holes, photos, preprocessing, save
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeconnect.data.mask_shapes import GENERATORS
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.evaluation.manifest import EDGES, Item, Library, Manifest, compose, read_manifest, verify, within
+from edgeconnect.evaluation.manifest import BIN_EDGES, Item, Manifest, read_manifest
+from edgeconnect.evaluation.pairing import Library, compose, verify, within
 
 
 def of_ratio(ratio):
@@ -41,13 +42,13 @@ def of_ratio(ratio):
 )
 def test_bins_are_open_on_the_left(ratio, name):
     item = of_ratio(ratio)
-    assert Manifest(setting(), (item,)).bin(item) == name
+    assert Manifest(preprocessing(), (item,)).bin(item) == name
 
 
 @given(st.lists(st.integers(0, 4096), min_size=1))
 def test_every_item_is_in_one_bin_and_bins_rise(counts):
     items = tuple(of_ratio(count / 4096) for count in counts)
-    manifest = Manifest(setting(), items)
+    manifest = Manifest(preprocessing(), items)
     names = manifest.bins()
     assert {manifest.bin(item) for item in items} == set(names)
     assert len(names) == len(set(names))
@@ -55,13 +56,13 @@ def test_every_item_is_in_one_bin_and_bins_rise(counts):
     assert lows == sorted(lows)
 
 
-@given(st.integers(10, 3000), st.integers(10, 3000), st.integers(1, len(EDGES) - 1))
+@given(st.integers(10, 3000), st.integers(10, 3000), st.integers(1, len(BIN_EDGES) - 1))
 def test_a_mask_of_a_bin_lies_in_it_to_the_pixel(height, width, number):
-    least, most = within(height, width, (EDGES[number - 1], EDGES[number]))
-    bins = Manifest(setting(), ())
+    least, most = within(height, width, (BIN_EDGES[number - 1], BIN_EDGES[number]))
+    bins = Manifest(preprocessing(), ())
     assert least <= most
     assert {bins.bin(of_ratio(count / (height * width))) for count in (least, most)} == {
-        bins.bin(of_ratio((EDGES[number - 1] + EDGES[number]) / 2))
+        bins.bin(of_ratio((BIN_EDGES[number - 1] + BIN_EDGES[number]) / 2))
     }
     assert bins.bin(of_ratio((least - 1) / (height * width))) != bins.bin(of_ratio(least / (height * width)))
 
@@ -71,8 +72,8 @@ def test_a_mask_of_a_bin_lies_in_it_to_the_pixel(height, width, number):
 
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_drawn_masks_lie_in_their_bins_and_are_drawn_again(kind):
-    manifest = compose("scenes:2", kind, setting())
-    library = Library(manifest.setting)
+    manifest = compose("scenes:2", kind, preprocessing())
+    library = Library(manifest.preprocessing)
     for item in manifest.items:
         mask = library.mask(item.mask, item.seed, 32, 32)
         assert np.array_equal(mask, library.mask(item.mask, item.seed, 32, 32))
@@ -81,9 +82,9 @@ def test_drawn_masks_lie_in_their_bins_and_are_drawn_again(kind):
         assert low < item.ratio <= high
     assert len({item.seed for item in manifest.items}) == len(manifest.items)
     if kind != "half":
-        assert len(manifest.items) == 2 * (len(EDGES) - 2)
-    assert compose("scenes:2", kind, setting(), workers=3) == manifest
-    assert {i.mask_hash for i in compose("scenes:2", kind, setting(seed=1)).items} != {
+        assert len(manifest.items) == 2 * (len(BIN_EDGES) - 2)
+    assert compose("scenes:2", kind, preprocessing(), workers=3) == manifest
+    assert {i.mask_hash for i in compose("scenes:2", kind, preprocessing(seed=1)).items} != {
         i.mask_hash for i in manifest.items
     } or kind in ("half", "centre")
 
@@ -91,14 +92,14 @@ def test_drawn_masks_lie_in_their_bins_and_are_drawn_again(kind):
 def test_drawn_masks_fit_pictures_of_any_size(tmp_path):
     photos(tmp_path, ("a.png",), (33, 90))
     photos(tmp_path, ("b.png",), (20, 16))
-    manifest = compose(str(tmp_path), "mixture", setting(size=0))
+    manifest = compose(str(tmp_path), "mixture", preprocessing(size=0))
     assert [manifest.bin(item) for item in manifest.items] == 2 * manifest.bins()
 
 
 def test_pictures_too_small_for_a_bin_are_not_dropped(tmp_path):
     save(tmp_path / "a.png", np.zeros((8, 9, 3), np.uint8))
-    manifest = compose(str(tmp_path), "irregular", setting(size=0))
-    assert len(manifest.items) == len(EDGES) - 2
+    manifest = compose(str(tmp_path), "irregular", preprocessing(size=0))
+    assert len(manifest.items) == len(BIN_EDGES) - 2
     assert min(item.ratio for item in manifest.items) > 0
 
 
@@ -108,40 +109,40 @@ def test_pictures_too_small_for_a_bin_are_not_dropped(tmp_path):
 def test_per_bin_gives_every_picture_one_mask_of_each_bin(tmp_path):
     pictures = photos(tmp_path / "pictures")
     masks = holes(tmp_path / "masks", {"none.png": 0, "few.png": 0.15, "few2.png": 0.2, "most.png": 0.9, "all.png": 1})
-    manifest = compose(str(pictures), str(masks), setting())
+    manifest = compose(str(pictures), str(masks), preprocessing())
     assert manifest.bins() == ["0", "(10,20]", "(60,100]"]
     assert [manifest.bin(item) for item in manifest.items] == 3 * manifest.bins()
-    assert [item.ratio for item in compose(str(pictures), str(masks / "all.png"), setting()).items] == [1.0] * 3
-    drawn = [[item.mask for item in compose(str(pictures), str(masks), setting(seed=s)).items] for s in range(6)]
-    assert compose(str(pictures), str(masks), setting()) == manifest
+    assert [item.ratio for item in compose(str(pictures), str(masks / "all.png"), preprocessing()).items] == [1.0] * 3
+    drawn = [[item.mask for item in compose(str(pictures), str(masks), preprocessing(seed=s)).items] for s in range(6)]
+    assert compose(str(pictures), str(masks), preprocessing()) == manifest
     assert len({tuple(names) for names in drawn}) > 1
 
 
 def test_all_gives_every_picture_every_mask(tmp_path):
     pictures = photos(tmp_path / "pictures")
     masks = holes(tmp_path / "masks", {"x.png": 0.1, "y.png": 0.5})
-    manifest = compose(str(pictures), str(masks), setting(pairing="all"))
+    manifest = compose(str(pictures), str(masks), preprocessing(pairing="all"))
     assert [item.id for item in manifest.items] == [f"{picture}__{mask}" for picture in "abc" for mask in "xy"]
 
 
 def test_stem_gives_the_mask_of_the_name_and_refuses_the_unpaired(tmp_path):
     pictures = photos(tmp_path / "pictures")
     masks = holes(tmp_path / "masks", {"c.png": 0.3, "b.png": 0.2, "a.png": 0.1})
-    manifest = compose(str(pictures), str(masks), setting(pairing="stem"))
+    manifest = compose(str(pictures), str(masks), preprocessing(pairing="stem"))
     assert [(item.id, item.mask[-5:]) for item in manifest.items] == [(name, f"{name}.png") for name in "abc"]
-    shared = compose(str(pictures), str(masks / "a.png"), setting(pairing="stem"))
+    shared = compose(str(pictures), str(masks / "a.png"), preprocessing(pairing="stem"))
     assert {item.mask for item in shared.items} == {str(masks / "a.png")}
     (masks / "b.png").unlink()
     with pytest.raises(UserError, match=r"no mask of the same name for .*b\.png"):
-        compose(str(pictures), str(masks), setting(pairing="stem"))
+        compose(str(pictures), str(masks), preprocessing(pairing="stem"))
     (masks / "c.png").unlink()
     with pytest.raises(UserError, match="no mask of the same name for"):
-        compose(str(pictures), str(masks), setting(pairing="stem"))
+        compose(str(pictures), str(masks), preprocessing(pairing="stem"))
 
 
 def test_drawn_masks_are_of_each_bin_and_of_no_other_pairing():
     with pytest.raises(UserError, match="--pairing: all is of mask files; irregular masks are drawn per-bin"):
-        compose("scenes:1", "irregular", setting(pairing="all"))
+        compose("scenes:1", "irregular", preprocessing(pairing="all"))
 
 
 # What is read
@@ -154,7 +155,7 @@ def test_ratios_are_those_of_what_is_read(tmp_path):
     for size in (0, 33):
         for polarity in ("hole", "known"):
             for threshold in (100, 150):
-                one = setting(size, "all", threshold=threshold, polarity=polarity)
+                one = preprocessing(size, "all", threshold=threshold, polarity=polarity)
                 (item,) = compose(str(pictures), str(gray), one).items
                 library = Library(one)
                 picture = library.picture(item.picture)
@@ -168,20 +169,20 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     lists = tmp_path / "pictures.flist"
     lists.write_text("pictures/a.png\npictures/gone.png\n")
     with pytest.raises(BadImageError, match=r"gone\.png: is no file, or not there"):
-        compose(str(lists), str(mask), setting())
+        compose(str(lists), str(mask), preprocessing())
     os.mkfifo(pictures / "pipe.png")
     with pytest.raises(BadImageError, match=r"pipe\.png: is no file, or not there"):
-        compose(str(pictures), str(mask), setting())
+        compose(str(pictures), str(mask), preprocessing())
     (pictures / "pipe.png").unlink()
     (pictures / "b.png").write_bytes(b"damaged")
     with pytest.raises(BadImageError, match=r"b\.png: cannot be read as a picture"):
-        compose(str(pictures), str(mask), setting())
+        compose(str(pictures), str(mask), preprocessing())
     for empty in ("nothing", "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(UserError, match=r"--pictures: .*(does not exist|holds no picture)"):
-            compose(str(tmp_path / empty), str(mask), setting())
+            compose(str(tmp_path / empty), str(mask), preprocessing())
         with pytest.raises(UserError, match=r"--masks: .*(does not exist|holds no picture)"):
-            compose("scenes:1", str(tmp_path / empty), setting())
+            compose("scenes:1", str(tmp_path / empty), preprocessing())
 
 
 # Names
@@ -205,7 +206,7 @@ def test_ids_are_unique_and_names_of_files(names, tmp_path):
     masks = holes(tmp_path / "masks", {"m.png": 0.2, "m m.png": 0.5, "m_m.png": 0.5, "2/m.png": 0.1})
     for chosen in (pictures / names[0], tmp_path / "list"):
         for mask in (masks / "m.png", masks):
-            ids = [item.id for item in compose(str(chosen), str(mask), setting(pairing="all")).items]
+            ids = [item.id for item in compose(str(chosen), str(mask), preprocessing(pairing="all")).items]
             assert len({id_.casefold() for id_ in ids}) == len(ids)
             for id_ in ids:
                 assert not id_.startswith(".")
@@ -217,7 +218,7 @@ def test_a_picture_listed_twice_is_two_items(tmp_path):
     photos(tmp_path, ("a.png",))
     (tmp_path / "list").write_text("a.png\na.png\n")
     for masks in ("irregular", str(holes(tmp_path / "m", {"m.png": 0.5}))):
-        manifest = compose(str(tmp_path / "list"), masks, setting())
+        manifest = compose(str(tmp_path / "list"), masks, preprocessing())
         assert len({item.id for item in manifest.items}) == len(manifest.items) in (2, 2 * 7)
 
 
@@ -233,11 +234,11 @@ def data(tmp_path):
 
 
 def composed(data, **changes):
-    return compose(str(data / "pictures"), str(data / "masks"), setting(**{"pairing": "stem"} | changes))
+    return compose(str(data / "pictures"), str(data / "masks"), preprocessing(**{"pairing": "stem"} | changes))
 
 
 def test_what_was_written_is_read(data, tmp_path):
-    for manifest in (composed(data), compose("scenes:3-5", "border", setting(seed=2**53))):
+    for manifest in (composed(data), compose("scenes:3-5", "border", preprocessing(seed=2**53))):
         manifest.write(tmp_path / "manifest.json")
         read = read_manifest(tmp_path / "manifest.json")
         assert read == manifest
@@ -261,7 +262,10 @@ def test_digest_is_of_contents_and_shapes_and_of_no_folder(data, tmp_path):
     save(data / "pictures" / "b.png", picture)
     different.append(composed(data))
     assert len({manifest.digest(), *(other.digest() for other in different)}) == 1 + len(different)
-    assert replace(manifest, setting=replace(manifest.setting, max_pixels=7, seed=5)).digest() == manifest.digest()
+    assert (
+        replace(manifest, preprocessing=replace(manifest.preprocessing, max_pixels=7, seed=5)).digest()
+        == manifest.digest()
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,7 +289,7 @@ def test_digest_is_of_contents_and_shapes_and_of_no_folder(data, tmp_path):
 )
 def test_a_changed_manifest_is_refused(change, tmp_path):
     path = tmp_path / "manifest.json"
-    compose("scenes:2", "boxes", setting()).write(path)
+    compose("scenes:2", "boxes", preprocessing()).write(path)
     contents = json.loads(path.read_text())
     change(contents)
     path.write_text(json.dumps(contents))

@@ -1,18 +1,22 @@
 """The folder of an evaluation: goes on where it stopped, keeps others' work out, lists what fails."""
 
 import math
+import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluations import FULL, NAMES, PLAN, Painter, holes, photos, pixels, save, setting, strict_json
+from evaluations import FULL, NAMES, OPTIONS, Painter, holes, opened, photos, pixels, preprocessing, save, strict_json
 
 from edgeconnect.errors import BadImageError, IncompleteError, UserError
 from edgeconnect.evaluation import evaluate as evaluation
-from edgeconnect.evaluation.entries import STRICT, Classical, Results, open_run
+from edgeconnect.evaluation import study as study_module
+from edgeconnect.evaluation.entries import Classical, Results
 from edgeconnect.evaluation.feature_stats import LoaderOptions
 from edgeconnect.evaluation.fid import score
-from edgeconnect.evaluation.manifest import compose, read_manifest
+from edgeconnect.evaluation.manifest import read_manifest
+from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report import charts
 from edgeconnect.evaluation.study import Study, measures_of, read_table, slug, table_of, write_table
 
@@ -28,7 +32,7 @@ def manifest(tmp_path):
     """Four pictures of two sizes with two holes each."""
     photos(tmp_path / "pictures", ("a.png", "b.png"), (32, 40))
     photos(tmp_path / "pictures", ("c.png", "d.png"), (40, 32))
-    return compose(str(tmp_path / "pictures"), "boxes", setting(size=0, edges=EDGES))
+    return compose(str(tmp_path / "pictures"), "boxes", preprocessing(size=0, edges=EDGES))
 
 
 @pytest.fixture
@@ -42,8 +46,8 @@ def _plain_pages(monkeypatch):
     monkeypatch.setattr(charts, "curves", lambda results: {})
 
 
-def completed(study, contender):
-    return list(study.complete(contender, int))
+def completed(study, entry):
+    return list(study.complete(entry))
 
 
 def values(folder):
@@ -63,33 +67,34 @@ def test_neighbours_of_one_size_share_batches(manifest, ids, tmp_path):
 
 
 def test_it_goes_on_where_it_stopped_to_the_last_byte(manifest, ids, tmp_path):
-    evaluate(tmp_path / "out", manifest, [Painter(), Classical("telea")], PLAN)
+    evaluate(tmp_path / "out", manifest, [Painter(), Classical("telea")], OPTIONS)
     files = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    del files[tmp_path / "out/versions.json"]  # it has the date
     for name in (ids[2], ids[5]):
         (tmp_path / f"out/pictures/painter/{name}.png").unlink()
     (tmp_path / "out/results.json").unlink()
     again = Painter()
-    evaluate(tmp_path / "out", manifest, [again, Classical("telea")], PLAN)
+    evaluate(tmp_path / "out", manifest, [again, Classical("telea")], OPTIONS)
     assert again.asked == [[ids[2]], [ids[5]]]
     assert files == {path: path.read_bytes() for path in files}
     again.asked.clear()
-    evaluate(tmp_path / "out", manifest, [again, Classical("telea")], PLAN)
+    evaluate(tmp_path / "out", manifest, [again, Classical("telea")], OPTIONS)
     assert not again.asked
-    evaluate(tmp_path / "new", manifest, [Painter(), Classical("telea")], replace(PLAN, batch_size=1, workers=3))
+    evaluate(tmp_path / "new", manifest, [Painter(), Classical("telea")], replace(OPTIONS, batch_size=1, workers=3))
     for name in ("results.json", "results.csv", "tables.md", "tables.tex", "manifest.json", "measures/painter.csv"):
         assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
 
 
 def test_a_run_stopped_between_edges_and_picture_goes_on(manifest, ids, trained, tmp_path):
     """The edges of an item are written before its picture: they alone do not make it done."""
-    run = open_run(f"{trained}:joint", [], STRICT)
-    evaluate(tmp_path / "out", manifest, [run], PLAN)
+    run = opened(f"{trained}:joint")
+    evaluate(tmp_path / "out", manifest, [run], OPTIONS)
     before = (tmp_path / "out/results.json").read_bytes()
     (tmp_path / f"out/pictures/{slug(run.name)}/{ids[1]}.png").unlink()
     (tmp_path / f"out/edges/{slug(run.name)}/{ids[4]}.png").unlink()
     study = Study(tmp_path / "out", manifest)
-    assert list(study.measure(run, NAMES, {}, 1, int)) == [id_ for id_ in ids if id_ not in (ids[1], ids[4])]
-    evaluate(tmp_path / "out", manifest, [run], PLAN)
+    assert list(study.measure(run, NAMES, {})) == [id_ for id_ in ids if id_ not in (ids[1], ids[4])]
+    evaluate(tmp_path / "out", manifest, [run], OPTIONS)
     assert (tmp_path / "out/results.json").read_bytes() == before
     assert len(list((tmp_path / "out").glob("*/*/*.png"))) == 2 * len(ids)
 
@@ -98,34 +103,34 @@ def test_a_run_stopped_between_edges_and_picture_goes_on(manifest, ids, trained,
 def test_a_stage_that_only_draws_or_only_paints_is_done_without_the_other(
     stage, folders, measures, manifest, ids, trained, tmp_path
 ):
-    run = open_run(f"{trained}:{stage}", [], STRICT)
-    found = evaluate(tmp_path / "out", manifest, [run], PLAN)
+    run = opened(f"{trained}:{stage}")
+    found = evaluate(tmp_path / "out", manifest, [run], OPTIONS)
     assert sorted({path.parts[-3] for path in (tmp_path / "out").glob("*/*/*.png")}) == folders
     assert all(name.startswith("edge_") == (stage == "edge") for name in found["measures"])
     assert len(found["measures"]) == measures
     run.complete = None
-    assert evaluate(tmp_path / "out", manifest, [run], PLAN) == found
+    assert evaluate(tmp_path / "out", manifest, [run], OPTIONS) == found
 
 
 # Whose work it is
 
 
 def test_other_weights_and_other_items_are_refused(manifest, tmp_path):
-    evaluate(tmp_path / "out", manifest, [Painter(gray=1)], PLAN)
+    evaluate(tmp_path / "out", manifest, [Painter(gray=1)], OPTIONS)
     kept = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     with pytest.raises(UserError, match="its results of painter are of other weights or settings"):
-        evaluate(tmp_path / "out", manifest, [Painter(gray=2)], PLAN)
+        evaluate(tmp_path / "out", manifest, [Painter(gray=2)], OPTIONS)
     fewer = replace(manifest, items=manifest.items[1:])
     with pytest.raises(UserError, match=r"manifest\.json: holds other pictures, masks or sizes"):
-        evaluate(tmp_path / "out", fewer, [Painter(gray=1)], PLAN)
+        evaluate(tmp_path / "out", fewer, [Painter(gray=1)], OPTIONS)
     assert kept == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
 
 
 def test_others_join_and_the_first_stay(manifest, tmp_path):
-    evaluate(tmp_path / "out", manifest, [Painter()], PLAN)
-    evaluate(tmp_path / "out", manifest, [Classical("telea")], PLAN)
+    evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS)
+    evaluate(tmp_path / "out", manifest, [Classical("telea")], OPTIONS)
     with pytest.raises(UserError, match="painter are of other weights"):
-        evaluate(tmp_path / "out", manifest, [Painter(gray=2)], PLAN)
+        evaluate(tmp_path / "out", manifest, [Painter(gray=2)], OPTIONS)
 
 
 @pytest.mark.parametrize("names", [("a b", "a-b"), ("x", "x"), ("run:edge", "run-edge"), ("X", "x")])
@@ -154,69 +159,117 @@ def test_damaged_records_are_refused_in_one_line(manifest, tmp_path):
 
 
 def test_the_manifest_follows_files_that_moved(manifest, tmp_path):
-    evaluate(tmp_path / "out", manifest, [Painter()], PLAN)
+    evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS)
     before = (tmp_path / "out/results.json").read_bytes()
     (tmp_path / "pictures").rename(tmp_path / "moved")
-    moved = compose(str(tmp_path / "moved"), "boxes", manifest.setting)
+    moved = compose(str(tmp_path / "moved"), "boxes", manifest.preprocessing)
     again = Painter()
-    evaluate(tmp_path / "out", moved, [again], PLAN)
+    evaluate(tmp_path / "out", moved, [again], OPTIONS)
     assert not again.asked
     assert (tmp_path / "out/results.json").read_bytes() == before
     assert read_manifest(tmp_path / "out/manifest.json") == moved
 
 
+# Threads
+
+
+@pytest.mark.parametrize("what", ["read", "written"])
+def test_two_items_are_read_and_written_at_a_time(what, manifest, tmp_path, monkeypatch):
+    """Each waits for another; alone it would wait in vain."""
+    together = threading.Barrier(2, timeout=10)
+    place, name = (Study, "load") if what == "read" else (study_module, "write_png")
+    original = getattr(place, name)
+
+    def meeting(*arguments):
+        together.wait()
+        return original(*arguments)
+
+    monkeypatch.setattr(place, name, meeting)
+    study, painter = Study(tmp_path / "out", manifest, 2, workers=2), Painter()
+    assert not completed(study, painter)
+    assert len(list((tmp_path / "out/pictures/painter").iterdir())) == len(manifest.items)
+
+
+def test_a_full_disk_is_said(manifest, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/pictures").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        completed(Study(tmp_path / "out", manifest, workers=2), Painter())
+
+
 # What fails
+
+
+def test_a_failed_batch_is_let_go_before_its_items_are_tried_alone(manifest, ids, tmp_path):
+    handled = []
+
+    class Watched(Painter):
+        def complete(self, items):
+            handled.append(sys.exc_info()[0])
+            return super().complete(items)
+
+    assert len(completed(Study(tmp_path / "out", manifest, 3), Watched(fails=ids[:1]))) == 1
+    assert handled == [None] * len(handled)
+    assert len(handled) == 4 + 3
+
+
+def test_an_entry_that_predicts_nothing_is_refused(manifest, tmp_path):
+    nothing = Painter()
+    nothing.paints = False
+    with pytest.raises(UserError, match="painter"):
+        evaluate(tmp_path / "out", manifest, [nothing], OPTIONS)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("error", [FULL, MemoryError(), BadImageError("a.png", "is no picture")])
 def test_an_item_that_fails_is_listed_and_left_out_for_all(error, manifest, ids, tmp_path):
     bad, good = Painter("bad", 0, (ids[1], ids[6]), error), Painter("good", 255)
     with pytest.raises(IncompleteError, match=rf"2 of 8 items failed and count for no method: {ids[1]} \(bad\)"):
-        evaluate(tmp_path / "out", manifest, [bad, good, Classical("telea")], PLAN)
+        evaluate(tmp_path / "out", manifest, [bad, good, Classical("telea")], OPTIONS)
     found = strict_json(tmp_path / "out/results.json")
     assert [(failure["method"], failure["id"]) for failure in found["failures"]] == [("bad", ids[1]), ("bad", ids[6])]
     rest = tuple(item for item in manifest.items if item.id not in (ids[1], ids[6]))
     with pytest.raises(UserError, match="holds other pictures"):
-        evaluate(tmp_path / "out", replace(manifest, items=rest), [good], PLAN)
-    evaluate(tmp_path / "rest", replace(manifest, items=rest), [Painter("bad", 0), good, Classical("telea")], PLAN)
+        evaluate(tmp_path / "out", replace(manifest, items=rest), [good], OPTIONS)
+    evaluate(tmp_path / "rest", replace(manifest, items=rest), [Painter("bad", 0), good, Classical("telea")], OPTIONS)
     assert values(tmp_path / "out") == values(tmp_path / "rest")
     assert ids[1] in (tmp_path / "out/report.html").read_text("utf-8")
 
 
 def test_what_failed_once_is_measured_when_it_is_there(manifest, ids, tmp_path):
     """Not remembered as an item without measures."""
-    contenders = [Painter("bad", 0, ids[:3]), Painter("good", 255)]
+    entries = [Painter("bad", 0, ids[:3]), Painter("good", 255)]
     with pytest.raises(IncompleteError):
-        evaluate(tmp_path / "out", manifest, contenders, PLAN)
-    contenders[0].fails = ids[:1]
+        evaluate(tmp_path / "out", manifest, entries, OPTIONS)
+    entries[0].fails = ids[:1]
     with pytest.raises(IncompleteError):
-        evaluate(tmp_path / "out", manifest, contenders, PLAN)
-    contenders[0].fails = ()
-    evaluate(tmp_path / "out", manifest, contenders, PLAN)
-    evaluate(tmp_path / "new", manifest, contenders, PLAN)
+        evaluate(tmp_path / "out", manifest, entries, OPTIONS)
+    entries[0].fails = ()
+    evaluate(tmp_path / "out", manifest, entries, OPTIONS)
+    evaluate(tmp_path / "new", manifest, entries, OPTIONS)
     assert (tmp_path / "out/results.json").read_bytes() == (tmp_path / "new/results.json").read_bytes()
     assert values(tmp_path / "out")["bad"]["all"][1] == len(ids)
 
 
 def test_everything_may_fail(manifest, ids, tmp_path):
     with pytest.raises(IncompleteError, match="8 of 8 items failed"):
-        evaluate(tmp_path / "out", manifest, [Painter("bad", 0, ids), Painter("good")], PLAN)
+        evaluate(tmp_path / "out", manifest, [Painter("bad", 0, ids), Painter("good")], OPTIONS)
     found = strict_json(tmp_path / "out/results.json")
     assert len(found["failures"]) == found["bins"]["all"]["items"] + 8 == 8
 
 
 def test_other_errors_are_not_hidden(manifest, ids, tmp_path):
     with pytest.raises(ZeroDivisionError):
-        evaluate(tmp_path / "out", manifest, [Painter("bad", 0, ids[:1], ZeroDivisionError())], PLAN)
+        evaluate(tmp_path / "out", manifest, [Painter("bad", 0, ids[:1], ZeroDivisionError())], OPTIONS)
 
 
 def test_bad_results_of_others_are_listed_and_missing_ones_refused(manifest, ids, tmp_path):
-    evaluate(tmp_path / "first", manifest, [Painter()], PLAN)
+    evaluate(tmp_path / "first", manifest, [Painter()], OPTIONS)
     theirs = tmp_path / "first/pictures/painter"
     save(theirs / f"{ids[0]}.png", np.zeros((7, 5, 3), np.uint8))
     (theirs / f"{ids[3]}.png").write_bytes(b"damaged")
     with pytest.raises(IncompleteError, match="2 of 8 items failed"):
-        evaluate(tmp_path / "second", manifest, [Results("theirs", theirs), Classical("telea")], PLAN)
+        evaluate(tmp_path / "second", manifest, [Results("theirs", theirs), Classical("telea")], OPTIONS)
     why = {failure["id"]: failure["why"] for failure in strict_json(tmp_path / "second/results.json")["failures"]}
     assert list(why) == [ids[0], ids[3]]
     assert "is 5x7, the picture is 40x32" in why[ids[0]]
@@ -225,7 +278,7 @@ def test_bad_results_of_others_are_listed_and_missing_ones_refused(manifest, ids
     (theirs / f"{ids[5]}.png").unlink()
     telea = Painter("telea")
     with pytest.raises(UserError, match=rf"holds no {ids[5]}\.png; every item needs a result of its id"):
-        evaluate(tmp_path / "third", manifest, [telea, Results("theirs", theirs)], PLAN)
+        evaluate(tmp_path / "third", manifest, [telea, Results("theirs", theirs)], OPTIONS)
     assert not telea.asked
 
 
@@ -233,14 +286,14 @@ def test_bad_results_of_others_are_listed_and_missing_ones_refused(manifest, ids
 
 
 def test_measures_are_those_of_the_files(manifest, ids, tmp_path):
-    evaluate(tmp_path / "out", manifest, [Painter()], PLAN)
+    evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS)
     found = measures_of(tmp_path / "out", "painter")
     study = Study(tmp_path / "out", manifest)
     for number, id_ in enumerate(ids):
-        one = study.sample(number)
+        one = study.load(number)
         error = pixels(tmp_path / f"out/pictures/painter/{id_}.png").astype(float) - one.picture
         assert found[id_]["psnr_rgb"] == pytest.approx(10 * math.log10(255**2 / (error**2).mean()))
-        assert found[id_]["l1_hole"] == pytest.approx(np.abs(error[one.hole]).mean() / 255)
+        assert found[id_]["l1_hole"] == pytest.approx(np.abs(error[one.mask]).mean() / 255)
         assert math.isnan(found[id_]["true_positives"])
 
 
@@ -252,18 +305,18 @@ def test_only_what_is_asked_for_is_reported_whatever_was_measured_before(manifes
         return [0.5]
 
     distance.digest = "sha256:1"
-    plain = evaluate(tmp_path / "out", manifest, [Painter()], PLAN)
-    more = replace(PLAN, distances={"lpips_alex": distance})
+    plain = evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS)
+    more = replace(OPTIONS, distances={"lpips_alex": distance})
     assert list(evaluate(tmp_path / "out", manifest, [Painter()], more)["measures"]) == [*NAMES, "lpips_alex"]
     evaluate(tmp_path / "out", manifest, [Painter()], more)
     assert len(measured) == 8
     distance.digest = "sha256:2"
     evaluate(tmp_path / "out", manifest, [Painter()], more)
     assert len(measured) == 16
-    assert evaluate(tmp_path / "out", manifest, [Painter()], PLAN) == plain
+    assert evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS) == plain
     next((tmp_path / "out/pictures/painter").iterdir()).unlink()
     table_of(tmp_path / "out", "painter").write_text("damaged")
-    assert evaluate(tmp_path / "out", manifest, [Painter()], PLAN) == plain
+    assert evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS) == plain
 
 
 def test_tables_of_measures_are_read_as_they_were_written(tmp_path):
@@ -297,11 +350,11 @@ class Mean:
 
 def test_fid_is_of_the_items_that_count(manifest, ids, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGECONNECT_CACHE", str(tmp_path / "cache"))
-    plan = replace(PLAN, inception=Mean(), kid=True)
+    options = replace(OPTIONS, inception=Mean(), kid=True)
     failing = [id_ for id_ in ids if id_.startswith("b__")] + ids[:1]
-    contenders = [Painter("bad", 0, failing), Painter("good", 255)]
+    entries = [Painter("bad", 0, failing), Painter("good", 255)]
     with pytest.raises(IncompleteError):
-        evaluate(tmp_path / "out", manifest, contenders, plan)
+        evaluate(tmp_path / "out", manifest, entries, options)
     found = strict_json(tmp_path / "out/results.json")
     assert found["extractor"] == "mean colour"
     for method, name in zip(found["methods"], ("bad", "good"), strict=True):
@@ -317,16 +370,16 @@ def test_fid_is_of_the_items_that_count(manifest, ids, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("count", [7, 8])
 def test_fewer_than_two_pictures_have_no_fid_and_cost_no_report(count, manifest, ids, tmp_path, caplog):
-    plan = replace(PLAN, inception=Mean())
+    options = replace(OPTIONS, inception=Mean())
     with pytest.raises(IncompleteError, match=f"{count} of 8 items failed"):
-        evaluate(tmp_path / "out", manifest, [Painter("bad", 0, ids[:count])], plan)
+        evaluate(tmp_path / "out", manifest, [Painter("bad", 0, ids[:count])], options)
     assert strict_json(tmp_path / "out/results.json")["methods"][0]["set"] == {}
-    assert f"{8 - count} pictures have no FID" in caplog.text
+    assert "no FID" in caplog.text
 
 
 def test_edges_have_no_fid(manifest, trained, tmp_path):
-    run = open_run(f"{trained}:1", [], STRICT)
-    found = evaluate(tmp_path / "out", manifest, [run], replace(PLAN, inception=Mean()))
+    run = opened(f"{trained}:1")
+    found = evaluate(tmp_path / "out", manifest, [run], replace(OPTIONS, inception=Mean()))
     assert found["methods"][0]["set"] == {}
 
 
@@ -334,8 +387,8 @@ def test_masks_from_files_are_measured_too(tmp_path):
     """Holes from nothing to everything, each in its bin, none dropped."""
     pictures = photos(tmp_path / "pictures", ("a.png",))
     masks = holes(tmp_path / "masks", {"0.png": 0, "1.png": 0.1, "2.png": 0.5, "3.png": 1})
-    manifest = compose(str(pictures), str(masks), setting(pairing="all", size=40))
-    found = evaluate(tmp_path / "out", manifest, [Painter(), Classical("biharmonic"), Classical("telea")], PLAN)
+    manifest = compose(str(pictures), str(masks), preprocessing(pairing="all", size=40))
+    found = evaluate(tmp_path / "out", manifest, [Painter(), Classical("biharmonic"), Classical("telea")], OPTIONS)
     assert {name: about["items"] for name, about in found["bins"].items()} == {
         "0": 1,
         "(1,10]": 1,

@@ -1,10 +1,9 @@
-"""Who is evaluated: trained runs, classical methods, folders of somebody else's results."""
+"""What is evaluated: trained runs, classical methods, folders of somebody else's results."""
 
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,26 +16,27 @@ from edgeconnect.config.sections import Config
 from edgeconnect.data import files
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
+from edgeconnect.digest import file_digest
 from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
+from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.predict import complete_batch, load_run
 from edgeconnect.types import Batch
 
-STRICT, GROUND_TRUTH = "strict", "ground-truth"
-PROTOCOLS = (STRICT, GROUND_TRUTH)
+STRICT, GROUND_TRUTH, EXTERNAL = "strict", "ground-truth", "external"
 
 Picture = NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 
 
-class Sample(NamedTuple):
-    """One item, read: (H, W, 3) picture and (H, W) hole."""
+class LoadedItem(NamedTuple):
+    """An item that was read: (H, W, 3) picture and (H, W) mask."""
 
     id: str
     number: int  # in the manifest
     picture: Picture
-    hole: Mask
+    mask: Mask
 
 
 class Filled(NamedTuple):
@@ -47,42 +47,57 @@ class Filled(NamedTuple):
     edge: Picture | None
 
 
-class Contender(Protocol):
-    """Something that completes pictures."""
+class Entry(Protocol):
+    """A method that takes part in an evaluation; it paints pictures, draws edges, or both.
+
+    `sees_edges` names the protocol of its edges and is empty where it takes none; `provenance` says where its results
+    come from, and is the same for equal results.
+    """
 
     name: str
-    sees_edges: str  # the protocol of its edges, empty where it knows none
+    sees_edges: str
+    paints: bool
+    draws_edges: bool
+    provenance: Mapping[str, str]
 
-    def identity(self) -> str:
-        """Tell what decides its results, so that those of another are not taken for them."""
+    def prepare(self, manifest: Manifest) -> None:
+        """Find what the items need. Raises UserError where something is missing."""
 
-    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+    def identity(self, batch_size: int) -> str:
+        """Hash what decides its results, so that those of another are not taken for them."""
+
+    def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete pictures of one size; known pixels come back bit for bit, but in others' results."""
 
 
-@dataclass
 class Classical:
     """A method without learning."""
 
-    name: str
-    sees_edges: str = ""
+    sees_edges, paints, draws_edges = "", True, False
 
-    def identity(self) -> str:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.provenance: Mapping[str, str] = {}
+
+    def prepare(self, manifest: Manifest) -> None:
+        """Need nothing."""
+
+    def identity(self, batch_size: int) -> str:
         """Name the method."""
         return self.name
 
-    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+    def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Fill one picture after the other."""
-        for sample in samples:
-            hole = sample.hole[..., None]
-            filled = CLASSICAL[self.name](np.where(hole, np.uint8(0), sample.picture), sample.hole)
-            yield Filled(sample.id, np.where(hole, filled, sample.picture), None)
+        for item in items:
+            mask = item.mask[..., None]
+            filled = CLASSICAL[self.name](np.where(mask, np.uint8(0), item.picture), item.mask)
+            yield Filled(item.id, np.where(mask, filled, item.picture), None)
 
 
 class Results:
-    """Pictures that somebody else completed: `<id>.png`, or of the picture's name where each occurs once."""
+    """Pictures that somebody else completed, `<id>.png` for each item, anywhere below a folder."""
 
-    sees_edges = ""
+    sees_edges, paints, draws_edges = "", True, False
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
@@ -91,28 +106,28 @@ class Results:
         doubles = [stem for stem, n in Counter(path.stem for path in found).items() if n > 1]
         if doubles:
             raise UserError(f"{folder}: several results are called {named(doubles)}; keep one of each")
+        self.provenance: Mapping[str, str] = {"digest": self.identity(1)}
 
-    def require(self, ids: Iterable[str]) -> None:
+    def prepare(self, manifest: Manifest) -> None:
         """Raise UserError where an item has no result."""
-        missing = [f"{id_}.png" for id_ in ids if id_ not in self.paths]
+        missing = [f"{item.id}.png" for item in manifest.items if item.id not in self.paths]
         if missing:
             raise UserError(f"{self.folder}: holds no {named(missing)}; every item needs a result of its id")
 
-    def identity(self) -> str:
+    def identity(self, batch_size: int) -> str:
         """Hash every file."""
         there = [(stem, path) for stem, path in sorted(self.paths.items()) if path.is_file()]  # and no pipe
         hashes = [(stem, hashlib.sha256(path.read_bytes()).hexdigest()) for stem, path in there]
         return hashlib.sha256(repr(hashes).encode()).hexdigest()
 
-    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
-        """Read the results as they are. Raises UserError for one that is missing or of another size."""
-        self.require(sample.id for sample in samples)
-        for sample in samples:
-            picture = images.read_image(self.paths[sample.id])
-            if picture.shape != sample.picture.shape:
-                sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, sample.picture.shape)]
-                raise BadImageError(self.paths[sample.id], f"is {sizes[0]}, the picture is {sizes[1]}; give its size")
-            yield Filled(sample.id, picture, None)
+    def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
+        """Read the results as they are. Raises BadImageError for one of another size."""
+        for item in items:
+            picture = images.read_image(self.paths[item.id])
+            if picture.shape != item.picture.shape:
+                sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, item.picture.shape)]
+                raise BadImageError(self.paths[item.id], f"is {sizes[0]}, the picture is {sizes[1]}; give its size")
+            yield Filled(item.id, picture, None)
 
 
 class Run:
@@ -120,54 +135,98 @@ class Run:
 
     def __init__(self, folder: Path, config: Config, sees_edges: str, mirror: bool = False, name: str = "") -> None:
         self.run = load_run(config, folder)
-        self.config, self.sees_edges, self.mirror = config, sees_edges, mirror
+        self.folder, self.config, self.mirror = folder, config, mirror
+        self.sees_edges = EXTERNAL if config.data.edge == EXTERNAL else sees_edges
         stage = self.run.stage
         self.draws_edges, self.paints = stage.draws_edges, stage.predicts == "image"
         self.name = f"{printable(name or folder.resolve().name, kept='')}:{stage.name}{' mirrored' if mirror else ''}"
-        self.provenance = self.run.provenance()
+        self.provenance: Mapping[str, str] = self.run.provenance()
+        self.edge_list = (
+            config.data.test_edge_flist or config.data.val_edge_flist if self.sees_edges == EXTERNAL else ""
+        )
+        self.edge_maps: list[Path] = []
+        self.side = 0
 
-    def identity(self) -> str:
-        """Hash the weights, and what the configuration says of completing pictures."""
+    def prepare(self, manifest: Manifest) -> None:
+        """Pair external edge maps with the pictures. Raises UserError where the configuration names none that fit."""
+        if self.sees_edges != EXTERNAL:
+            return
+        if not self.edge_list:
+            raise UserError(f"{self.name} was trained with EDGE external; name edge maps with TEST_EDGE_FLIST")
+        pictures = list(dict.fromkeys(Path(item.picture) for item in manifest.items))
+        maps = files.list_images(self.edge_list, "TEST_EDGE_FLIST")
+        found = files.pair(pictures, maps, "edge map", shared=len(pictures) == 1)
+        partners = dict(zip(pictures, found, strict=True))
+        self.edge_maps = [partners[Path(item.picture)] for item in manifest.items]
+        self.side = manifest.preprocessing.size
+
+    def identity(self, batch_size: int) -> str:
+        """Hash the weights, and what the configuration says of completing pictures.
+
+        The size of a batch counts: it decides the last digits, and a rounded pixel here and there.
+        """
         data, run = self.config.data, self.config.run
-        settings = (data.sigma, str(self.run.engine.dtype), self.mirror, self.sees_edges, run.raw_edges)
+        settings = (data.sigma, str(self.run.engine.dtype), self.mirror, self.sees_edges, run.raw_edges, batch_size)
         seed = (run.seed,) if data.sigma == 0 else ()
-        return hashlib.sha256(repr((self.provenance, settings + seed)).encode()).hexdigest()
+        external = (data.nms, *map(file_digest, self.edge_maps)) if self.edge_maps else ()
+        return hashlib.sha256(repr((self.provenance, settings + seed + external)).encode()).hexdigest()
 
-    def complete(self, samples: Sequence[Sample]) -> Iterator[Filled]:
+    def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete one batch."""
-        batch = collate([self.batch(sample) for sample in samples])
+        batch = collate([self.batch(item) for item in items])
         pictures, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
-        for sample, picture, edge in zip(samples, pictures, drawn, strict=True):
-            filled = np.where(sample.hole[..., None], picture, sample.picture) if self.paints else None
-            yield Filled(sample.id, filled, edge if self.draws_edges else None)
+        for item, picture, edge in zip(items, pictures, drawn, strict=True):
+            filled = np.where(item.mask[..., None], picture, item.picture) if self.paints else None
+            yield Filled(item.id, filled, edge if self.draws_edges else None)
 
-    def batch(self, sample: Sample) -> Batch:
-        """Make a batch of one; its edges are those of the known pixels, by `ground-truth` of the undamaged picture."""
-        return self._item(sample, true_edges=self.sees_edges == GROUND_TRUTH)
+    def batch(self, item: LoadedItem) -> Batch:
+        """Make a batch of one; its edges are external, or those of the known pixels, or with `ground-truth` of all."""
+        return self._batch(item, self.sees_edges == GROUND_TRUTH, self._edge_map(item))
 
-    def true_edges(self, sample: Sample) -> NDArray[np.float32]:
+    def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
         """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
-        return self._item(sample, true_edges=True).edge[0, 0].numpy()
+        return self._batch(item, True, None).edge[0, 0].numpy()
 
-    def _item(self, sample: Sample, true_edges: bool) -> Batch:
+    def _batch(self, item: LoadedItem, true_edges: bool, external: Picture | None) -> Batch:
         return make_item(
-            image=sample.picture,
-            mask=sample.hole,
-            name=sample.id,
+            image=item.picture,
+            mask=item.mask,
+            name=item.id,
             config=self.config.data,
-            rng=np.random.default_rng((self.config.run.seed, FIXED_EPOCH, sample.number)),
+            rng=np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number)),
             true_edges=true_edges,
+            external=external,
         )
 
+    def _edge_map(self, item: LoadedItem) -> Picture | None:
+        if not self.edge_maps:
+            return None
+        gray = images.read_gray(self.edge_maps[item.number], self.config.data.max_pixels)
+        return images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
 
-def open_run(spec: str, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
-    """Open `[NAME=]FOLDER[:STAGE]`; stages are numbers or names, as for --model, before which MODEL counts."""
-    name, sign, rest = spec.partition("=")
-    spec = rest if sign and not Path(spec).exists() else spec
-    folder, _, stage = spec.rpartition(":") if ":" in spec and not Path(spec).is_dir() else (spec, "", "")
-    path = Path(folder)
-    if not folder or not path.is_dir():
-        raise UserError(f"--runs: {spec} is no run's folder; give FOLDER, or FOLDER:STAGE")
-    model = [(f"--runs {spec}", f"MODEL={stage}")] if stage else []
-    config = folder_config(path, [*overrides, *model]).config
-    return Run(path, config, sees_edges, mirror, name if spec == rest else "")
+
+class RunName(NamedTuple):
+    """A run's folder, the stage that is evaluated and the name in reports; both may be empty."""
+
+    folder: Path
+    stage: str = ""
+    name: str = ""
+
+
+def parse_run(text: str) -> RunName:
+    """Read `[NAME=]FOLDER[:STAGE]`; folders may have `=` and `:` in their names. Raises UserError without a folder."""
+    name, _, rest = text.partition("=")
+    for label, spec in (("", text), (name, rest)):
+        folder, _, stage = spec.rpartition(":")
+        if spec and Path(spec).is_dir():
+            return RunName(Path(spec), "", label)
+        if folder and Path(folder).is_dir():
+            return RunName(Path(folder), stage, label)
+    raise UserError(f"--runs: {text} is no run's folder; give FOLDER, or FOLDER:STAGE")
+
+
+def open_run(wanted: RunName, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
+    """Open a run at a stage; stages are numbers or names, as for --model, before which MODEL counts."""
+    model = [(f"--runs {wanted.folder}:{wanted.stage}", f"MODEL={wanted.stage}")] if wanted.stage else []
+    config = folder_config(wanted.folder, [*overrides, *model]).config
+    return Run(wanted.folder, config, sees_edges, mirror, wanted.name)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from edgeconnect.errors import UserError, reason
 from edgeconnect.evaluation.intervals import ratio_interval
-from edgeconnect.evaluation.manifest import Item, Manifest, Setting
+from edgeconnect.evaluation.manifest import Item, Manifest, Preprocessing
 from edgeconnect.evaluation.study import Failure
 from edgeconnect.metrics.definitions import DEFINITIONS, Definition
 from edgeconnect.plain import plain
@@ -97,7 +97,7 @@ class EvaluationResults:
     """Everything that an evaluation reports; `metrics` are those that at least one method has, in their order."""
 
     manifest: str
-    setting: Setting
+    setting: Preprocessing
     pictures: int
     bins: Mapping[str, Bin]
     metrics: Mapping[str, Definition]
@@ -150,7 +150,7 @@ def summarize(
         cells = {bin_: {name: _cell(name, part, method.rows) for name in metrics} for bin_, part in bins.items()}
         found.append(MethodResults(method.name, method.sees_edges, cells, method.dataset, method.provenance))
     sizes = {name: Bin(len(part), _mean_ratio(part)) for name, part in bins.items()}
-    about = manifest.digest(), manifest.setting, len({item.picture for item in items})
+    about = manifest.digest(), manifest.preprocessing, len({item.picture for item in items})
     return EvaluationResults(*about, sizes, metrics, tuple(found), tuple(failures), extractor, weights or {})
 
 
@@ -201,7 +201,7 @@ def from_json(contents: Mapping[str, Any]) -> EvaluationResults:
 
     return EvaluationResults(
         contents["manifest"],
-        Setting(**contents["setting"] | {"edges": tuple(contents["setting"]["edges"])}),
+        Preprocessing(**contents["setting"] | {"edges": tuple(contents["setting"]["edges"])}),
         contents["pictures"],
         {name: Bin(**_numbers(bin_)) for name, bin_ in contents["bins"].items()},
         {name: Definition(**about) for name, about in contents["measures"].items()},

@@ -1,9 +1,9 @@
-"""Complete the items of a manifest with every contender, measure what was completed, keep both in a folder.
+"""Complete the items of a manifest with every entry, measure what was completed, keep both in a folder.
 
 manifest.json        what is evaluated
 pictures/<method>/   completed pictures, <id>.png; edges/<method>/ the edges drawn
 methods.json         whose they are
-measures/<method>.csv every measure of every item
+measures/<method>.csv every metric of every item
 """
 
 import csv
@@ -13,27 +13,28 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edgeconnect import images
 from edgeconnect.atomic import discard, write_whole
-from edgeconnect.errors import BadImageError, UserError, is_out_of_memory, reason
-from edgeconnect.evaluation.entries import Contender, Results, Run, Sample
-from edgeconnect.evaluation.manifest import Item, Library, Manifest, read_manifest
+from edgeconnect.errors import BadImageError, UserError, is_out_of_memory, named, reason
+from edgeconnect.evaluation.entries import Entry, Filled, LoadedItem, Results, Run
+from edgeconnect.evaluation.manifest import Item, Manifest, read_manifest
+from edgeconnect.evaluation.pairing import Library
 from edgeconnect.images import write_png
 from edgeconnect.metrics.edges import count_edges
 from edgeconnect.metrics.images import compute_metrics
 from edgeconnect.metrics.perceptual import Perceptual
+from edgeconnect.progress import progress
+from edgeconnect.threads import in_threads
 
 MANIFEST, METHODS = "manifest.json", "methods.json"
-CHUNK = 500  # items that an interruption costs the measures of
+CHUNK = 500  # items that an interruption costs the metrics of
 EDGE_COUNTS = ("true_positives", "drawn", "wanted")
-
-Watch = Callable[[int], Any]
 
 log = logging.getLogger(__name__)
 
@@ -47,176 +48,198 @@ class Failure(NamedTuple):
 
 
 class Study:
-    """One evaluation in its folder; started again with the same contents it goes on where it stopped."""
+    """One evaluation in its folder; started again with the same contents it goes on where it stopped.
 
-    def __init__(self, folder: Path, manifest: Manifest, batch_size: int = 8) -> None:
-        self.folder, self.manifest, self.batch_size = folder, manifest, batch_size
-        self.library = Library(manifest.setting)
+    Up to `batch_size` items are completed together; `workers` threads read, write and measure.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, batch_size: int = 8, workers: int = 1) -> None:
+        self.folder, self.manifest, self.batch_size, self.workers = folder, manifest, batch_size, workers
+        self.library = Library(manifest.preprocessing)
 
     def claim(self) -> None:
-        """Write down what is evaluated. Raises UserError where the folder holds something else."""
+        """Write down what is evaluated. Raises UserError where no item has a hole, or the folder holds other items."""
         path = self.folder / MANIFEST
         if path.is_file() and read_manifest(path).digest() != self.manifest.digest():
             raise UserError(
                 f"{path}: holds other pictures, masks or sizes; give another --output, or --manifest {path}"
             )
+        whole = [item.id for item in self.manifest.items if item.ratio == 0]
+        if len(whole) == len(self.manifest.items):
+            raise UserError("--masks: no mask has a hole, so nothing is evaluated; mark holes with 255 in the masks")
+        if whole:
+            log.warning("%d of %d items have no hole: %s", len(whole), len(self.manifest.items), named(whole))
         self.manifest.write(path)  # again, too: files may have moved
 
-    def begin(self, contenders: Sequence[Contender]) -> None:
-        """Write down what is evaluated and who. Raises UserError where the folder holds something else."""
-        known = self._known_methods()
-        named: dict[str, str] = {}
-        for contender in contenders:
-            others = [*named, *(name for name in known if name != contender.name)]
-            if slug(contender.name).casefold() in (slug(name).casefold() for name in others):
-                raise UserError(f"two methods are called {contender.name}; evaluate one of them in another folder")
-            named[contender.name] = contender.identity()
-            if known.get(contender.name, named[contender.name]) != named[contender.name]:
-                self._give_way(contender)
-        self.claim()
-        write_whole(self.folder / METHODS, (json.dumps(known | named, indent=1) + "\n").encode())
+    def begin(self, entries: Sequence[Entry], overwrite: bool = False) -> None:
+        """Write down what is evaluated and who. Results that have changed are forgotten, those of runs on `overwrite`.
 
-    def _give_way(self, contender: Contender) -> None:
-        """Forget what was measured of others' results that have changed, or of a run whose pictures were removed.
-
-        Raises UserError where pictures would go that somebody here completed.
+        Raises UserError where the folder holds something else, or two methods would share a folder.
         """
-        pictures, edges = (self.folder / part / slug(contender.name) for part in ("pictures", "edges"))
-        if not isinstance(contender, Results) and (pictures.exists() or edges.exists()):
+        known = self._known_methods()
+        identities = {entry.name: entry.identity(self.batch_size) for entry in entries}
+        left_out = [name for name in known if name not in identities]
+        taken = {slug(name).casefold() for name in left_out}
+        for entry in entries:
+            if slug(entry.name).casefold() in taken:
+                raise UserError(f"two methods are called {entry.name}; evaluate one of them in another folder")
+            if not entry.paints and not entry.draws_edges:
+                raise UserError(f"{entry.name} paints no pictures and draws no edges; leave it out")
+            taken.add(slug(entry.name).casefold())
+        changed = [
+            entry for entry in entries if known.get(entry.name, identities[entry.name]) != identities[entry.name]
+        ]
+        refused = [entry.name for entry in changed if not isinstance(entry, Results) and self._folders(entry)]
+        if refused and not overwrite:
             raise UserError(
-                f"{self.folder}: its results of {contender.name} are of other weights or settings; give another "
-                f"--output, or remove {pictures} and {edges}"
+                f"{self.folder}: its results of {named(refused)} are of other weights or settings; give --overwrite to "
+                "complete them anew, or another --output"
             )
-        log.warning("%s has changed: measured anew", contender.name)
-        shutil.rmtree(pictures, ignore_errors=True)
-        discard(table_of(self.folder, contender.name))
+        self.claim()
+        for entry in changed:
+            log.warning("%s has changed: measured anew", entry.name)
+            for folder in self._folders(entry):
+                shutil.rmtree(folder)
+            discard(table_of(self.folder, entry.name))
+        write_whole(self.folder / METHODS, (json.dumps(known | identities, indent=1) + "\n").encode())
+        if left_out:
+            log.warning("%s: evaluated here before, but not in this report; name every method to keep", named(left_out))
+
+    def _folders(self, entry: Entry) -> list[Path]:
+        folders = (self.folder / part / slug(entry.name) for part in ("pictures", "edges"))
+        return [folder for folder in folders if folder.exists()]
 
     def _known_methods(self) -> dict[str, str]:
         path = self.folder / METHODS
         try:
             return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path}: cannot be read ({reason(error)}); remove it and pictures/ beside it") from error
 
-    def picture(self, method: str, item: Item) -> Path:
+    def picture(self, method: str, item: Item | LoadedItem) -> Path:
         """Name the file of a completed picture."""
         return self.folder / "pictures" / slug(method) / f"{item.id}.png"
 
-    def edge(self, method: str, item: Item) -> Path:
+    def edge(self, method: str, item: Item | LoadedItem) -> Path:
         """Name the file of drawn edges."""
         return self.folder / "edges" / slug(method) / f"{item.id}.png"
 
-    def sample(self, index: int) -> Sample:
+    def load(self, index: int) -> LoadedItem:
         """Read an item."""
         item = self.manifest.items[index]
         picture = self.library.picture(item.picture)
-        return Sample(item.id, index, picture, self.library.mask(item.mask, item.seed, *picture.shape[:2]))
+        return LoadedItem(item.id, index, picture, self.library.mask(item.mask, item.seed, *picture.shape[:2]))
 
-    def complete(self, contender: Contender, watch: Watch) -> Iterator[Failure]:
-        """Complete and write what is not there yet; yield what could not be, which counts for no method."""
-        left = [i for i, item in enumerate(self.manifest.items) if not self._is_done(contender, item)]
-        watch(len(self.manifest.items) - len(left))
-        for batch in self._batches(left):
-            try:
-                self._keep(contender, batch)
-            except Exception as error:
-                if not blames_a_picture(error):
-                    raise
-                yield from self._one_by_one(contender, batch)
-            watch(len(batch))
+    def complete(self, entry: Entry) -> Iterator[Failure]:
+        """Complete and write what is not there yet; yield what could not be, which counts for no method.
 
-    def _one_by_one(self, contender: Contender, batch: Sequence[Sample]) -> Iterator[Failure]:
-        """Tell which of a batch it was, and complete the others."""
-        for sample in batch:
-            try:
-                self._keep(contender, [sample])
-            except Exception as error:
-                if not blames_a_picture(error):
-                    raise
-                yield Failure(contender.name, sample.id, reason(error))
+        The pictures of one batch are written while the next is completed.
+        """
+        items = self.manifest.items
+        left = [number for number, item in enumerate(items) if not self._is_done(entry, item)]
+        writes: list[Future[None]] = []
+        done = len(items) - len(left)
+        with progress(len(items), done, entry.name, "item") as bar, ThreadPoolExecutor(self.workers) as pool:
+            for batch in self._batches(left):
+                completed, why = _completed(entry, batch)
+                if why:  # which of them was it?
+                    for item in batch:
+                        alone, why = _completed(entry, [item])
+                        completed += alone
+                        if why:
+                            log.warning("%s: %s: %s", entry.name, item.id, why)
+                            yield Failure(entry.name, item.id, why)
+                for write in writes:
+                    write.result()
+                writes = [pool.submit(self._write, entry, item, filled) for item, filled in completed]
+                bar.update(len(batch))
+            for write in writes:
+                write.result()
 
-    def _is_done(self, contender: Contender, item: Item) -> bool:
-        draws, paints = (contender.draws_edges, contender.paints) if isinstance(contender, Run) else (False, True)
-        files_of = [self.edge(contender.name, item)] * draws + [self.picture(contender.name, item)] * paints
-        return all(file.is_file() for file in files_of)
+    def _is_done(self, entry: Entry, item: Item) -> bool:
+        painted = not entry.paints or self.picture(entry.name, item).is_file()
+        return painted and (not entry.draws_edges or self.edge(entry.name, item).is_file())
 
-    def _keep(self, contender: Contender, batch: Sequence[Sample]) -> None:
-        """Complete a batch and write it."""
-        for sample, filled in zip(batch, contender.complete(batch), strict=True):
-            item = self.manifest.items[sample.number]
-            if filled.edge is not None:
-                write_png(self.edge(contender.name, item), filled.edge)
-            if filled.picture is not None:
-                write_png(self.picture(contender.name, item), filled.picture)
+    def _write(self, entry: Entry, item: LoadedItem, filled: Filled) -> None:
+        if filled.edge is not None:
+            write_png(self.edge(entry.name, item), filled.edge)
+        if filled.picture is not None:
+            write_png(self.picture(entry.name, item), filled.picture)
 
-    def _batches(self, indices: Sequence[int]) -> Iterator[list[Sample]]:
-        """Read items and put neighbours of one size together."""
-        for _, group in itertools.groupby(map(self.sample, indices), key=lambda sample: sample.picture.shape):
+    def _batches(self, indices: Sequence[int]) -> Iterator[list[LoadedItem]]:
+        """Read items ahead and put neighbours of one size together."""
+        items = in_threads(self.load, indices, self.workers)
+        for _, group in itertools.groupby(items, key=lambda item: item.picture.shape):
             while batch := list(itertools.islice(group, self.batch_size)):
                 yield batch
 
     def measure(
-        self,
-        contender: Contender,
-        names: Sequence[str],
-        distances: Mapping[str, Perceptual],
-        workers: int,
-        watch: Watch,
+        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual]
     ) -> dict[str, dict[str, float]]:
-        """Return the measures of each item's files by its id; nan where one does not apply, nothing without files.
+        """Return the metrics of each item's files by its id; nan where one does not apply, nothing without files.
 
-        The counts of edges, EDGE_COUNTS, come as measures, to be added up. What was measured before is read again.
+        The counts of edges, EDGE_COUNTS, come with them, to be added up. What was measured before is read again.
         """
-        path = table_of(self.folder, contender.name)
-        columns = (*names, *distances, *EDGE_COUNTS)
+        path = table_of(self.folder, entry.name)
+        columns = (*metrics, *distances, *EDGE_COUNTS)
         self._forget_other_weights(path, distances)
         known = {id_: row for id_, row in read_table(path).items() if row.keys() >= set(columns)}
-        done = [i for i, item in enumerate(self.manifest.items) if self._is_done(contender, item)]
-        left = [i for i in done if self.manifest.items[i].id not in known]
-        watch(len(self.manifest.items) - len(left))
+        done = {item.id: number for number, item in enumerate(self.manifest.items) if self._is_done(entry, item)}
+        left = [id_ for id_ in done if id_ not in known]
 
-        def one(index: int) -> dict[str, float]:
-            found = self._measured(contender, self.sample(index), names, distances)
-            watch(1)
+        def one(id_: str) -> dict[str, float]:
+            found = self._measured(entry, self.load(done[id_]), metrics, distances)
+            bar.update()
             return found
 
-        ids = [self.manifest.items[i].id for i in done]
-        with ThreadPoolExecutor(workers) as pool:
+        label, known_already = f"measuring {entry.name}", len(done) - len(left)
+        with (
+            progress(len(done), known_already, label, "item", leave=False) as bar,
+            ThreadPoolExecutor(self.workers) as pool,
+        ):
             for first in range(0, len(left), CHUNK):
                 part = left[first : first + CHUNK]
-                known |= dict(zip((self.manifest.items[i].id for i in part), pool.map(one, part), strict=True))
-                write_table(path, {id_: {name: known[id_][name] for name in columns} for id_ in ids if id_ in known})
-        return {id_: {name: known[id_][name] for name in columns} for id_ in ids}
+                known |= dict(zip(part, pool.map(one, part), strict=True))
+                write_table(path, {id_: {name: known[id_][name] for name in columns} for id_ in done if id_ in known})
+        return {id_: {name: known[id_][name] for name in columns} for id_ in done}
 
     def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
-        """Drop measures that a network of other weights made."""
-        marks = path.with_suffix(".json")
+        """Drop metrics that a network of other weights made."""
+        file = path.with_suffix(".json")
         wanted = {name: distance.digest for name, distance in distances.items()}
-        known = json.loads(marks.read_text("utf-8")) if marks.is_file() else {}
-        if any(known.get(name, mark) != mark for name, mark in wanted.items()):
+        try:
+            known = dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
+        except (ValueError, TypeError):
+            known = dict.fromkeys(wanted, "damaged")
+        if any(known.get(name, digest) != digest for name, digest in wanted.items()):
             discard(path)
         if wanted:
-            write_whole(marks, (json.dumps(known | wanted, indent=1) + "\n").encode())
+            write_whole(file, (json.dumps(known | wanted, indent=1) + "\n").encode())
 
     def _measured(
-        self, contender: Contender, sample: Sample, names: Sequence[str], distances: Mapping[str, Perceptual]
+        self, entry: Entry, item: LoadedItem, metrics: Sequence[str], distances: Mapping[str, Perceptual]
     ) -> dict[str, float]:
-        item, found = self.manifest.items[sample.number], {}
-        file = self.picture(contender.name, item)
+        found: dict[str, float] = {}
+        file = self.picture(entry.name, item)
         if file.is_file():
             completed = images.read_image(file)
-            found = compute_metrics(sample.picture, completed, sample.hole, names)
-            found |= {name: distance(sample.picture[None], completed[None])[0] for name, distance in distances.items()}
-        file = self.edge(contender.name, item)
-        if isinstance(contender, Run) and file.is_file():
-            counts = count_edges(contender.true_edges(sample), images.read_gray(file), sample.hole)
+            found = compute_metrics(item.picture, completed, item.mask, metrics)
+            found |= {name: distance(item.picture[None], completed[None])[0] for name, distance in distances.items()}
+        file = self.edge(entry.name, item)
+        if isinstance(entry, Run) and file.is_file():
+            counts = count_edges(entry.true_edges(item), images.read_gray(file), item.mask)
             found |= {name: float(value) for name, value in asdict(counts).items() if name in EDGE_COUNTS}
-        return dict.fromkeys((*names, *distances, *EDGE_COUNTS), math.nan) | found
+        return dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan) | found
 
 
-def blames_a_picture(error: Exception) -> bool:
-    """Tell what other pictures need not suffer for."""
-    return isinstance(error, BadImageError) or is_out_of_memory(error)
+def _completed(entry: Entry, batch: Sequence[LoadedItem]) -> tuple[list[tuple[LoadedItem, Filled]], str]:
+    """Complete a batch; return why that failed instead of the error, which would hold the batch's memory."""
+    try:
+        return list(zip(batch, entry.complete(batch), strict=True)), ""
+    except Exception as error:
+        if not isinstance(error, BadImageError) and not is_out_of_memory(error):
+            raise
+        return [], reason(error)
 
 
 def slug(method: str) -> str:
@@ -225,12 +248,12 @@ def slug(method: str) -> str:
 
 
 def table_of(folder: Path, method: str) -> Path:
-    """Name the file of a method's measures."""
+    """Name the file of a method's metrics."""
     return folder / "measures" / f"{slug(method)}.csv"
 
 
 def measures_of(folder: Path, method: str) -> dict[str, dict[str, float]]:
-    """Read the measures of a method, by item id. Raises UserError where they are not there."""
+    """Read the metrics of a method, by item id. Raises UserError where they are not there."""
     path = table_of(folder, method)
     found = read_table(path)
     if not found:
@@ -239,7 +262,7 @@ def measures_of(folder: Path, method: str) -> dict[str, dict[str, float]]:
 
 
 def write_table(path: Path, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Write measures by id as CSV; numbers to the last digit, nothing for nan."""
+    """Write metrics by id as CSV; numbers to the last digit, nothing for nan."""
     names = list(next(iter(rows.values())))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgeconnect.evaluation.entries import Classical, Filled
-from edgeconnect.evaluation.manifest import Setting, compose
+from edgeconnect.evaluation.manifest import Preprocessing
+from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report.charts import curves
 from edgeconnect.evaluation.report.gallery import GAIN, LONGEST, MOST_PICTURES, Gallery, error_map, frame, value_of
 from edgeconnect.evaluation.report.page import render, write_page
@@ -25,14 +26,14 @@ NAMES = ("psnr_rgb", "ssim_rgb_gauss11", "psnr_rgb_hole")
 class Drawer:
     """Draws edges and completes nothing; its name would be markup."""
 
-    name, sees_edges = "<b>&edges", "ground-truth"
+    name, sees_edges, paints, draws_edges = "<b>&edges", "ground-truth", False, True
 
-    def identity(self):
+    def identity(self, batch_size):
         return "drawn"
 
-    def complete(self, samples):
-        for sample in samples:
-            yield Filled(sample.id, None, np.where(sample.hole, np.uint8(255), np.uint8(0)))
+    def complete(self, items):
+        for item in items:
+            yield Filled(item.id, None, np.where(item.mask, np.uint8(255), np.uint8(0)))
 
 
 class Reader(HTMLParser):
@@ -62,16 +63,16 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Two classical methods and drawn edges on three scenes with holes of three bins."""
-    setting = Setting(48, 127, "hole", 10**6, "per-bin", 0, (0.0, 0.1, 0.2, 0.4, 1.0))
-    return Study(tmp_path_factory.mktemp("study"), compose("scenes:3", "strokes", setting))
+    preprocessing = Preprocessing(48, 127, "hole", 10**6, "per-bin", 0, (0.0, 0.1, 0.2, 0.4, 1.0))
+    return Study(tmp_path_factory.mktemp("study"), compose("scenes:3", "strokes", preprocessing))
 
 
 @pytest.fixture(scope="module")
 def rows(study):
     contenders = [Classical("telea"), Classical("navier_stokes"), Drawer()]
     study.begin(contenders)
-    assert not [failure for contender in contenders for failure in study.complete(contender, int)]
-    measured = {c.name: study.measure(c, NAMES, {}, 1, int) for c in contenders[:2]}
+    assert not [failure for contender in contenders for failure in study.complete(contender)]
+    measured = {c.name: study.measure(c, NAMES, {}) for c in contenders[:2]}
     counts = {item.id: {"true_positives": i, "drawn": 9, "wanted": 9} for i, item in enumerate(study.manifest.items)}
     return measured | {Drawer.name: counts}
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeconnect import images
-from edgeconnect.evaluation.entries import Sample
+from edgeconnect.evaluation.entries import LoadedItem
 from edgeconnect.evaluation.manifest import Item
 from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.report.charts import MAIN
@@ -112,21 +112,21 @@ class Gallery:
 
     def show(self, number: int, methods: Sequence[int]) -> GalleryItem:
         """Show one item with some of the methods."""
-        item, sample = self.items[number], self.study.sample(number)
-        damaged = np.where(sample.hole[..., None], np.uint8(255), sample.picture)
+        item, loaded = self.items[number], self.study.load(number)
+        damaged = np.where(loaded.mask[..., None], np.uint8(255), loaded.picture)
         given = frame("input", f"{item.id} with its hole in white", damaged)
-        truth = frame("truth", f"{item.id} as it was", sample.picture)
-        columns = [Column("", -1, [[given], [truth]], []), *(self._column(index, item, sample) for index in methods)]
+        truth = frame("truth", f"{item.id} as it was", loaded.picture)
+        columns = [Column("", -1, [[given], [truth]], []), *(self._column(index, item, loaded) for index in methods)]
         return GalleryItem(item.id, item.ratio, self.study.manifest.bin(item), columns)
 
-    def _column(self, index: int, item: Item, sample: Sample) -> Column:
+    def _column(self, index: int, item: Item, loaded: LoadedItem) -> Column:
         method, name = self.methods[index], self.methods[index].name
         filled: list[Frame] = []
         wrong: list[Frame] = []
         if method.paints:
             completed = images.read_image(self.study.picture(name, item))
             filled.append(frame("completed", f"{item.id} completed by {name}", completed))
-            difference = error_map(completed, sample.picture)
+            difference = error_map(completed, loaded.picture)
             wrong.append(frame(f"error × {GAIN}", f"error of {name} in {item.id}", difference))
         if method.draws_edges:
             drawn = images.read_gray(self.study.edge(name, item))
