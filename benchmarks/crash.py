@@ -27,7 +27,7 @@ import torch
 from circumstances import circumstances
 
 STAGES = ("edge", "inpaint", "edge_inpaint", "joint")
-BEGUN = re.compile(r"stage \w+: (?:goes on at iteration (\d+)|starts)")
+BEGUN = re.compile(r"stage \w+: (?:resumes at iteration (\d+)|starts)")
 SETTINGS = {
     **{"TRAIN_FLIST": "scenes:16", "MASK": "strokes", "INPUT_SIZE": 32, "BATCH_SIZE": 2, "SIGMA": 1},
     **{"BASE_CHANNELS": 4, "RESIDUAL_BLOCKS": 1, "CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0},
@@ -103,7 +103,7 @@ def is_whole(save: Path) -> bool:
 
 
 def wait_until_begun(run: Run, process: BaseProcess) -> int | None:
-    """Return the iteration that a run goes on at; None where it ended before it began."""
+    """Return the iteration that a run resumes at; None where it ended before it began."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = BEGUN.search(run.said.read_text())
