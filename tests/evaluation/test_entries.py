@@ -11,8 +11,7 @@ from evaluations import save
 from support import STAGES
 
 from edgeconnect.config import file as config_file
-from edgeconnect.data.mask_shapes import draw
-from edgeconnect.data.masks import Pixels
+from edgeconnect.data.mask_shapes import Pixels, draw
 from edgeconnect.data.scenes import render
 from edgeconnect.digest import fingerprint
 from edgeconnect.errors import BadImageError, UserError
