@@ -53,7 +53,7 @@ COURSE = (  # stage, the iteration at which it ends, learning rate: as in the pa
     ("edge_inpaint", 4100, 2e-4),
 )
 OURS = "edgeconnect"
-MEASURES = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as shown: as defined
+METRICS = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as in summary.json
 SHOWN, ENLARGED = 8, 2  # rows of the sheet, and how many times its pixels are larger
 
 Picture = NDArray[np.uint8]
@@ -116,7 +116,7 @@ def measure(examples: Sequence[Example], config: Config) -> EvaluationResults:
     preprocessing = Preprocessing(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
     ratios = [float(example.mask.mean()) for example in examples]
     items = [Item(f"{n}", f"{n}", "strokes", -1, ratio, "", "") for n, ratio in enumerate(ratios)]
-    names = tuple(MEASURES.values())
+    names = tuple(METRICS.values())
     methods = []
     for method in examples[0].completed:
         found = [compute_metrics(example.truth, example.completed[method], example.mask, names) for example in examples]
@@ -131,7 +131,7 @@ def summary(results: EvaluationResults) -> dict[str, Any]:
     return {
         "hole_ratio": results.bins[ALL].ratio,
         "images": results.pictures,
-        "methods": {m: {shown: cells[name].value for shown, name in MEASURES.items()} for m, cells in means.items()},
+        "methods": {m: {shown: cells[name].value for shown, name in METRICS.items()} for m, cells in means.items()},
     }
 
 
