@@ -23,14 +23,15 @@ from edgeconnect.checkpoint.stage import Checkpoints, Frozen
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import Config
 from edgeconnect.engine import Engine
-from edgeconnect.methods import build
+from edgeconnect.methods.build import build
 from edgeconnect.training.ema import EMA
+from edgeconnect.training.state import Optimizers
 from edgeconnect.types import Method
 
 
 def trained(config: Config) -> Method:
     """Build stage 3 with optimisers that have taken a step."""
-    method = build("edge_inpaint", config, Engine(torch.device("cpu")).prepare)
+    method = build(config, Engine(torch.device("cpu")).prepare)
     for optimizer in method.optimizers.values():
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -63,20 +64,22 @@ def main() -> None:
     parser.add_argument("--ema", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    config = config_file.load(None, [("ema", f"EMA_DECAY={0.999 if options.ema else 0}")]).config
+    decay = 0.999 if options.ema else 0
+    config = config_file.load(None, [("stage", "MODEL=edge_inpaint"), ("ema", f"EMA_DECAY={decay}")]).config
     method = trained(config)
-    extra = {"ema": EMA(method.networks, config.optim.ema_decay).state_dict()}
+    averaged = {"inpaint_generator": method.networks["inpaint_generator"]}
+    parts = {"optimizers": Optimizers(method.optimizers), "ema": EMA(averaged, decay)}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         place = Path(name)
-        checkpoints = Checkpoints(place, "edge_inpaint")
+        checkpoints = Checkpoints(place, config)
         checkpoints.frozen = {"edge_generator": Frozen(0, "")}
-        checkpoints.save(method, 1, 8, config, extra)
+        checkpoints.save(method.networks, 1, parts)
         newest = place / "saves/edge_inpaint/0000001"
         contents = {path.name: path.read_bytes() for path in newest.iterdir()}
         (place / "raw").mkdir()
         saves, writes = [], []
         for step in range(2, options.repeat + 2):
-            saves.append(seconds(lambda step=step: checkpoints.save(method, step, 8 * step, config, extra)))
+            saves.append(seconds(lambda step=step: checkpoints.save(method.networks, step, parts)))
             writes.append(seconds(lambda: write_raw(place / "raw", contents)))
             for file in contents:
                 (place / "raw" / file).unlink()
