@@ -24,9 +24,8 @@ from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import Config
 from edgeconnect.engine import Engine
 from edgeconnect.methods.build import build
-from edgeconnect.rng import RandomState
 from edgeconnect.training.ema import EMA
-from edgeconnect.training.state import Optimizers, TrainState
+from edgeconnect.training.state import Optimizers
 from edgeconnect.types import Method
 
 
@@ -65,13 +64,11 @@ def main() -> None:
     parser.add_argument("--ema", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    config = config_file.load(
-        None, [("stage", "MODEL=edge_inpaint"), ("ema", f"EMA_DECAY={0.999 * options.ema}")]
-    ).config
+    decay = 0.999 if options.ema else 0
+    config = config_file.load(None, [("stage", "MODEL=edge_inpaint"), ("ema", f"EMA_DECAY={decay}")]).config
     method = trained(config)
     averaged = {"inpaint_generator": method.networks["inpaint_generator"]}
-    parts = {"train": TrainState(), "optimizers": Optimizers(method.optimizers), "random": RandomState()}
-    parts["ema"] = EMA(averaged, config.optim.ema_decay)
+    parts = {"optimizers": Optimizers(method.optimizers), "ema": EMA(averaged, decay)}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         place = Path(name)
         checkpoints = Checkpoints(place, config)

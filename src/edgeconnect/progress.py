@@ -3,14 +3,15 @@
 import io
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Never
+from typing import Never, TypeVar
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 PAUSE = 30.0  # seconds between two lines of progress
+T = TypeVar("T")
 LINE = "{desc}: {n_fmt} of {total_fmt} ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left{postfix}"
 
 log = logging.getLogger(__name__)
@@ -40,3 +41,11 @@ def progress(total: int, done: int, label: str, unit: str, leave: bool = True) -
     bar: tqdm[Never] = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True, leave=leave)
     with logging_redirect_tqdm([logging.getLogger("edgeconnect")]), bar:
         yield bar
+
+
+def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
+    """Yield the items and show how far they have come; a bar vanishes at the end."""
+    with progress(total, 0, label, unit, leave=False) as bar:
+        for item in items:
+            yield item
+            bar.update()

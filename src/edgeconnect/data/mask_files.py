@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from edgeconnect.atomic import whole_folder, write_whole
 from edgeconnect.config.validators import MAX_PIXELS
@@ -28,6 +27,7 @@ from edgeconnect.data import mask_shapes
 from edgeconnect.data.mask_shapes import Pixels
 from edgeconnect.errors import UserError, reason
 from edgeconnect.images import write_png
+from edgeconnect.progress import tracked
 
 TABLE = "masks.csv"
 CHUNK = 32  # masks a process takes at a time
@@ -182,7 +182,7 @@ def write_masks(folder: Path, plan: MaskPlan, workers: int) -> None:
         raise UserError(f"--output: {folder} is there already; name a new folder or an empty one")
     with whole_folder(folder) as part:
         with memory_explained():
-            rows = list(tqdm(_rows(part, plan, workers), "drawing", len(plan), unit="mask", leave=False, disable=None))
+            rows = list(tracked(_rows(part, plan, workers), len(plan), "drawing", "mask"))
         write_whole(part / TABLE, _table(rows))
     log.info("masks written to %s, listed in %s: %d", folder, TABLE, len(plan))
 

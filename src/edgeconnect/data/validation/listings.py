@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
 from edgeconnect.data import files
@@ -15,6 +13,7 @@ from edgeconnect.data.sources import SceneSource, open_source, scene_name
 from edgeconnect.data.validation.file_info import FileInfo, inspect_mask, inspect_picture
 from edgeconnect.data.validation.report import Finding, Severity
 from edgeconnect.errors import UserError
+from edgeconnect.progress import tracked
 from edgeconnect.threads import in_threads
 
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
@@ -133,6 +132,6 @@ def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, wor
         if kind == MASK:
             inspect = partial(inspect_mask, config=config, side=side)
         found = in_threads(inspect, paths, workers)
-        bar = tqdm(found, f"reading {kind}s", len(paths), unit="file", leave=False, disable=None)
-        infos[kind, side] = {info.path: info for info in bar}
+        files = tracked(found, len(paths), f"reading {kind}s", "file")
+        infos[kind, side] = {info.path: info for info in files}
     return [replace(listing, infos=infos[listing.kind, listing.side]) for listing in listings]
