@@ -20,9 +20,6 @@ def preprocessing(size=32, pairing="per-bin", seed=0, edges=BIN_EDGES, threshold
     return Preprocessing(size, threshold, polarity, 10**6, pairing, seed, edges)
 
 
-setting, PLAN = preprocessing, OPTIONS
-
-
 def photos(folder, names=("a.png", "b.png", "c.png"), sides=(40, 48)):
     """Write scenes, each another one, under these names; return the folder."""
     for number, name in enumerate(names):

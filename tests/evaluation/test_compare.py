@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from evaluations import PLAN, Painter, holes, opened, photos, setting, strict_json
+from evaluations import OPTIONS, Painter, holes, opened, photos, preprocessing, strict_json
 
 from edgeconnect.cli import main
 from edgeconnect.errors import IncompleteError, UserError
@@ -23,7 +23,7 @@ from edgeconnect.evaluation.study import EDGE_COUNTS
 def items(count, of_each=1):
     """Items of two bins; `of_each` of them share a picture."""
     rows = [Item(f"i{n}", f"{n // of_each}.png", "m", -1, 0.05 + 0.1 * (n % 2), str(n), "") for n in range(count)]
-    return Manifest(setting(), tuple(rows))
+    return Manifest(preprocessing(), tuple(rows))
 
 
 def entry(name, values, failed=()):
@@ -174,13 +174,13 @@ def folders(tmp_path_factory, trained):
     place = tmp_path_factory.mktemp("evaluations")
     pictures = photos(place / "pictures", [f"{n}.png" for n in range(7)], (32, 32))
     masks = holes(place / "masks", {"m.png": 0.3, "n.png": 0.5}, (32, 32))
-    manifest = compose(str(pictures), str(masks), setting(pairing="all"))
+    manifest = compose(str(pictures), str(masks), preprocessing(pairing="all"))
     runs = [opened(f"{trained}:{stage}") for stage in (1, 4)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(charts, "curves", lambda results: {})
         with pytest.raises(IncompleteError):
-            evaluate(place / "a/evaluation", manifest, [Painter("black", 0, ["3__m"]), Classical("telea")], PLAN)
-        evaluate(place / "b/evaluation", manifest, [Classical("telea"), *runs], PLAN)
+            evaluate(place / "a/evaluation", manifest, [Painter("black", 0, ["3__m"]), Classical("telea")], OPTIONS)
+        evaluate(place / "b/evaluation", manifest, [Classical("telea"), *runs], OPTIONS)
     return place
 
 
@@ -247,8 +247,8 @@ def test_the_table_says_why_no_difference_is_shown(folders, capsys):
 
 
 def test_other_items_are_refused(folders, capsys):
-    manifest = compose(str(folders / "pictures"), str(folders / "masks/m.png"), setting())
-    evaluate(folders / "c", manifest, [Classical("telea")], PLAN)
+    manifest = compose(str(folders / "pictures"), str(folders / "masks/m.png"), preprocessing())
+    evaluate(folders / "c", manifest, [Classical("telea")], OPTIONS)
     code, _, said = compare(folders, capsys, names=("a/evaluation", "c"))
     assert (code, "evaluate different items; repeat one with --manifest of the other" in said) == (2, True)
 

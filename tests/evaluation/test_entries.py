@@ -189,10 +189,10 @@ def test_a_run_is_opened_at_the_stage_that_is_named(trained):
         assert opened(spec, [("--set", text) for text in overrides], STRICT).run.stage.name == stage
 
 
-def test_the_file_decides_before_the_defaults_and_overrides_before_the_file(copied):
-    text = (copied / "config.yml").read_text()
-    (copied / "config.yml").write_text(text.replace("SIGMA: 1", "SIGMA: 3"))
-    assert opened(f"{copied}:inpaint").config.data.sigma == 3
+def test_what_ran_decides_before_what_the_file_says_now(copied, caplog):
+    (copied / "config.yml").write_text("SIGMA: 3\nBASE_CHANNELS: 8\n")
+    assert opened(f"{copied}:inpaint").config.data.sigma == 1
+    assert "SIGMA" in caplog.text
     assert opened(f"{copied}:inpaint", [("", "SIGMA=2")]).config.data.sigma == 2
 
 

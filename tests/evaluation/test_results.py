@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from evaluations import setting
+from evaluations import preprocessing
 
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.manifest import Item, Manifest
@@ -23,7 +23,7 @@ RATIOS = {"a": 0.1, "b": 0.1000001, "c": 0.15, "d": 1.0}
 def manifest():
     """Items of three bins; b and c are of one picture."""
     pictures = {"a": "1.png", "b": "2.png", "c": "2.png", "d": "3.png"}
-    return Manifest(setting(), tuple(Item(i, pictures[i], "m.png", -1, RATIOS[i], i, "") for i in RATIOS))
+    return Manifest(preprocessing(), tuple(Item(i, pictures[i], "m.png", -1, RATIOS[i], i, "") for i in RATIOS))
 
 
 def results(manifest, methods, failures):
@@ -145,7 +145,7 @@ def small_case():
         measured("run:joint", both, {"fid": 1 / 3}, "strict"),
         measured("lines", draws, {}, "ground-truth"),
     ]
-    return Manifest(setting(), items), methods, [Failure("telea", "i5", "is 9x9")]
+    return Manifest(preprocessing(), items), methods, [Failure("telea", "i5", "is 9x9")]
 
 
 def test_files_of_a_small_case_are_the_stored_ones():

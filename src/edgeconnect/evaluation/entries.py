@@ -228,5 +228,7 @@ def parse_run(text: str) -> RunName:
 def open_run(wanted: RunName, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
     """Open a run at a stage; stages are numbers or names, as for --model, before which MODEL counts."""
     model = [(f"--runs {wanted.folder}:{wanted.stage}", f"MODEL={wanted.stage}")] if wanted.stage else []
-    config = folder_config(wanted.folder, [*overrides, *model]).config
-    return Run(wanted.folder, config, sees_edges, mirror, wanted.name)
+    loaded = folder_config(wanted.folder, [*overrides, *model])
+    for note in loaded.notes:
+        log.warning("%s", note)
+    return Run(wanted.folder, loaded.config, sees_edges, mirror, wanted.name)

@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from evaluations import setting
+from evaluations import preprocessing
 
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.report import tables
@@ -36,7 +36,7 @@ def found():
         Measured(HOSTILE, "ground-truth", second, {}),
         Measured("lines", "strict", edges, {}),
     ]
-    return summarize(Manifest(setting(), items), methods, [])
+    return summarize(Manifest(preprocessing(), items), methods, [])
 
 
 def by_name(found):
