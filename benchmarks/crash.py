@@ -195,7 +195,7 @@ def main() -> None:
         run.finish(options.model, FIRST)
         truncated = set(rng.sample(range(options.kills), options.truncate))
         result = disturb(run, options.kills, truncated, rng)
-        end = max(run.whole()) + 3
+        end = max(run.whole(), default=0) + 3
         for one in (run, whole):
             one.finish(options.model, end)
         saves = (one.folder / f"saves/{options.model}/{end:07d}" for one in (run, whole))
