@@ -27,7 +27,7 @@ import torch
 from circumstances import circumstances
 
 STAGES = ("edge", "inpaint", "edge_inpaint", "joint")
-BEGUN = re.compile(r"stage \w+: (?:goes on at iteration (\d+)|starts)")
+BEGUN = re.compile(r"stage \w+: (?:\w+ at iteration (\d+)|starts)")
 SETTINGS = {
     **{"TRAIN_FLIST": "scenes:16", "MASK": "strokes", "INPUT_SIZE": 32, "BATCH_SIZE": 2, "SIGMA": 1},
     **{"BASE_CHANNELS": 4, "RESIDUAL_BLOCKS": 1, "CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0},
@@ -35,7 +35,7 @@ SETTINGS = {
 }
 IN_START = 0.2  # share of kills that come before the run has begun to train
 WINDOW = 0.5  # seconds after that, within which the others come
-PATIENCE = 120.0
+PATIENCE = 60.0  # seconds for a start; one that never begins ends the trial
 SHOWN = 10  # differences
 FIRST = 3  # iterations before the first kill: damage must leave a whole save behind
 
@@ -94,8 +94,9 @@ class Run:
 def is_whole(save: Path) -> bool:
     """Return whether every file of a save is there and its archives are sound."""
     try:
-        files = json.loads((save / "save.json").read_text())["files"]
-        step = torch.load(save / "state.pth", weights_only=True)["step"]
+        record = json.loads((save / "save.json").read_text())
+        files, step = record["files"], record["step"]
+        torch.load(save / "state.pth", weights_only=True)
         broken = [zipfile.ZipFile(save / file).testzip() for file in files if file.endswith(".pth")]
         return step == int(save.name) and not any(broken) and all((save / file).stat().st_size for file in files)
     except Exception:  # noqa: BLE001 - whatever the damage makes the libraries raise
