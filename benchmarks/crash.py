@@ -27,7 +27,7 @@ import torch
 from circumstances import circumstances
 
 STAGES = ("edge", "inpaint", "edge_inpaint", "joint")
-BEGUN = re.compile(r"stage \w+: (?:\w+ at iteration (\d+)|starts)")
+BEGUN = re.compile(r"stage \w+: (?:resumes at iteration (\d+)|starts)")
 SETTINGS = {
     **{"TRAIN_FLIST": "scenes:16", "MASK": "strokes", "INPUT_SIZE": 32, "BATCH_SIZE": 2, "SIGMA": 1},
     **{"BASE_CHANNELS": 4, "RESIDUAL_BLOCKS": 1, "CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0},
@@ -94,9 +94,8 @@ class Run:
 def is_whole(save: Path) -> bool:
     """Return whether every file of a save is there and its archives are sound."""
     try:
-        record = json.loads((save / "save.json").read_text())
-        files, step = record["files"], record["step"]
-        torch.load(save / "state.pth", weights_only=True)
+        files = json.loads((save / "save.json").read_text())["files"]
+        step = torch.load(save / "state.pth", weights_only=True)["step"]
         broken = [zipfile.ZipFile(save / file).testzip() for file in files if file.endswith(".pth")]
         return step == int(save.name) and not any(broken) and all((save / file).stat().st_size for file in files)
     except Exception:  # noqa: BLE001 - whatever the damage makes the libraries raise
@@ -104,7 +103,7 @@ def is_whole(save: Path) -> bool:
 
 
 def wait_until_begun(run: Run, process: BaseProcess) -> int | None:
-    """Return the iteration that a run goes on at; None where it ended before it began."""
+    """Return the iteration that a run resumes at; None where it ended before it began."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = BEGUN.search(run.said.read_text())

@@ -7,6 +7,7 @@ import pytest
 
 from edgeconnect import quickstart
 from edgeconnect.config.file import load
+from edgeconnect.config.presets import preset
 from edgeconnect.images import read_image
 from edgeconnect.metrics.images import compute_metrics
 
@@ -52,5 +53,6 @@ def test_every_method_sees_the_same_hole_and_no_truth(demo):
 
 
 def test_held_out_scenes_are_not_trained_on():
-    train, held_out = quickstart.PRESET["TRAIN_FLIST"], quickstart.PRESET["VAL_FLIST"]
+    data = load(preset("demo")).config.data
+    train, held_out = data.train_flist, data.val_flist
     assert int(held_out.split(":")[1].split("-")[0]) >= int(train.split(":")[1])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeconnect import run
 from edgeconnect.atomic import write_whole
 from edgeconnect.config import file as config_file
+from edgeconnect.config.presets import preset
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.data import mask_shapes, masks
 from edgeconnect.data.sources import open_source
@@ -23,37 +24,8 @@ from edgeconnect.images import image_grid, write_png
 from edgeconnect.metrics.images import compute_metrics
 from edgeconnect.predict import load_run
 
-PRESET = {
-    "MODEL": "edge_inpaint",
-    "TRAIN_FLIST": "scenes:3000",
-    "VAL_FLIST": "scenes:3000-3064",  # held out
-    "INPUT_SIZE": 64,
-    "MASK": "strokes",
-    "MASK_RATIO": "0.2-0.4",
-    "SIGMA": 1,
-    "BASE_CHANNELS": 24,
-    "RESIDUAL_BLOCKS": 6,
-    "NUM_WORKERS": 0,  # scenes this small are remembered, and two cores are busy enough
-    "PRECISION": "bf16",
-    "BATCH_SIZE": 8,
-    "LR": 1e-3,
-    "BETA1": 0.5,
-    "BETA2": 0.99,
-    "EMA_DECAY": 0.99,
-    "CONTENT_LOSS_WEIGHT": 0,  # both need a pretrained VGG, and the demo needs no network
-    "STYLE_LOSS_WEIGHT": 0,
-    "INPAINT_ADV_LOSS_WEIGHT": 0.01,
-    "SAVE_INTERVAL": 0,
-    "SAMPLE_INTERVAL": 0,
-}
-COURSE = (  # stage, the iteration at which it ends, learning rate: as in the paper, the last part is a slower one
-    ("edge", 300, 1e-3),
-    ("inpaint", 300, 1e-3),
-    ("edge_inpaint", 3300, 1e-3),
-    ("edge_inpaint", 4100, 2e-4),
-)
 OURS = "edgeconnect"
-MEASURES = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as shown: as defined
+METRICS = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as in summary.json
 SHOWN, ENLARGED = 8, 2  # rows of the sheet, and how many times its pixels are larger
 
 Picture = NDArray[np.uint8]
@@ -73,9 +45,7 @@ class Example(NamedTuple):
 def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     """Run the preset in a folder, and leave `summary.json` and `sheet.png` there."""
     config = prepare(folder, overrides)
-    for stage, max_iters, lr in COURSE:
-        part = {"MODEL": stage, "MAX_ITERS": min(max_iters, config.optim.max_iters), "LR": lr}
-        run.train(config_file.build(config.flat() | part), folder)
+    run.train(config, folder)
     examples = list(complete(config, folder))
     results = measure(examples, config)
     write_whole(folder / "summary.json", json.dumps(summary(results), indent=1).encode())
@@ -86,9 +56,7 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
 
 def prepare(folder: Path, overrides: Iterable[str]) -> Config:
     """Put the preset into the run's folder, so that test.py and train.py go by it, too."""
-    preset = [(f"{key}={value}", f"{key}={value}") for key, value in PRESET.items()]
-    chosen = [(f"--set {text}", text) for text in overrides]
-    config = config_file.load(None, [*preset, *chosen]).config
+    config = config_file.load(preset("demo"), [(f"--set {text}", text) for text in overrides]).config
     write_whole(folder / CONFIG_FILE, config_file.dump(config).encode())
     return config
 
@@ -116,7 +84,7 @@ def measure(examples: Sequence[Example], config: Config) -> EvaluationResults:
     preprocessing = Preprocessing(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
     ratios = [float(example.mask.mean()) for example in examples]
     items = [Item(f"{n}", f"{n}", "strokes", -1, ratio, "", "") for n, ratio in enumerate(ratios)]
-    names = tuple(MEASURES.values())
+    names = tuple(METRICS.values())
     methods = []
     for method in examples[0].completed:
         found = [compute_metrics(example.truth, example.completed[method], example.mask, names) for example in examples]
@@ -131,7 +99,7 @@ def summary(results: EvaluationResults) -> dict[str, Any]:
     return {
         "hole_ratio": results.bins[ALL].ratio,
         "images": results.pictures,
-        "methods": {m: {shown: cells[name].value for shown, name in MEASURES.items()} for m, cells in means.items()},
+        "methods": {m: {shown: cells[name].value for shown, name in METRICS.items()} for m, cells in means.items()},
     }
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from edgeconnect.atomic import write_whole
 from edgeconnect.errors import UserError, counted
 
-MEASURES = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
+METRICS = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
 
 log = logging.getLogger(__name__)
 
 
 def add_compare_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `compare`."""
-    measures = f"what the methods are compared by; default {' '.join(MEASURES)}"
+    measures = f"what the methods are compared by; default {' '.join(METRICS)}"
     sub.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="evaluations of the same manifest")
-    sub.add_argument("--measures", nargs="+", default=list(MEASURES), metavar="NAME", help=measures)
+    sub.add_argument("--measures", nargs="+", default=list(METRICS), metavar="NAME", help=measures)
     pairs = sub.add_mutually_exclusive_group()
     pairs.add_argument("--baseline", default="", metavar="NAME", help="compare with this method; default the first")
     pairs.add_argument("--all-pairs", action="store_true", help="compare every two methods")

@@ -2,18 +2,16 @@
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Loaded
+from edgeconnect.config.presets import preset, presets
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError
 from edgeconnect.methods.catalogue import METHODS
-
-PRESETS = "configs"
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +34,11 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
 
 def add_start_options(sub: argparse.ArgumentParser) -> None:
     """Add how training begins."""
+    names = ", ".join(presets())
     sub.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"begin config.yml with a file of {PRESETS}/, or a path: {', '.join(presets())}",
+        help=f"begin config.yml with a preset ({names}) or another file",
     )
     sub.add_argument(
         "--resume",
@@ -74,19 +73,9 @@ def train(arguments: argparse.Namespace) -> None:
     train_run(config, a.checkpoints, TrainOptions(a.resume, a.init_from, not a.no_check, given))
 
 
-def presets() -> dict[str, Path]:
-    """Return the presets by name: the files of `configs/`, beside the code or where the package was installed."""
-    places = (Path(__file__).resolve().parents[3] / PRESETS, Path(sys.prefix) / "share/edgeconnect" / PRESETS)
-    return {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.yml"))}
-
-
 def begin_with_preset(folder: Path, name: str) -> None:
     """Copy a preset to config.yml of a run's folder. Raises UserError where another configuration is there."""
-    source = presets().get(name, Path(name))
-    if not source.is_file():
-        raise UserError(f"--preset: {name} is none of: {', '.join(presets())}; nor is it a file")
-    path = folder / CONFIG_FILE
-    text = source.read_bytes()
+    path, text = folder / CONFIG_FILE, preset(name).read_bytes()
     if path.is_file() and path.read_bytes() != text:
         raise UserError(f"--preset: {path} is there already; leave --preset out to use it, or give another folder")
     write_whole(path, text)

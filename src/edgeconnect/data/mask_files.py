@@ -33,7 +33,7 @@ TABLE = "masks.csv"
 CHUNK = 32  # masks a process takes at a time
 MOST = 1_000_000  # masks in a bin
 SMALLEST = 16  # pixels a side
-LARGEST_SEED = 2**53  # exact in spreadsheets
+LARGEST_SEED = 2**64 - 1
 
 log = logging.getLogger(__name__)
 
