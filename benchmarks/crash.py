@@ -35,7 +35,7 @@ SETTINGS = {
 }
 IN_START = 0.2  # share of kills that come before the run has begun to train
 WINDOW = 0.5  # seconds after that, within which the others come
-PATIENCE = 120.0
+PATIENCE = 60.0  # seconds for a start; one that never begins ends the trial
 SHOWN = 10  # differences
 FIRST = 3  # iterations before the first kill: damage must leave a whole save behind
 
@@ -94,8 +94,9 @@ class Run:
 def is_whole(save: Path) -> bool:
     """Return whether every file of a save is there and its archives are sound."""
     try:
-        files = json.loads((save / "save.json").read_text())["files"]
-        step = torch.load(save / "state.pth", weights_only=True)["step"]
+        record = json.loads((save / "save.json").read_text())
+        files, step = record["files"], record["step"]
+        torch.load(save / "state.pth", weights_only=True)
         broken = [zipfile.ZipFile(save / file).testzip() for file in files if file.endswith(".pth")]
         return step == int(save.name) and not any(broken) and all((save / file).stat().st_size for file in files)
     except Exception:  # noqa: BLE001 - whatever the damage makes the libraries raise
@@ -103,7 +104,7 @@ def is_whole(save: Path) -> bool:
 
 
 def wait_until_begun(run: Run, process: BaseProcess) -> int | None:
-    """Return the iteration that a run resumes at; None where it ended before it began."""
+    """Return the iteration that a run goes on at; None where it ended before it began."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = BEGUN.search(run.said.read_text())
