@@ -1,5 +1,6 @@
 """Runs that are stopped and started again with the same command."""
 
+import json
 import os
 import signal
 import subprocess
@@ -129,3 +130,98 @@ def test_worker_that_is_killed_is_reported_with_its_cause(run_folder, command, m
     assert "error: a process that reads data died (" in said
     assert "killed by signal: Killed" in said
     assert "lower NUM_WORKERS" in said
+
+
+# Readers that hang or die
+
+
+HANGS = """
+import sys, time
+sys.path.insert(0, "src")
+from edgeconnect.data import sources
+real, reads = sources.SceneSource.read, []
+def read(self, index):
+    reads.append(index)
+    if len(reads) > 4:
+        time.sleep(10**6)
+    return real(self, index)
+sources.SceneSource.read = read
+from edgeconnect.cli import main
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigterm_saves_at_once_though_a_reader_hangs(workers, run_folder):
+    folder = run_folder(NUM_WORKERS=workers, MAX_ITERS=1000, SAVE_INTERVAL=1000, LOG_INTERVAL=1, BATCH_SIZE=1)
+    arguments = [sys.executable, "-c", HANGS, "train", "--model", "1", "--checkpoints", str(folder), "--no-check"]
+    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = folder / "log_edge.csv"
+    lines = 0
+    wait_for(lambda: log.is_file() and log.read_text().count("\n") > 1, process)
+    while log.read_text().count("\n") != lines:  # until it hangs
+        lines = log.read_text().count("\n")
+        time.sleep(1)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: list((folder / "saves").glob("edge/0*/save.json")), process, seconds=20)
+    saved = time.monotonic() - began
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    assert max(int(save.name) for save in (folder / "saves/edge").glob("0*")) == lines - 1
+    assert saved < 10  # 2 s on an idle machine, see docs/runs.md; nothing here waits for the reader
+
+
+def test_killed_reader_costs_no_finished_step(run_folder):
+    folder = run_folder(NUM_WORKERS=2, MAX_ITERS=100000, SAVE_INTERVAL=100000, LOG_INTERVAL=1)
+    process = start(folder, "--model", "1", "--no-check")
+    log = folder / "log_edge.csv"
+    wait_for(lambda: log.is_file() and log.read_text().count("\n") > 5, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    readers = [int(child) for child in children if "train.py" in Path(f"/proc/{child}/cmdline").read_text()]
+    os.kill(readers[0], signal.SIGKILL)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 2, said
+    assert "error: a process that reads data died" in said
+    assert "Traceback" not in said
+    steps = log.read_text().count("\n") - 1
+    assert max(int(save.name) for save in (folder / "saves/edge").glob("0*")) == steps
+
+
+# Phases
+
+
+PHASES = "{edge_inpaint: [{end: 3, lr: 1e-3}, {end: 5, lr: {generator: 1e-4}, train: generator}, {end: 8}]}"
+
+
+@pytest.mark.parametrize("stop", [2, 4, 6])
+def test_resumption_in_the_middle_of_any_phase_is_bit_exact(stop, run_folder, command):
+    keys = {"EMA_DECAY": 0.9, "LOG_INTERVAL": 1, "SAMPLE_INTERVAL": 0, "PHASES": f"'{PHASES}'".strip("'")}
+    folders = {name: run_folder(name, **keys) for name in ("whole", "parts")}
+    for name, ends in (("whole", [8]), ("parts", [stop, 8])):
+        assert command("train", "--model", 1, "--checkpoints", folders[name], "--set", "MAX_ITERS=1")[0] == 0
+        for end in ends:
+            code, said = command(
+                *("train", "--model", 3, "--checkpoints", folders[name], "--set", f"MAX_ITERS={end}", "--no-check")
+            )
+            assert code == 0, said
+    assert_same(folders["whole"], folders["parts"], "edge_inpaint", 8)
+    rows = [line.split(",")[-2:] for line in (folders["parts"] / "log_edge_inpaint.csv").read_text().splitlines()[1:]]
+    assert rows == [["1", "0.001"]] * 3 + [["2", "0.0001"]] * 2 + [["3", "0.0001"]] * 3
+    starts = [json.loads(line) for line in (folders["parts"] / "history.jsonl").read_text().splitlines()]
+    assert [(start["stage"], start["iteration"]) for start in starts] == [
+        *(("edge", 0), ("edge_inpaint", 0), ("edge_inpaint", stop))
+    ]
+    assert starts[-1]["set"] == {"MAX_ITERS": "8"}
+    assert starts[-1]["changes"] == [f"MAX_ITERS {stop} -> 8"]
+    assert {"time", "commit", "command", "phase"} <= starts[-1].keys()
+
+
+def test_random_states_do_not_depend_on_restarts_with_a_feature_network(run_folder, command):
+    keys = {"CONTENT_LOSS_WEIGHT": 0.1, "STYLE_LOSS_WEIGHT": 250, "VGG_WEIGHTS": "random", "LOG_INTERVAL": 1}
+    folders = {name: run_folder(name, **keys) for name in ("whole", "parts")}
+    for name, ends in (("whole", [4]), ("parts", [2, 4])):
+        for end in ends:
+            command("train", "--model", 2, "--checkpoints", folders[name], "--set", f"MAX_ITERS={end}", "--no-check")
+    assert_same(folders["whole"], folders["parts"], "inpaint", 4)

@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import NamedTuple
 
@@ -171,7 +172,7 @@ def fetched(loader: "DataLoader[Served | UserError]") -> Iterator[Served | UserE
     workers = [child for child in multiprocessing.active_children() if child not in others]
     _defer_deaths()
     try:
-        while (served := _next(batches)) is not None:
+        while (served := _next(batches, workers)) is not None:
             yield served
     finally:
         if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
@@ -181,26 +182,21 @@ def fetched(loader: "DataLoader[Served | UserError]") -> Iterator[Served | UserE
         _deaths.clear()
 
 
-def _next(batches: Iterator[Served | UserError]) -> Served | UserError | None:
+def _next(batches: Iterator[Served | UserError], workers: list[BaseProcess]) -> Served | UserError | None:
     try:
         if _deaths:
             raise _deaths[0]
         return next(batches, None)
-    except RuntimeError as error:
-        raise _death(_deaths[0] if _deaths else error) from error
+    except (RuntimeError, OSError, EOFError) as error:  # the latter two where a process dies while it hands over
+        if not _deaths and all(worker.is_alive() for worker in workers):
+            raise
+        raise UserError(
+            f"a process that reads data died ({reason(_deaths[0] if _deaths else error)}); 'Killed' means that memory "
+            "ran out: lower NUM_WORKERS, or --set NUM_WORKERS=0 to see what it meets"
+        ) from error
     except BaseException:  # a signal that does not wait for the batch
         _interrupted.append(batches)
         raise
-
-
-def _death(error: RuntimeError) -> Exception:
-    """Turn what PyTorch says of a reading process that died into a UserError; return other errors as they are."""
-    if "DataLoader worker" not in str(error):
-        return error
-    return UserError(
-        f"a process that reads data died ({reason(error.__cause__ or error)}); 'Killed' means that memory ran out: "
-        "lower NUM_WORKERS, or --set NUM_WORKERS=0 to see what it meets"
-    )
 
 
 class _Collector:
