@@ -31,7 +31,7 @@ from edgeconnect.digest import file_digest
 from edgeconnect.errors import UserError, reason
 from edgeconnect.types import Stateful
 
-NEEDED = {"train", "optimizers", "random", "config", "versions"}
+NEEDED = ("config", "optimizers", "random", "train", "versions")
 OF_TRAIN = ("step", "pictures", "passed_over", "data")  # where earlier versions kept these, at the top of the state
 
 Networks = Mapping[str, nn.Module]
@@ -91,9 +91,9 @@ class Checkpoints:
 
     def _resume(self, networks: Networks, save: Save, init_from: Path | None) -> Start:
         state = current_layout(read(save.path / STATE))
-        lacking = NEEDED - state.keys()
+        lacking = [name for name in NEEDED if not isinstance(state.get(name), dict)]
         if lacking:
-            raise UserError(f"{save.path / STATE} is no training state: it lacks {', '.join(sorted(lacking))}")
+            raise UserError(f"{save.path / STATE} is no training state: it lacks {', '.join(lacking)}")
         what = f"stage {self.stage.name}, saved at iteration {save.step},"
         changes = refuse_fixed(state["config"], self.config.flat(), what)
         for name, network in self.stage.networks.items():
