@@ -84,3 +84,44 @@ def test_precision_auto_asks_what_the_gpu_computes_in(monkeypatch, capability, e
     assert choose_precision("auto", torch.device("cuda")) == expected
     assert choose_precision("auto", CPU) == torch.float32
     assert choose_precision("bf16", CPU) == torch.bfloat16
+
+
+class Alternating:
+    """Update one weight several times a step, each time at what the update before has made of it."""
+
+    def __init__(self, updates, bad=()):
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        self.network.weight.data.fill_(1)
+        self.networks = {"network": self.network}
+        self.optimizers = {"generator": torch.optim.SGD(self.network.parameters(), lr=0.5)}
+        self.stateful = {}
+        self.updates, self.bad, self.losses = updates, bad, []
+
+    def step(self, batch, update, progress):
+        for number in range(self.updates):
+            loss = self.network(torch.ones(1, 1)).float().sum()
+            self.losses.append(float(loss.detach()))
+            update({"generator": loss * (float("nan") if number in self.bad else 1)})
+        return {}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_update_of_a_step_sees_the_weights_that_the_one_before_left(dtype):
+    method = Alternating(3)
+    Engine(torch.device("cpu"), dtype).step(method, random_batch())
+    assert method.losses == [1, 0.5, 0]
+
+
+def test_refused_update_and_later_ones_of_its_step_move_nothing():
+    method, engine = Alternating(3, bad=[1]), Engine(torch.device("cpu"))
+    engine.step(method, random_batch())
+    assert engine.refused == ["generator"]
+    assert method.network.weight.item() == 0.5  # the first update did
+    engine.step(Alternating(1), random_batch())
+    assert not engine.refused
+
+
+def test_only_the_roles_of_a_phase_move():
+    method = Alternating(1)
+    Engine(torch.device("cpu")).step(method, random_batch(), roles=[])
+    assert method.network.weight.item() == 1

@@ -292,3 +292,21 @@ def test_scripts_open_without_the_package_installed(tmp_path):
         command = [sys.executable, ROOT / f"scripts/{name}.py", "--help"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert (done.returncode, f"{name}.py [-h]" in done.stdout) == (0, True), done.stderr
+
+
+def test_rows_of_a_run_are_those_of_its_saves(trained, tmp_path, command):
+    """Stages 1 to 4 of one run, and the four saves named directly."""
+    items = ("--pictures", "scenes:8-11", "--masks", "strokes", "--size", "32", "--methods", "none")
+    stages = {1: "edge", 2: "inpaint", 3: "edge_inpaint", 4: "joint"}
+    runs = [f"s{number}={trained}:{number}" for number in stages]
+    saves = [f"s{number}={trained}/saves/{stage}/0000002" for number, stage in stages.items()]
+    found = {}
+    for name, specs in (("runs", runs), ("saves", saves)):
+        code, said = command("evaluate", "--runs", *specs, *items, "--output", tmp_path / name)
+        assert code == 0, said
+        found[name] = json.loads((tmp_path / name / "results.json").read_text())["methods"]
+    assert found["runs"] == found["saves"]
+    assert len({json.dumps(method["bins"]) for method in found["runs"]}) == 4
+    for method, stage in zip(found["runs"], stages.values(), strict=True):
+        assert method["provenance"]["stage"] == stage
+        assert any("iteration 2" in weights for weights in method["provenance"])

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 import torch
-from support import FakeFeed, FakeMethod, tiny_config
+from support import FakeFeed, FakeMethod, random_batch, tiny_config, tiny_method
 
 from edgeconnect.checkpoint.stage import Checkpoints
 from edgeconnect.engine import Engine
@@ -313,3 +313,72 @@ def test_other_pictures_are_said(train, caplog):
     train(MAX_ITERS=1)
     train(feed=Others(), MAX_ITERS=2)
     assert "TRAIN_FLIST was random batches, is other batches" in caplog.text
+
+
+@pytest.mark.parametrize("when", [{"SAMPLE_INTERVAL": 3}, {"EVAL_INTERVAL": 3}])
+@pytest.mark.parametrize("error", [UserError("bad.png: cannot be read"), MemoryError(), RuntimeError("out of memory")])
+def test_errors_while_sampling_or_evaluating_cost_no_step(when, error, train, tmp_path):
+    class Bad(FakeFeed):
+        def validation(self, limit=None):
+            raise error
+            yield
+
+    with pytest.raises(type(error)):
+        train(feed=Bad(), MAX_ITERS=9, **when)
+    assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 3
+
+
+def test_error_out_of_a_step_costs_no_step_before_it(train, tmp_path):
+    class Full(FakeMethod):
+        def step(self, batch, update, progress):
+            if progress.iteration == 4:
+                raise RuntimeError("CUDA out of memory")
+            return super().step(batch, update, progress)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(method=Full(), MAX_ITERS=9)
+    assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 3
+
+
+def test_half_moved_weights_are_not_saved(train, tmp_path, monkeypatch):
+    real = Engine._move
+    steps = []
+
+    def move(self, optimizer):
+        steps.append(1)
+        if len(steps) == 4:
+            raise RuntimeError("device lost")
+        real(self, optimizer)
+
+    monkeypatch.setattr(Engine, "_move", move)
+    with pytest.raises(RuntimeError, match="device lost"):
+        train(MAX_ITERS=9, SAVE_INTERVAL=2)
+    assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 2
+
+
+def test_samples_without_a_readable_picture_are_left_out(train, tmp_path, caplog):
+    train(feed=FakeFeed(evaluates=False, validation=0), MAX_ITERS=2, SAMPLE_INTERVAL=1)
+    assert not (tmp_path / "run/samples").exists()
+    assert "none of the first" in caplog.text
+
+
+def test_validation_does_not_depend_on_the_batch_size():
+    method, engine = tiny_method("joint"), Engine(torch.device("cpu"))
+    batch = random_batch(4, seed=3)
+    alone = [batch._replace(name=[name])._replace(**parts(batch, i)) for i, name in enumerate(batch.name)]
+    one, four = evaluate(method, engine, alone), evaluate(method, engine, [batch])
+    assert one.keys() == four.keys() == {"pre", "rec", "psnr", "mae"}
+    assert all(one[name] == pytest.approx(four[name], abs=1e-5) for name in one)
+
+
+def parts(batch, i):
+    return {name: getattr(batch, name)[i : i + 1] for name in ("image", "gray", "edge", "mask")}
+
+
+def test_log_gets_columns_that_come_later(tmp_path):
+    from edgeconnect.training.logs import CsvLog
+
+    log = CsvLog(tmp_path / "log.csv", 0)
+    log.write({"iteration": 1})
+    log.write({"iteration": 2, "psnr": 20.0})
+    assert (tmp_path / "log.csv").read_text() == "iteration,psnr\n1,\n2,20\n"
