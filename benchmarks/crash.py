@@ -3,7 +3,7 @@
     python benchmarks/crash.py --kills 100 --truncate 20 --json
 
 Every iteration is saved. A fifth of the kills comes while the run starts, the others while it trains or saves; after
-some of them the newest file of the saves is cut off at a random length. Each start must go on at the iteration of the
+some of them the newest file of the saves is cut off at a random length. Each start must resume at the iteration of the
 newest save that is whole, as this program, not the run, finds it; at the end weights, optimisers and random states must
 equal the undisturbed run's bit for bit.
 """
@@ -104,7 +104,7 @@ def is_whole(save: Path) -> bool:
 
 
 def wait_until_begun(run: Run, process: BaseProcess) -> int | None:
-    """Return the iteration that a run goes on at; None where it ended before it began."""
+    """Return the iteration that a run resumes at; None where it ended before it began."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = BEGUN.search(run.said.read_text())

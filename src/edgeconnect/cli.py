@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from edgeconnect import __version__
-from edgeconnect.commands import compare, complete, curves, data, demo, evaluation, fid, metrics, runs
+from edgeconnect.commands import compare, complete, curves, data, demo, evaluation, export, fid, metrics, runs
 from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
 from edgeconnect.training.signals import Stopped
 
@@ -19,6 +19,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "train": ("Train a stage, or resume it where it stands.", runs.add_train_options),
     "test": ("Complete pictures with the trained generators, by default those of stage 3.", complete.add_test_options),
+    "export": ("Write what test.py uses as published checkpoints.", export.add_export_options),
     "run": ("Do what MODE in config.yml says: train, test or evaluate.", complete.add_mode_options),
     "evaluate": ("Evaluate runs, classical methods and others' results.", evaluation.add_evaluate_options),
     "compare": ("Compare evaluations of the same items.", compare.add_compare_options),

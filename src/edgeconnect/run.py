@@ -48,14 +48,14 @@ class TrainOptions:
 
 
 def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) -> None:
-    """Train MODEL, or for `all` one stage of the method's course after the other, each to the end of its phases.
+    """Train MODEL, or for `all` one stage of the method's schedule after the other, each to the end of its phases.
 
-    Of a course, stages before the last one that has begun are left alone: it keeps the weights that it began with.
+    Of a schedule, stages before the last one that has begun are left alone: it keeps the weights that it began with.
     Raises Stopped after a signal, with everything saved.
     """
     if (folder / RECORD).is_file():
         raise UserError(f"{folder} is a save, not a run's folder; begin another run with --init-from {folder}")
-    stages = config.row.course if config.run.model == ALL else (config.run.model,)
+    stages = config.row.schedule if config.run.model == ALL else (config.run.model,)
     begun = max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0)
     with FolderLock(folder), Signals() as signals:
         if options.check:
@@ -77,7 +77,7 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
 def initial_weights(options: TrainOptions, config: Config, stages: Sequence[str]) -> Path | None:
     """Return the folder of --init-from for a stage.
 
-    In a course, a stage that the folder has no weights of, and the last one, start from the stages before them.
+    In a schedule, a stage that the folder has no weights of, and the last one, start from the stages before them.
     """
     folder = options.init_from
     if folder is None or len(stages) == 1:

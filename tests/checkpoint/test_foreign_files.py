@@ -244,3 +244,21 @@ def test_hostile_states_are_one_line(part, value, trained, tmp_path, command):
     )
     assert "Traceback" not in said
     assert code == 2 or part == "ema"  # averages of networks that there are not mean nothing
+
+
+def test_export_is_what_test_py_uses(trained, tmp_path, command):
+    run = shutil.copytree(trained, tmp_path / "run", symlinks=True)
+    code, said = command("train", "--checkpoints", run, "--model", 3, "--set", "MAX_ITERS=3", "--set", "EMA_DECAY=0.9")
+    assert code == 0, said
+    code, said = command("export", "--checkpoints", run, "--output", tmp_path / "shared")
+    assert code == 0, said
+    assert {path.name for path in (tmp_path / "shared").iterdir()} == {
+        *("EdgeModel_gen.pth", "InpaintingModel_gen.pth", "config.yml", "provenance.json")
+    }
+    ours = completed(command, trained, run, tmp_path / "ours")
+    assert completed(command, trained, tmp_path / "shared", tmp_path / "shared_out") == ours
+    assert completed(command, trained, run, tmp_path / "last", "--no-ema") != ours
+    said = json.loads((tmp_path / "shared/provenance.json").read_text())
+    assert said["stage"] == "edge_inpaint"
+    assert any("moving average" in name for name in said)
+    assert command("export", "--checkpoints", run, "--output", tmp_path / "shared")[0] == 2

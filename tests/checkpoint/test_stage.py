@@ -260,7 +260,7 @@ def test_learning_rate_is_the_configurations_after_resuming(tmp_path):
 @pytest.mark.parametrize(("key", "value", "was"), [("BASE_CHANNELS", 8, 4), ("GAN_LOSS", "hinge", "nsgan")])
 def test_changed_architecture_or_objective_is_refused_by_its_key(key, value, was, tmp_path):
     save(tmp_path, "edge")
-    with pytest.raises(UserError, match=f"at iteration 5, cannot go on with {key} {was} -> {value}; set what it had"):
+    with pytest.raises(UserError, match=f"iteration 5, cannot continue with {key} {was} -> {value}; set what it had"):
         begin(tmp_path, "edge", method_of("edge", **{key: value}), **{key: value})
 
 

@@ -103,7 +103,7 @@ METHODS["toy"] = MethodRow(
             smallest_side=8,
         ),
     ),
-    course=("fill",),
+    schedule=("fill",),
     completes="fill",
     build=lambda stage, config, prepare: Toy(config, prepare),
 )

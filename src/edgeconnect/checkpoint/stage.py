@@ -46,7 +46,7 @@ class Start:
     step: int
     state: Contents | None
     message: str
-    changes: tuple[str, ...] = ()  # of configuration and versions since the save, as `LR 0.0001 -> 1e-05`
+    changes: tuple[str, ...] = ()  # in configuration and versions since the save, as `LR 0.0001 -> 1e-05`
 
 
 class Frozen(NamedTuple):

@@ -202,7 +202,7 @@ def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str)
     refused = [line for name, line in lines.items() if FIELDS[name].metadata["fixed"]]
     if refused:
         raise UserError(
-            f"{what} cannot go on with {', '.join(refused)}; set what it had, or train in another folder with "
+            f"{what} cannot continue with {', '.join(refused)}; set what it had, or train in another folder with "
             "--init-from for weights that fit"
         )
     return list(lines.values())

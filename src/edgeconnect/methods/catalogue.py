@@ -63,7 +63,7 @@ class MethodRow:
     name: str
     source: str
     stages: tuple[Stage, ...]
-    course: tuple[str, ...]  # the stages that `--model all` trains, one after the other
+    schedule: tuple[str, ...]  # the stages that `--model all` trains, one after the other
     completes: str  # the stage that completes pictures where none is named
     build: Callable[[str, "Config", "Prepare"], "Method"]
     check_weights: Callable[["Config"], None] = _no_weights  # raise where pretrained ones are missing
@@ -147,7 +147,7 @@ EDGECONNECT = MethodRow(
             draws_edges=True,
         ),
     ),
-    course=("edge", "inpaint", "edge_inpaint"),
+    schedule=("edge", "inpaint", "edge_inpaint"),
     completes="edge_inpaint",
     build=_build_edgeconnect,
     check_weights=_check_vgg,

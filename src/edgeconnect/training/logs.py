@@ -23,7 +23,7 @@ class CsvLog:
         self.columns = self._continue(step)
 
     def _continue(self, step: int) -> list[str]:
-        """Keep the rows up to `step`; a log of an earlier run, where this one starts at 0, is put aside."""
+        """Keep the rows up to `step`; where this run starts at 0, rename the log of an earlier one."""
         if not self.path.is_file():
             return []
         if step == 0:
@@ -67,7 +67,7 @@ def _plain(value: float | str) -> str:
 class RunLog:
     """The logs of one stage: `log_<stage>.csv`, `tensorboard/<stage>`, `samples/<stage>/`.
 
-    They go on after `step`, those of the validation after `validated`.
+    They continue after `step`, those of the validation after `validated`.
     """
 
     def __init__(self, folder: Path, stage: str, step: int, validated: int | None = None) -> None:
