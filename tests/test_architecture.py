@@ -45,6 +45,26 @@ LAYERS = {  # what each part of the package may import
     "run": BASE | {"data", "engine", "methods", "checkpoint", "training"},
 }
 EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}
+INNER = {  # a module of these parts imports modules of its part from lines above its own only
+    "data": [
+        {"edges", "files", "masks", "scenes"},
+        {"mask_shapes", "items", "sources", "flist", "jobs"},
+        {"dataset", "mask_files"},
+        {"loader", "scene_files"},
+        {"validation"},
+    ],
+    "evaluation": [
+        {"baselines", "curves", "feature_stats", "intervals", "manifest", "pairs"},
+        {"entries", "fid", "pairing"},
+        {"study"},
+        {"results"},
+        {"report"},
+        {"compare", "evaluate"},
+        {"request"},
+    ],
+    "checkpoint": [{"published_format", "saves"}, {"folder", "weights"}, {"stage"}],
+    "config": [{"presets", "validators"}, {"sections"}, {"file"}],
+}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -86,6 +106,18 @@ def test_who_imports_whom(path):
     if name in EVERYTHING or name == "__init__":
         return
     assert {part(imported) for imported in imports(ast.parse(path.read_text()))} <= LAYERS[name] | {name}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_who_imports_whom_inside_a_part(path):
+    name = module_of(path)
+    if part(name) not in INNER or (path.name == "__init__.py" and path.parent.parent == SOURCE):
+        return
+    levels = {module: number for number, level in enumerate(INNER[part(name)]) for module in level}
+    own = name.split(".")[1]
+    for imported in imports(ast.parse(path.read_text())):
+        if part(imported) == part(name) and imported.split(".")[1] != own:
+            assert levels[imported.split(".")[1]] < levels[own], imported
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -20,7 +20,7 @@ def add_run_options(sub: argparse.ArgumentParser) -> None:
     """Add what every run takes."""
     stages = "; ".join(f"{row.name}: {row.listed()}" for row in METHODS.values())
     sub.add_argument("--checkpoints", "--path", default="checkpoints", type=Path, help="the run's folder")
-    sub.add_argument("--model", help=f"stage of the method by number or name ({stages})")
+    sub.add_argument("--model", help=f"stage by number or name ({stages}); all trains one after the other")
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the configuration")
     sub.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
