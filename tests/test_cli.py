@@ -448,3 +448,28 @@ def test_everything_starts_over(trained, command):
     assert "stage edge: starts afresh" in said
     assert "stage inpaint: starts afresh" in said
     assert "stage edge_inpaint: starts from the weights of stage inpaint" in said
+
+
+@pytest.mark.parametrize("how", ["set", "file"])
+def test_completing_goes_by_what_training_was_given(how, run_folder, capsys):
+    """One rule for test.py, MODE 2 and 3 and evaluate.py."""
+    folder = run_folder(MAX_ITERS=1)
+    given = ("--set", "SIGMA=3", "--set", "MASK_POLARITY=known") if how == "set" else ()
+    if how == "file":
+        (folder / "config.yml").write_text((folder / "config.yml").read_text().replace("SIGMA: 1", "SIGMA: 3"))
+    assert main(["train", "--model", "3", "--checkpoints", str(folder), "--no-check"]) == 2  # no G1 yet
+    assert (
+        main(["train", "--model", "1", "--checkpoints", str(folder), "--no-check", *(given if how == "set" else ())])
+        == 0
+    )
+    for command in (["test", "--model", "1"], ["run", "--set", "MODE=2"], ["run", "--set", "MODE=3"]):
+        capsys.readouterr()
+        assert main([command[0], "--checkpoints", str(folder), *command[1:], "--dry-run"]) == 0
+        printed = capsys.readouterr().out
+        assert "SIGMA: 3\n" in printed
+        assert ("MASK_POLARITY: known" in printed) == (how == "set")
+    (folder / "config.yml").write_text((folder / "config.yml").read_text() + "TEST_FLIST: scenes:3\n")
+    assert main(["test", "--model", "1", "--checkpoints", str(folder), "--set", "SIGMA=2", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "SIGMA: 2\n" in printed
+    assert "TEST_FLIST: scenes:3\n" in printed

@@ -125,3 +125,13 @@ def test_only_the_roles_of_a_phase_move():
     method = Alternating(1)
     Engine(torch.device("cpu")).step(method, random_batch(), roles=[])
     assert method.network.weight.item() == 1
+
+
+def test_missing_gpu_of_device_auto_is_not_mended_by_device_auto(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto", (1,)) == torch.device("cuda:1")
+    with pytest.raises(UserError, match="cuda:7 is not there") as caught:
+        choose_device("auto", (7,))
+    assert "DEVICE: auto" not in str(caught.value)
+    assert "GPU" in str(caught.value)

@@ -20,13 +20,14 @@ log = logging.getLogger(__name__)
 def choose_device(name: str, gpus: tuple[int, ...]) -> torch.device:
     """Resolve DEVICE; `auto` is the first of GPU where CUDA works, else the processor."""
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    remedy = "set DEVICE: auto"
     if name == "auto":
         if not gpus or not available:
             return torch.device("cpu")
-        name = f"cuda:{gpus[0]}"
+        name, remedy = f"cuda:{gpus[0]}", "name another one in GPU"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= available:
-        raise UserError(f"DEVICE: {name} is not there: this machine shows {available} CUDA devices; set DEVICE: auto")
+        raise UserError(f"DEVICE: {name} is not there: this machine shows {available} CUDA devices; {remedy}")
     return device
 
 
