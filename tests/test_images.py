@@ -1,4 +1,4 @@
-"""Sheets for eyes: 8 bits, rows and columns, PNG."""
+"""Pictures for eyes: 8 bits, grids of rows and columns, PNG."""
 
 import io
 

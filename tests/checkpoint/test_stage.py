@@ -1,4 +1,4 @@
-"""How a stage begins, goes on, and what its saves hold."""
+"""How a stage begins, resumes, and what its saves hold."""
 
 import contextlib
 import errno

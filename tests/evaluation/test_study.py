@@ -1,4 +1,4 @@
-"""The folder of an evaluation: goes on where it stopped, keeps others' work out, lists what fails."""
+"""The folder of an evaluation: continues where it stopped, keeps others' work out, lists what fails."""
 
 import math
 import sys
