@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-THRESHOLD = 0.5
-
 
 @dataclass(frozen=True)
 class EdgeCounts:
@@ -21,13 +19,10 @@ class EdgeCounts:
     wanted: int
 
 
-def count_edges(
-    wanted: NDArray[Any], drawn: NDArray[Any], mask: NDArray[np.bool_], threshold: float = THRESHOLD
-) -> EdgeCounts:
-    """Count the edge pixels of one picture's hole; edge maps are (H, W), 8-bit, bool, or floats in [0, 1]."""
-    true, found = _marked(wanted, threshold) & mask, _marked(drawn, threshold) & mask
+def count_edges(wanted: NDArray[Any], drawn: NDArray[Any], mask: NDArray[np.bool_]) -> EdgeCounts:
+    """Count the edge pixels, above one half, of one picture's hole.
+
+    Edge maps are (H, W), 8-bit, bool, or floats in [0, 1].
+    """
+    true, found = (mask & (edge > (127.5 if edge.dtype == np.uint8 else 0.5)) for edge in (wanted, drawn))
     return EdgeCounts(*(int(np.count_nonzero(pixels)) for pixels in (true & found, found, true)))
-
-
-def _marked(edge: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    return np.asarray(edge > threshold * (255 if edge.dtype == np.uint8 else 1))

@@ -91,14 +91,11 @@ def kernel_distance(one: Features, other: Features, subsets: int = 100, size: in
 
 def squared_mmd(x: Floats, y: Floats) -> float:
     """Estimate the squared maximum mean discrepancy without bias, so that it may be below 0."""
-    own = (_mean_of_pairs(polynomial_kernel(side, side)) for side in (x, y))
-    return float(sum(own) - 2 * polynomial_kernel(x, y).mean())
-
-
-def _mean_of_pairs(kernel: Floats) -> float:
-    """Average over pairs of different pictures."""
-    n = len(kernel)
-    return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
+    own = 0.0
+    for side in (x, y):  # pairs of different pictures
+        kernel, n = polynomial_kernel(side, side), len(side)
+        own += (kernel.sum() - np.trace(kernel)) / (n * (n - 1))
+    return float(own - 2 * polynomial_kernel(x, y).mean())
 
 
 def polynomial_kernel(x: Floats, y: Floats) -> Floats:
