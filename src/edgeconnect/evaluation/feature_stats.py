@@ -5,7 +5,7 @@ import io
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from edgeconnect.digest import sha256_of
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.metrics.fid import Features, Moments, Statistics
 from edgeconnect.metrics.inception import RESIZE, Inception
-from edgeconnect.progress import progress
+from edgeconnect.progress import tracked
 from edgeconnect.threads import in_threads
 
 VERSION = 2  # the cache's: raise it where pictures are decoded or measured in another way
@@ -86,8 +86,7 @@ def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_fea
     kept = kept_at(options.cache, digests, extractor) if options.cache else None
     if kept and kept.is_file() and not keep_features:
         try:
-            found = read_archive(str(kept), extractor.dims)
-            return FeatureStats(source, found.n, found.statistics, found.info, cached=True)
+            return replace(read_archive(str(kept), extractor.dims), source=source, cached=True)
         except UserError as error:
             log.warning("measured again: %s", error)
     order = sorted(range(len(paths)), key=digests.__getitem__)
@@ -106,22 +105,16 @@ def measure(
     source: str, paths: Sequence[Path], extractor: Inception, options: LoaderOptions, keep_features: bool
 ) -> FeatureStats:
     """Stream pictures through the extractor; only with `keep_features` does memory grow with their number."""
-    moments, features = Moments(extractor.dims), []
-    with progress(len(paths), 0, source, "picture", leave=False) as bar:
-        for batch in feature_batches(paths, extractor, options.workers):
-            moments.add(batch)
-            bar.update(len(batch))
-            if keep_features:
-                features.append(batch)
-    kept = np.concatenate(features) if keep_features else None
-    return FeatureStats(source, moments.n, moments.statistics(), info_of(extractor), kept)
-
-
-def feature_batches(paths: Sequence[Path], extractor: Inception, workers: int) -> Iterator[Features]:
-    """Yield (B, dims) in order, the last batch as small as it comes; each picture is resized as soon as it is read."""
-    pictures = in_threads(images.read_image, paths, workers)
+    moments, kept = Moments(extractor.dims), []
+    pictures = tracked(in_threads(images.read_image, paths, options.workers), len(paths), source, "picture")
     while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, BATCH)]:
-        yield extractor.features(torch.cat(batch))
+        features = extractor.features(torch.cat(batch))
+        moments.add(features)
+        if keep_features:
+            kept.append(features)
+    return FeatureStats(
+        source, moments.n, moments.statistics(), info_of(extractor), np.concatenate(kept) if kept else None
+    )
 
 
 def cache_folder() -> Path:
@@ -147,8 +140,8 @@ def _digest(path: Path) -> str:
 
 def write_archive(path: Path, made: FeatureStats) -> None:
     """Write what pytorch-fid reads, `mu` and `sigma`, and `n`, `extractor` and `resize` besides."""
-    data, fields = io.BytesIO(), made.statistics._asdict() | made.info._asdict()
-    np.savez(data, n=made.n, **fields)
+    data = io.BytesIO()
+    np.savez(data, n=made.n, **made.statistics._asdict(), **made.info._asdict())
     write_whole(path, data.getvalue())
 
 

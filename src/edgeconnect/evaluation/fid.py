@@ -39,18 +39,15 @@ class Scores:
     def table(self) -> str:
         """Return lines to read."""
         lines = [f"FID {self.fid:.4f}"]
-        lines += [f"KID {self.kid.mean:.6f}{_spread(self.kid)}"] if self.kid else []
+        if self.kid:
+            mean, std, subsets, size = self.kid
+            spread = f"± {std:.6f} (mean and standard deviation of {subsets} subsets of {size})"
+            lines.append(f"KID {mean:.6f} {spread if subsets > 1 else f'(one set of {size}, no spread)'}")
         for side in self.sides:
             pictures = counted(side.n, "picture") if side.n else "an unknown number of pictures"
             lines.append(f"{side.source}: {pictures}{', statistics from the cache' if side.cached else ''}")
         lines.append(f"extractor {self.info.extractor or 'unknown'}, {self.dims} features")
         return printable("\n".join([*lines, f"resize {self.info.resize or 'unknown'}"]))
-
-
-def _spread(kid: KID) -> str:
-    if kid.std is None:
-        return f" (one set of {kid.size}, no spread)"
-    return f" ± {kid.std:.6f} (mean and standard deviation of {kid.subsets} subsets of {kid.size})"
 
 
 def score(
@@ -64,15 +61,16 @@ def score(
     archives = {source: stats.read_archive(source, extractor.dims) for source in sources if stats.is_archive(source)}
     if archives and with_kid:
         raise UserError(f"--kid: {next(iter(archives))} holds no features; give the folder that it was made of")
-    folders = [source for source in sources if source not in archives]
-    for source in folders:
-        stats.list_pictures(source)
-    known = {source: archive.info for source, archive in archives.items()}
-    common = agreed(known | {source: stats.info_of(extractor) for source in folders})
-    sides = (archives.get(source) or stats.stats_of(source, extractor, options, with_kid) for source in sources)
-    one, other = sides
+    for source in sources:
+        if source not in archives:
+            stats.list_pictures(source)
+    common = agreed({s: archives[s].info if s in archives else stats.info_of(extractor) for s in sources})
+    one, other = (archives.get(source) or stats.stats_of(source, extractor, options, with_kid) for source in sources)
     for side in (one, other):
-        warn(side, extractor.dims)
+        if 0 < side.n < FEW:
+            fault = "biased, its covariance of less than full rank" if side.n <= extractor.dims else "biased"
+            pictures = f"{side.source}: {counted(side.n, 'picture')}"
+            log.warning("%s: below %d FID is %s; KID (--kid) is the better number", pictures, FEW, fault)
     kid = None
     if one.features is not None and other.features is not None:
         kid = kernel_distance(one.features, other.features, size=kid_size)
@@ -89,13 +87,3 @@ def agreed(infos: dict[str, ExtractorInfo]) -> ExtractorInfo:
         listed = "; ".join(f"{source}: {', '.join(info)}" for source, info in known.items())
         raise UserError(f"--path: not made alike ({listed}); measure both with the same --weights")
     return next(iter(known.values()), ExtractorInfo())
-
-
-def warn(side: FeatureStats, dims: int) -> None:
-    """Log where there are too few pictures for FID."""
-    if 0 < side.n < FEW:
-        fault = "biased, its covariance of less than full rank" if side.n <= dims else "biased"
-        log.warning(
-            "%s: %s: below %d FID is %s; KID (--kid) is the better number",
-            *(side.source, counted(side.n, "picture"), FEW, fault),
-        )
