@@ -66,5 +66,5 @@ def compare(arguments: argparse.Namespace) -> None:
         write_whole(a.csv, report.to_csv())
     if report.failed:
         number = f"{len(report.failed)} of {counted(len(rows), 'picture')} could not be measured and are in no mean"
-        names = named([str(row.pair.truth) for row in report.failed])
-        raise IncompleteError(f"{number}: {names}; replace what is named above")
+        failed = named([str(row.pair.truth) for row in report.failed])
+        raise IncompleteError(f"{number}: {failed}; replace what is named above")
