@@ -56,11 +56,8 @@ def fid_score(arguments: argparse.Namespace) -> None:
 def refuse(arguments: argparse.Namespace) -> None:
     """Raise UserError for options that make no sense."""
     a = arguments
-    for option, value, least in (
-        ("--batch-size", a.batch_size, 1),
-        ("--workers", a.workers, 1),
-        ("--kid-size", a.kid_size, 2),
-    ):
+    numbers = ("--batch-size", a.batch_size, 1), ("--workers", a.workers, 1), ("--kid-size", a.kid_size, 2)
+    for option, value, least in numbers:
         if value < least:
             raise UserError(f"{option}: {value} is too small; give {least} or more")
     if len(a.path) != (1 if a.save_stats else 2):

@@ -145,18 +145,16 @@ def table(found: Sequence[Difference]) -> str:
     heads = ("", "hole ratio", "n", "mean", "compared with", "difference", "95 % interval", "")
     blocks = []
     for (name, first), group in itertools.groupby(found, key=lambda d: (d.measure, d.first)):
-        aligned = tabulate(map(_row, group), heads, tablefmt="plain", disable_numparse=True)
+        rows = []
+        for d in group:
+            one, other = (tables.number(mean, DEFINITIONS[name].unit) for mean in d.means)
+            conclusion = "better" if d.second_is_better else "worse"
+            conclusion = f"{d.verdict}: {d.doubt}" if d.doubt else conclusion
+            value, low, high = (f"{part:+.4f}" for part in d.difference)
+            rows.append((d.second, d.bin, d.n, other, one, value, f"[{low}, {high}]", conclusion))
+        aligned = tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
         blocks.append(f"{name} {DEFINITIONS[name].arrow} compared with {first}\n{aligned}")
     return "\n\n".join(blocks)
-
-
-def _row(d: Difference) -> tuple[object, ...]:
-    first, second = (tables.number(mean, DEFINITIONS[d.measure].unit) for mean in d.means)
-    conclusion = "better" if d.second_is_better else "worse"
-    if d.doubt:
-        conclusion = f"{d.verdict}: {d.doubt}"
-    value, low, high = d.difference
-    return d.second, d.bin, d.n, second, first, f"{value:+.4f}", f"[{low:+.4f}, {high:+.4f}]", conclusion
 
 
 def as_json(manifest: Manifest, found: Sequence[Difference]) -> dict[str, Any]:

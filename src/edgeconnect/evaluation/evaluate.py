@@ -110,4 +110,5 @@ def write_report(
     device = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else options.device
     origin = versions() | provenance() | {"device": device, "batch size": str(options.batch_size)}
     write_whole(folder / "versions.json", (json.dumps(origin, indent=1) + "\n").encode())
-    page.write_page(folder / PAGE, study, found, {method.name: method.rows for method in measured}, options.shown)
+    rows = {method.name: method.rows for method in measured}
+    write_whole(folder / PAGE, page.render(study, found, rows, options.shown).encode())

@@ -57,11 +57,6 @@ class LoaderOptions:
     cache: Path | None = None
 
 
-def is_archive(source: str) -> bool:
-    """Return whether the suffix is that of statistics, not of pictures."""
-    return source.lower().endswith(ARCHIVE)
-
-
 def info_of(extractor: Inception) -> ExtractorInfo:
     """Return what the extractor's features depend on."""
     return ExtractorInfo(extractor.name, RESIZE)
@@ -76,21 +71,23 @@ def list_pictures(source: str) -> list[Path]:
 
 
 def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_features: bool = False) -> FeatureStats:
-    """Measure a folder or a list; statistics of the same pictures come from the cache.
+    """Measure a folder or a list; statistics of the same pictures, by their bytes, come from the cache.
 
     Statistics are taken in the order of the content, so that no name changes a digit; features keep the order of names.
     Raises UserError below two pictures, BadImageError for one that cannot be read.
     """
     paths = list_pictures(source)
     digests = list(in_threads(_digest, paths, options.workers))
-    kept = kept_at(options.cache, digests, extractor) if options.cache else None
+    made_of = "\n".join([str(VERSION), str(extractor.dims), *info_of(extractor), *sorted(digests)])
+    name = f"{hashlib.sha256(made_of.encode()).hexdigest()}{ARCHIVE}"
+    kept = options.cache / "fid" / name if options.cache else None
     if kept and kept.is_file() and not keep_features:
         try:
             return replace(read_archive(str(kept), extractor.dims), source=source, cached=True)
         except UserError as error:
             log.warning("measured again: %s", error)
     order = sorted(range(len(paths)), key=digests.__getitem__)
-    measured = measure(source, [paths[n] for n in order], extractor, options, keep_features)
+    measured = measure(source, [paths[n] for n in order], extractor, options.workers, keep_features)
     if measured.features is not None:  # KID draws its subsets in the order of names
         measured = replace(measured, features=measured.features[np.argsort(order)])
     if kept:
@@ -102,31 +99,24 @@ def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_fea
 
 
 def measure(
-    source: str, paths: Sequence[Path], extractor: Inception, options: LoaderOptions, keep_features: bool
+    source: str, paths: Sequence[Path], extractor: Inception, workers: int, keep_features: bool
 ) -> FeatureStats:
     """Stream pictures through the extractor; only with `keep_features` does memory grow with their number."""
     moments, kept = Moments(extractor.dims), []
-    pictures = tracked(in_threads(images.read_image, paths, options.workers), len(paths), source, "picture")
+    pictures = tracked(in_threads(images.read_image, paths, workers), len(paths), source, "picture")
     while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, BATCH)]:
         features = extractor.features(torch.cat(batch))
         moments.add(features)
         if keep_features:
             kept.append(features)
-    return FeatureStats(
-        source, moments.n, moments.statistics(), info_of(extractor), np.concatenate(kept) if kept else None
-    )
+    together = np.concatenate(kept) if kept else None
+    return FeatureStats(source, moments.n, moments.statistics(), info_of(extractor), together)
 
 
 def cache_folder() -> Path:
     """Return $EDGECONNECT_CACHE, else `edgeconnect` in $XDG_CACHE_HOME or ~/.cache."""
     own, common = os.environ.get("EDGECONNECT_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return expanded(own) if own else expanded(common or "~/.cache") / "edgeconnect"
-
-
-def kept_at(cache: Path, digests: Sequence[str], extractor: Inception) -> Path:
-    """Name the file of the cache by the bytes of every picture, in any order, and the extractor."""
-    parts = "\n".join([str(VERSION), str(extractor.dims), *info_of(extractor), *sorted(digests)])
-    return cache / "fid" / f"{hashlib.sha256(parts.encode()).hexdigest()}{ARCHIVE}"
 
 
 def _digest(path: Path) -> str:

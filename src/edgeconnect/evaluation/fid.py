@@ -58,7 +58,8 @@ def score(
     Both are looked for before the extractor's weights, so that a mistake shows before a download.
     Raises UserError where features of different networks would be compared, or KID is asked of an archive.
     """
-    archives = {source: stats.read_archive(source, extractor.dims) for source in sources if stats.is_archive(source)}
+    named = [source for source in sources if source.lower().endswith(stats.ARCHIVE)]
+    archives = {source: stats.read_archive(source, extractor.dims) for source in named}
     if archives and with_kid:
         raise UserError(f"--kid: {next(iter(archives))} holds no features; give the folder that it was made of")
     for source in sources:

@@ -73,7 +73,10 @@ def load_lpips(name: str, weights: str = "", device: torch.device | None = None,
     carried = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{name}.pth"  # the linear layers
     heads = torch.load(carried, map_location="cpu", weights_only=True)
     network.load_state_dict(heads | {key: found[there] for key, there in trunk.items()}, strict=False, assign=True)
-    return Perceptual(network, backbone.smallest, device or torch.device("cpu"), digest_of(network))
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode() + value.contiguous().numpy().tobytes())
+    return Perceptual(network, backbone.smallest, device or torch.device("cpu"), f"sha256:{digest.hexdigest()}")
 
 
 def load_networks(
@@ -86,11 +89,3 @@ def load_networks(
         raise UserError(f"{option}: {len(weights)} given for --lpips {networks}; give one for each, in its order")
     paths = weights or [""] * len(chosen)
     return {f"lpips_{name}": load_lpips(name, path, device, option) for name, path in zip(chosen, paths, strict=True)}
-
-
-def digest_of(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's weights."""
-    found = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        found.update(name.encode() + value.contiguous().numpy().tobytes())
-    return f"sha256:{found.hexdigest()}"

@@ -168,25 +168,23 @@ def _piped(heads: Sequence[str], rows: Sequence[Row]) -> str:
 
 def as_latex(results: EvaluationResults) -> str:
     """Write a booktabs table for each metric, intervals below the means; the best of a column in bold."""
-    blocks = [NEEDS, *(_latex(table) for table in tables(results))]
+    blocks = [NEEDS]
+    for table in tables(results):
+        arrow = r"$\uparrow$" if table.definition.higher_is_better else r"$\downarrow$"
+        caption = f"{table.metric.translate(ESCAPED)} {arrow}: {table.definition.what.translate(ESCAPED)}"
+        lines = [["items", *(str(items) for _, items in table.columns)]]
+        for row in table.rows:
+            values = [(f"{cell.value} {cell.notes}".strip(), cell.best) for cell in row.cells]
+            lines.append(
+                [row.label.translate(ESCAPED), *(rf"\textbf{{{text}}}" if best else text for text, best in values)]
+            )
+            lines.append(["", *(rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row.cells)])
+        blocks.append(_tabular(table.metric, caption, ["hole ratio in %", *(name for name, _ in table.columns)], lines))
     names, rows = of_dataset(results)
     if names:
         lines = [[row.label.translate(ESCAPED), *(cell.value for cell in row.cells)] for row in rows]
         blocks.append(_tabular("dataset", dataset_caption(results).translate(ESCAPED), ["", *names], lines))
     return "\n\n".join(blocks) + "\n"
-
-
-def _latex(table: Table) -> str:
-    arrow = r"$\uparrow$" if table.definition.higher_is_better else r"$\downarrow$"
-    caption = f"{table.metric.translate(ESCAPED)} {arrow}: {table.definition.what.translate(ESCAPED)}"
-    lines = [["items", *(str(items) for _, items in table.columns)]]
-    for row in table.rows:
-        values = [(f"{cell.value} {cell.notes}".strip(), cell.best) for cell in row.cells]
-        lines.append(
-            [row.label.translate(ESCAPED), *(rf"\textbf{{{text}}}" if best else text for text, best in values)]
-        )
-        lines.append(["", *(rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row.cells)])
-    return _tabular(table.metric, caption, ["hole ratio in %", *(name for name, _ in table.columns)], lines)
 
 
 def _tabular(label: str, caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
