@@ -39,14 +39,14 @@ def fid_score(arguments: argparse.Namespace) -> None:
     """Compare two sides, or write the statistics of one."""
     a = arguments
     refuse(a)
-    from edgeconnect.evaluation import feature_stats, fid
+    from edgeconnect.evaluation import fid
     from edgeconnect.metrics.inception import Inception
 
     extractor = Inception(a.weights, a.dims, device_of(a.gpu))
-    options = feature_stats.LoaderOptions(a.workers, None if a.no_cache else feature_stats.cache_folder())
+    options = fid.LoaderOptions(a.workers, None if a.no_cache else fid.cache_folder())
     if a.save_stats:
-        made = feature_stats.stats_of(a.path[0], extractor, options)
-        feature_stats.write_archive(a.save_stats, made)
+        made = fid.stats_of(a.path[0], extractor, options)
+        fid.write_archive(a.save_stats, made)
         log.info("statistics of %s written to %s", counted(made.n, "picture"), a.save_stats)
         return
     scores = fid.score(a.path, extractor, options, a.kid, a.kid_size)

@@ -5,7 +5,6 @@ import io
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from edgeconnect.data.files import unique_suffixes
 from edgeconnect.errors import UserError
 from edgeconnect.methods.catalogue import stage_names
 
-ITERATION, NOT_DRAWN = "iteration", ("epoch", "iteration")
+EPOCH, ITERATION = "epoch", "iteration"
 COLOURS = ("#0072b2", "#c44e00", "#007a5a", "#a83e7c", "#8a6100", "#5b50cf", "#4b5662", "#b0302c")
 ACROSS, PANEL = 3, (4.2, 2.7)  # panels in a row; inches of each
 LEGEND = 0.7  # inches
@@ -36,22 +35,18 @@ STYLE = BARE_STYLE | TITLES | {"grid.color": "#dde2e7", "svg.hashsalt": "curves"
 Values = NDArray[np.float64]
 
 
-class Log(NamedTuple):
-    """One log: its columns by name, each (rows,), nan where a row has no value."""
-
-    iterations: Values
-    columns: dict[str, Values]
+Log = dict[str, Values]
+"""The iterations and what is drawn over them by name, each (rows,), nan where a row has no value; empty without any."""
 
 
 class Curves(NamedTuple):
-    """The logs of one run at one stage; no validation is a log without rows."""
+    """The logs of one run at one stage; no validation is an empty log."""
 
     training: Log
     validation: Log
 
 
-@dataclass(frozen=True)
-class PlotOptions:
+class PlotOptions(NamedTuple):
     """What is drawn; no columns means all, `smooth` is the weight of the values before, in [0, 1)."""
 
     columns: tuple[str, ...] = ()
@@ -101,7 +96,7 @@ def _curves(run: Path, stage: str, required: bool) -> Curves:
     path, validation = _log(run, stage), _log(run, f"{stage}_val")
     if required and not path.is_file():
         raise UserError(f"{path}: does not exist; --stage {stage} draws what training wrote there")
-    return Curves(*(read_log(file) if file.is_file() else Log(np.empty(0), {}) for file in (path, validation)))
+    return Curves(*(read_log(file) if file.is_file() else {} for file in (path, validation)))
 
 
 def read_log(path: Path) -> Log:
@@ -112,8 +107,7 @@ def read_log(path: Path) -> Log:
         raise UserError(f"{path}: is no training log: its first line names no column {ITERATION}")
     parsed = [numbers for row in rows if len(row) == len(header) and (numbers := _numbers(row))]
     table = np.asarray(parsed, dtype=np.float64).reshape(len(parsed), len(header))
-    named = {name: table[:, number] for number, name in enumerate(header)}
-    return Log(named.get(ITERATION, np.empty(0)), {name: part for name, part in named.items() if name not in NOT_DRAWN})
+    return {name: table[:, number] for number, name in enumerate(header) if name != EPOCH}
 
 
 def _numbers(row: Sequence[str]) -> list[float]:
@@ -127,15 +121,15 @@ def _numbers(row: Sequence[str]) -> list[float]:
 def columns(curves: Iterable[Curves], wanted: Sequence[str]) -> list[str]:
     """Name the columns that hold something to draw, in the order of the logs, or of those wanted."""
     logs = [log for run in curves for log in run]
-    names = dict.fromkeys(name for log in logs for name, part in log.columns.items() if np.isfinite(part).any())
-    return [name for name in wanted if name in names] if wanted else list(names)
+    names = dict.fromkeys(name for log in logs for name, part in log.items() if np.isfinite(part).any())
+    return [name for name in wanted or names if name in names and name != ITERATION]
 
 
 def refuse_unknown(wanted: Sequence[str], found: Mapping[str, Mapping[str, Curves]]) -> None:
     """Raise UserError for columns that no log has, and where there is no finite number to draw."""
     logs = [log for curves in found.values() for run in curves.values() for log in run]
-    stages, known = ", ".join(found), list(dict.fromkeys(name for log in logs for name in log.columns))
-    if not any(len(log.iterations) for log in logs):
+    stages, known = ", ".join(found), dict.fromkeys(name for log in logs for name in log if name != ITERATION)
+    if not any(len(log.get(ITERATION, ())) for log in logs):
         raise UserError(f"the logs of {stages} hold nothing yet; training writes a row every LOG_INTERVAL")
     for name in wanted:
         if name not in known:
@@ -174,7 +168,7 @@ def figure(stage: str, curves: Mapping[str, Curves], names: Sequence[str], optio
                 axes.set_yscale("log")
         drawn.suptitle(stage, x=0.01, ha="left", fontsize=13, fontweight="bold")
         handles = [Line2D([], [], color=colour, linewidth=2, label=label) for label, colour in colours.items()]
-        if any(len(run.validation.iterations) for run in curves.values()):
+        if any(len(run.validation.get(ITERATION, ())) for run in curves.values()):
             handles.append(
                 Line2D([], [], color="#59626d", linestyle="--", marker="o", markersize=3.5, label="validation")
             )
@@ -195,5 +189,5 @@ def _draw(axes: Axes, run: Curves, name: str, colour: str, options: PlotOptions)
 
 
 def _finite(log: Log, name: str) -> tuple[Values, Values]:
-    values = log.columns.get(name, np.full(len(log.iterations), np.nan))
-    return log.iterations[np.isfinite(values)], values[np.isfinite(values)]
+    finite = np.isfinite(log.get(name, np.empty(0)))
+    return (log[ITERATION][finite], log[name][finite]) if finite.any() else (np.empty(0), np.empty(0))

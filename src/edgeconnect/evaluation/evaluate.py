@@ -13,8 +13,7 @@ from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.stage import versions
 from edgeconnect.errors import IncompleteError
 from edgeconnect.evaluation.entries import Entry
-from edgeconnect.evaluation.feature_stats import LoaderOptions, cache_folder
-from edgeconnect.evaluation.fid import score
+from edgeconnect.evaluation.fid import LoaderOptions, cache_folder, score
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.evaluation.report import page, tables
 from edgeconnect.evaluation.results import RESULTS, EvaluationResults, Measured, summarize

@@ -30,12 +30,11 @@ class Pair(NamedTuple):
     mask: Path | None = None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """What was measured of a pair, nan where a metric does not apply; `failure` says in one line why nothing was."""
 
     pair: Pair
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = {}
     hole_ratio: float = float("nan")
     failure: str = ""
 
