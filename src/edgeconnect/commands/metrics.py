@@ -64,7 +64,7 @@ def compare(arguments: argparse.Namespace) -> None:
     print(json.dumps(report.to_json(), indent=1) if a.json else report.table())
     if a.csv:
         write_whole(a.csv, report.to_csv())
-    if report.failed:
-        number = f"{len(report.failed)} of {counted(len(rows), 'picture')} could not be measured and are in no mean"
-        failed = named([str(row.pair.truth) for row in report.failed])
-        raise IncompleteError(f"{number}: {failed}; replace what is named above")
+    failed = [str(row.pair.truth) for row in rows if row.failure]
+    if failed:
+        number = f"{len(failed)} of {counted(len(rows), 'picture')} could not be measured and are in no mean"
+        raise IncompleteError(f"{number}: {named(failed)}; replace what is named above")

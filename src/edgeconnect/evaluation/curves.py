@@ -1,5 +1,6 @@
 """Training curves: the CSV logs of one run or several, one picture for each stage."""
 
+import contextlib
 import csv
 import io
 import itertools
@@ -105,17 +106,12 @@ def read_log(path: Path) -> Log:
     header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
     if header and ITERATION not in header:
         raise UserError(f"{path}: is no training log: its first line names no column {ITERATION}")
-    parsed = [numbers for row in rows if len(row) == len(header) and (numbers := _numbers(row))]
+    parsed = []
+    for row in rows:
+        with contextlib.suppress(ValueError):
+            parsed.append([float(cell) if cell else math.nan for _, cell in zip(header, row, strict=True)])
     table = np.asarray(parsed, dtype=np.float64).reshape(len(parsed), len(header))
     return {name: table[:, number] for number, name in enumerate(header) if name != EPOCH}
-
-
-def _numbers(row: Sequence[str]) -> list[float]:
-    """Return the numbers of a row, nan for empty cells; nothing where one is no number."""
-    try:
-        return [float(cell) if cell else math.nan for cell in row]
-    except ValueError:
-        return []
 
 
 def columns(curves: Iterable[Curves], wanted: Sequence[str]) -> list[str]:

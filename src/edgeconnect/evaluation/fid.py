@@ -96,16 +96,14 @@ def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_fea
     return measured
 
 
-def measure(
-    source: str, paths: Sequence[Path], extractor: Inception, workers: int, keep_features: bool
-) -> FeatureStats:
-    """Stream pictures through the extractor; only with `keep_features` does memory grow with their number."""
+def measure(source: str, paths: Sequence[Path], extractor: Inception, workers: int, keep: bool) -> FeatureStats:
+    """Stream pictures through the extractor; only where features are to be kept does memory grow with their number."""
     moments, kept = Moments(extractor.dims), []
     pictures = tracked(in_threads(images.read_image, paths, workers), len(paths), source, "picture")
     while batch := [extractor.resized(picture) for picture in itertools.islice(pictures, BATCH)]:
         features = extractor.features(torch.cat(batch))
         moments.add(features)
-        if keep_features:
+        if keep:
             kept.append(features)
     together = np.concatenate(kept) if kept else None
     return FeatureStats(source, moments.n, moments.statistics(), info_of(extractor), together)

@@ -86,8 +86,8 @@ class Measurer:
         """Decode a pair and its mask (True = missing); raises BadImageError also where their sizes disagree."""
         truth, completed = images.read_image(pair.truth), images.read_image(pair.completed)
         if truth.shape != completed.shape:
-            sizes = f"is {_size(completed)}, {pair.truth} is {_size(truth)}"
-            raise BadImageError(pair.completed, f"{sizes}; compare pictures of one size")
+            problem = f"is {_size(completed)}, {pair.truth} is {_size(truth)}; compare pictures of one size"
+            raise BadImageError(pair.completed, problem)
         if pair.mask is None:
             return truth, completed, None
         gray = files.read_mask(pair.mask, self.threshold)
@@ -129,11 +129,6 @@ class PairReport:
         return [row for row in self.rows if not row.failure]
 
     @property
-    def failed(self) -> list[Row]:
-        """Return the rows of pairs that could not be measured."""
-        return [row for row in self.rows if row.failure]
-
-    @property
     def hole_ratio(self) -> float:
         """Return the median hole ratio, nan without masks."""
         ratios = [row.hole_ratio for row in self.measured]
@@ -168,7 +163,7 @@ class PairReport:
         report = {
             "pictures": len(self.rows),
             "measured": len(self.measured),
-            "failed": {row.pair.truth: row.failure for row in self.failed},
+            "failed": {row.pair.truth: row.failure for row in self.rows if row.failure},
             "median_hole_ratio": self.hole_ratio,
             "measures": measures,
         }

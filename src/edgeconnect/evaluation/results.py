@@ -86,11 +86,6 @@ class MethodResults:
         """Return whether it drew edges that were measured."""
         return any(cell.n + cell.empty for name, cell in self.bins[ALL].items() if name in EDGE_SHARES)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries, None for nan."""
-        contents = {"name": self.name, "edges": self.edges, "bins": self.bins, "set": self.dataset}
-        return dict(plain(contents | ({"provenance": self.provenance} if self.provenance else {})))
-
 
 @dataclass(frozen=True)
 class EvaluationResults:
@@ -124,7 +119,11 @@ class EvaluationResults:
                 name: {"what": d.what, "unit": d.unit, "higher_is_better": d.higher_is_better}
                 for name, d in self.metrics.items()
             },
-            "methods": [method.to_json() for method in self.methods],
+            "methods": [
+                {"name": m.name, "edges": m.edges, "bins": m.bins, "set": m.dataset}
+                | ({"provenance": m.provenance} if m.provenance else {})
+                for m in self.methods
+            ],
             "failures": self.failures,
         }
         networks = {"extractor": self.extractor, "weights": self.weights}

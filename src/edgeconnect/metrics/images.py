@@ -1,6 +1,7 @@
-"""Metrics of 8-bit pictures, (H, W, 3), by scikit-image; `definitions` says what each name stands for."""
+"""Metrics of 8-bit pictures, (H, W, 3), by scikit-image, and of edges; `definitions` says what each name means."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,3 +93,23 @@ def compute_metrics(
         elif mask is not None and mask.any():
             found[name] = judge(a[mask], b[mask])
     return found
+
+
+class EdgeCounts(NamedTuple):
+    """Edge pixels inside a hole; they are added up over pictures before they are divided, see `results.EDGE_SHARES`.
+
+    So every edge pixel weighs alike; the precision and recall of the training log are averaged over pictures.
+    """
+
+    true_positives: int
+    drawn: int
+    wanted: int
+
+
+def count_edges(wanted: NDArray[Any], drawn: NDArray[Any], mask: NDArray[np.bool_]) -> EdgeCounts:
+    """Count the edge pixels, above one half, of one picture's hole.
+
+    Edge maps are (H, W), 8-bit, bool, or floats in [0, 1].
+    """
+    true, found = (mask & (edge > (127.5 if edge.dtype == np.uint8 else 0.5)) for edge in (wanted, drawn))
+    return EdgeCounts(*(int(np.count_nonzero(pixels)) for pixels in (true & found, found, true)))

@@ -123,9 +123,9 @@ def heading(results: EvaluationResults) -> str:
     return f"{counted(results.bins[ALL].items, 'item')} of {counted(results.pictures, 'picture')}"
 
 
-def summary(results: EvaluationResults, names: Sequence[str] = SUMMED_UP) -> str:
+def summary(results: EvaluationResults) -> str:
     """Align the means over all items for a terminal: methods down, metrics across."""
-    chosen = [table for table in tables(results) if table.metric in names]
+    chosen = [table for table in tables(results) if table.metric in SUMMED_UP]
     dataset, scores = of_dataset(results)
     heads = ["", *(f"{table.metric} {table.definition.arrow}" for table in chosen), *(f"{name} ↓" for name in dataset)]
     pairs = zip(overall(results, chosen), scores, strict=True)
@@ -175,9 +175,8 @@ def as_latex(results: EvaluationResults) -> str:
         lines = [["items", *(str(items) for _, items in table.columns)]]
         for row in table.rows:
             values = [(f"{cell.value} {cell.notes}".strip(), cell.best) for cell in row.cells]
-            lines.append(
-                [row.label.translate(ESCAPED), *(rf"\textbf{{{text}}}" if best else text for text, best in values)]
-            )
+            marked = [rf"\textbf{{{text}}}" if best else text for text, best in values]
+            lines.append([row.label.translate(ESCAPED), *marked])
             lines.append(["", *(rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row.cells)])
         blocks.append(_tabular(table.metric, caption, ["hole ratio in %", *(name for name, _ in table.columns)], lines))
     names, rows = of_dataset(results)
