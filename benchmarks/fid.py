@@ -30,8 +30,7 @@ from pytorch_fid import fid_score, inception
 from edgeconnect import images
 from edgeconnect.data import files
 from edgeconnect.data.scenes import render
-from edgeconnect.evaluation.feature_stats import LoaderOptions, stats_of
-from edgeconnect.evaluation.fid import score
+from edgeconnect.evaluation.fid import LoaderOptions, score, stats_of
 from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
 

@@ -20,7 +20,7 @@ from edgeconnect.data.jobs import plan
 from edgeconnect.data.loader import Feed
 from edgeconnect.engine import FIRST, Engine, inference, parameters
 from edgeconnect.errors import UserError
-from edgeconnect.evaluation.feature_stats import LoaderOptions, stats_of
+from edgeconnect.evaluation.fid import LoaderOptions, stats_of
 from edgeconnect.losses import adversarial_loss
 from edgeconnect.methods.build import build
 from edgeconnect.predict import Predictor
@@ -179,7 +179,7 @@ class ColumnMeans:
 
 
 def test_15_fid_counts_every_picture_in_batches_and_caches_outside_the_results(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgeconnect.evaluation.feature_stats.BATCH", 3)
+    monkeypatch.setattr("edgeconnect.evaluation.fid.BATCH", 3)
     for n in range(7):
         picture(tmp_path / f"results/{n}.png", size=(30 + n, 20))
     extractor, options = ColumnMeans(), LoaderOptions(workers=1, cache=tmp_path / "cache")

@@ -1,7 +1,9 @@
-"""Values as JSON can hold them."""
+"""Values as JSON and CSV can hold them."""
 
+import csv
+import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -14,3 +16,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return CSV: numbers to the last digit, nothing for nan and None."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(plain(tuple(row)) for row in rows)
+    return text.getvalue()

@@ -49,8 +49,12 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     examples = list(complete(config, folder))
     results = measure(examples, config)
     write_whole(folder / "summary.json", json.dumps(summary(results), indent=1).encode())
-    rows = image_grid([row(example) for example in examples[:SHOWN]])
-    write_png(folder / "sheet.png", rows.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1))
+    rows = []
+    for example in examples[:SHOWN]:  # input, edges, each method's completion, truth
+        holed = np.where(example.mask[..., None], np.uint8(255), example.truth)
+        rows.append([holed, example.edge[..., None], *example.completed.values(), example.truth])
+    sheet = image_grid(rows).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+    write_png(folder / "sheet.png", sheet)
     log.info("%s\nsee also %s and %s", tables.summary(results), folder / "summary.json", folder / "sheet.png")
 
 
@@ -71,8 +75,8 @@ def complete(config: Config, folder: Path) -> Iterable[Example]:
     for index in range(len(source)):
         truth = source.read(index)
         rng = np.random.default_rng((config.run.seed, index))
-        pixels = mask_shapes.pixel_range(truth.shape[0], truth.shape[1], config.data.mask_ratio)
-        mask = mask_shapes.strokes(truth.shape[0], truth.shape[1], rng, pixels)
+        height, width, _ = truth.shape
+        mask = mask_shapes.strokes(height, width, rng, mask_shapes.pixel_range(height, width, config.data.mask_ratio))
         damaged = np.where(mask[..., None], np.uint8(255), truth)
         ours = predictor.complete(damaged, mask, index=index)
         others = {name: CLASSICAL[name](damaged, mask) for name in ("telea", "navier_stokes")}
@@ -84,12 +88,10 @@ def measure(examples: Sequence[Example], config: Config) -> EvaluationResults:
     preprocessing = Preprocessing(config.data.input_size, 127, "hole", 0, "per-bin", config.run.seed)
     ratios = [float(example.mask.mean()) for example in examples]
     items = [Item(f"{n}", f"{n}", "strokes", -1, ratio, "", "") for n, ratio in enumerate(ratios)]
-    names = tuple(METRICS.values())
-    methods = []
+    names, methods = tuple(METRICS.values()), []
     for method in examples[0].completed:
         found = [compute_metrics(example.truth, example.completed[method], example.mask, names) for example in examples]
-        rows = {item.id: metrics for item, metrics in zip(items, found, strict=True)}
-        methods.append(Measured(method, "", rows, {}))
+        methods.append(Measured(method, "", {f"{n}": metrics for n, metrics in enumerate(found)}, {}))
     return summarize(Manifest(preprocessing, tuple(items)), methods)
 
 
@@ -101,9 +103,3 @@ def summary(results: EvaluationResults) -> dict[str, Any]:
         "images": results.pictures,
         "methods": {m: {shown: cells[name].value for shown, name in METRICS.items()} for m, cells in means.items()},
     }
-
-
-def row(example: Example) -> list[Picture]:
-    """Lay one example out: input, edges, each method's completion, truth."""
-    holed = np.where(example.mask[..., None], np.uint8(255), example.truth)
-    return [holed, example.edge[..., None], *example.completed.values(), example.truth]

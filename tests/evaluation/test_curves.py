@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from edgeconnect.cli import main
 from edgeconnect.evaluation import curves
-from edgeconnect.evaluation.curves import Curves, Log, PlotOptions, columns, figure, read_log, smoothed
+from edgeconnect.evaluation.curves import Curves, PlotOptions, columns, figure, read_log, smoothed
 from edgeconnect.images import read_image
 
 
@@ -48,13 +48,13 @@ def test_a_log_that_is_being_written_is_read_up_to_its_last_whole_row(logged):
         path.write_text(text[:end])
         log = read_log(path)
         whole = text[:end].count("\n") - 1
-        assert log.iterations.tolist() == [1, 2, 3][:whole]
-        assert all(len(part) == whole for part in log.columns.values())
+        assert log["iteration"].tolist() == [1, 2, 3][:whole]
+        assert all(len(part) == whole for part in log.values())
     path.write_text(text + "1,4,zero,7\n1,5\n1,6,0.5,\n")
     log = read_log(path)
-    assert log.iterations.tolist() == [1, 2, 3, 6]
-    assert np.isnan(log.columns["precision"][[0, 2, 3]]).all()
-    assert list(log.columns) == ["l_d1", "precision"]
+    assert log["iteration"].tolist() == [1, 2, 3, 6]
+    assert np.isnan(log["precision"][[0, 2, 3]]).all()
+    assert list(log) == ["iteration", "l_d1", "precision"]
 
 
 def test_smoothing_is_unbiased_and_passes_over_gaps():
@@ -73,8 +73,9 @@ def test_folders_are_named_as_shortly_as_tells_them_apart(logged, tmp_path, monk
 
 
 def test_every_run_has_its_curve_in_every_panel():
-    rising = Log(np.arange(1.0, 4), {"psnr": np.arange(1.0, 4), "loss": np.array([1.0, 0.0, 2.0])})
-    runs = {name: Curves(rising, Log(np.array([2.0]), {"psnr": np.array([5.0])})) for name in ("one", "other")}
+    rising = {"iteration": np.arange(1.0, 4), "psnr": np.arange(1.0, 4), "loss": np.array([1.0, 0.0, 2.0])}
+    validation = {"iteration": np.array([2.0]), "psnr": np.array([5.0])}
+    runs = {name: Curves(rising, validation) for name in ("one", "other")}
     drawn = figure("edge", runs, columns(runs.values(), ()), PlotOptions(log_scale=True))
     panels = {axes.get_title(loc="left"): axes for axes in drawn.axes}
     assert {name: len(axes.get_lines()) for name, axes in panels.items()} == {"psnr": 6, "loss": 4}

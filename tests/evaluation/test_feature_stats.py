@@ -10,8 +10,8 @@ from PIL import Image
 
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.evaluation import feature_stats as module
-from edgeconnect.evaluation.feature_stats import (
+from edgeconnect.evaluation import fid as module
+from edgeconnect.evaluation.fid import (
     ExtractorInfo,
     LoaderOptions,
     cache_folder,

@@ -17,8 +17,7 @@ from pytorch_fid import fid_score, inception
 from edgeconnect.commands.fid import add_fid_options, device_of
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
-from edgeconnect.evaluation.feature_stats import ExtractorInfo
-from edgeconnect.evaluation.fid import agreed
+from edgeconnect.evaluation.fid import ExtractorInfo, agreed
 from edgeconnect.images import read_image
 
 DIMS = 64  # the first block alone: fast, and its matrices are small

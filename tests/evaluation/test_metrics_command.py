@@ -18,10 +18,11 @@ from torchvision.models import alexnet
 from edgeconnect.commands.metrics import add_metrics_options
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import IncompleteError, UserError
-from edgeconnect.evaluation.pairs import MaskReading, Measurer, Pair, PairReport, Row, find_pairs
+from edgeconnect.evaluation.pairs import Measurer, Pair, PairReport, Row, find_pairs
 from edgeconnect.images import read_image
 from edgeconnect.metrics.definitions import MASK, obtainable
 from edgeconnect.metrics.images import compute_metrics
+from edgeconnect.threads import in_threads
 
 WIDTH, HEIGHT = 72, 64
 
@@ -127,7 +128,7 @@ def test_the_table_leads_with_the_published_measures_and_says_what_each_is(folde
 def test_threads_change_nothing(folders):
     pairs = find_pairs(str(folders / "truth"), str(folders / "results"), str(folders / "masks"))
     measurer = Measurer(obtainable({MASK}))
-    assert list(measurer.run(pairs, 1)) == list(measurer.run(pairs, 3))
+    assert list(in_threads(measurer.row, pairs, 1)) == list(in_threads(measurer.row, pairs, 3))
 
 
 def test_identical_pictures_are_counted(folders, compare):
@@ -190,15 +191,15 @@ def test_pictures_that_cannot_be_used_are_in_no_mean_and_named(folders, compare,
 def test_masks_are_read_as_test_py_reads_them(folders):
     pairs = find_pairs(str(folders / "truth"), str(folders / "results"), str(folders / "masks" / "a.png"))
     ratio = 20 * 30 / (WIDTH * HEIGHT)
-    known = Measurer((), reading=MaskReading(polarity="known"))
-    assert [row.hole_ratio for row in Measurer(()).run(pairs, 1)] == [pytest.approx(ratio)] * 3
-    assert [row.hole_ratio for row in known.run(pairs, 1)] == [pytest.approx(1 - ratio)] * 3
+    known = Measurer((), polarity="known")
+    assert [Measurer(()).row(pair).hole_ratio for pair in pairs] == [pytest.approx(ratio)] * 3
+    assert [known.row(pair).hole_ratio for pair in pairs] == [pytest.approx(1 - ratio)] * 3
     Image.open(folders / "masks" / "a.png").resize((2 * WIDTH, 2 * HEIGHT)).save(folders / "masks" / "a.png")
-    assert next(Measurer(()).run(pairs, 1)).hole_ratio == pytest.approx(ratio, rel=0.05)
+    assert Measurer(()).row(pairs[0]).hole_ratio == pytest.approx(ratio, rel=0.05)
     Image.open(folders / "masks" / "a.png").resize((WIDTH, WIDTH)).save(folders / "masks" / "a.png")
-    assert "72x72" in next(Measurer(()).run(pairs, 1)).failure
-    stretched = Measurer((), reading=MaskReading(resize=True))
-    assert next(stretched.run(pairs, 1)).hole_ratio == pytest.approx(ratio, rel=0.05)
+    assert "72x72" in Measurer(()).row(pairs[0]).failure
+    stretched = Measurer((), resize_mask=True)
+    assert stretched.row(pairs[0]).hole_ratio == pytest.approx(ratio, rel=0.05)
 
 
 def test_masks_that_look_inverted_are_said_so(folders, compare, caplog):

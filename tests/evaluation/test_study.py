@@ -13,8 +13,7 @@ from edgeconnect.errors import BadImageError, IncompleteError, UserError
 from edgeconnect.evaluation import evaluate as evaluation
 from edgeconnect.evaluation import study as study_module
 from edgeconnect.evaluation.entries import Classical, Results
-from edgeconnect.evaluation.feature_stats import LoaderOptions
-from edgeconnect.evaluation.fid import score
+from edgeconnect.evaluation.fid import LoaderOptions, score
 from edgeconnect.evaluation.manifest import read_manifest
 from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report import charts

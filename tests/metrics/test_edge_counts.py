@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeconnect.metrics.edges import EdgeCounts, count_edges
+from edgeconnect.metrics.images import EdgeCounts, count_edges
 
 
 def maps(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

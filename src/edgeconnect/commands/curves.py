@@ -16,12 +16,8 @@ def add_plot_options(sub: argparse.ArgumentParser) -> None:
     add("--columns", nargs="+", default=[], metavar="NAME", help="columns of the logs, such as psnr; default all")
     add("--smooth", type=float, default=0.9, metavar="WEIGHT", help="smoothing from 0 (off) to below 1; default 0.9")
     add("--log-scale", action="store_true", help="logarithmic axis where every value is above 0")
-    add(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help=".png, .svg or .pdf; default RUN/curves_<stage>.png, in the first RUN",
-    )
+    where = ".png, .svg or .pdf; default RUN/curves_<stage>.png, in the first RUN"
+    add("--output", type=Path, metavar="FILE", help=where)
     sub.set_defaults(action=plot)
 
 

@@ -39,14 +39,14 @@ def fid_score(arguments: argparse.Namespace) -> None:
     """Compare two sides, or write the statistics of one."""
     a = arguments
     refuse(a)
-    from edgeconnect.evaluation import feature_stats, fid
+    from edgeconnect.evaluation import fid
     from edgeconnect.metrics.inception import Inception
 
     extractor = Inception(a.weights, a.dims, device_of(a.gpu))
-    options = feature_stats.LoaderOptions(a.workers, None if a.no_cache else feature_stats.cache_folder())
+    options = fid.LoaderOptions(a.workers, None if a.no_cache else fid.cache_folder())
     if a.save_stats:
-        made = feature_stats.stats_of(a.path[0], extractor, options)
-        feature_stats.write_archive(a.save_stats, made)
+        made = fid.stats_of(a.path[0], extractor, options)
+        fid.write_archive(a.save_stats, made)
         log.info("statistics of %s written to %s", counted(made.n, "picture"), a.save_stats)
         return
     scores = fid.score(a.path, extractor, options, a.kid, a.kid_size)
@@ -56,11 +56,8 @@ def fid_score(arguments: argparse.Namespace) -> None:
 def refuse(arguments: argparse.Namespace) -> None:
     """Raise UserError for options that make no sense."""
     a = arguments
-    for option, value, least in (
-        ("--batch-size", a.batch_size, 1),
-        ("--workers", a.workers, 1),
-        ("--kid-size", a.kid_size, 2),
-    ):
+    numbers = ("--batch-size", a.batch_size, 1), ("--workers", a.workers, 1), ("--kid-size", a.kid_size, 2)
+    for option, value, least in numbers:
         if value < least:
             raise UserError(f"{option}: {value} is too small; give {least} or more")
     if len(a.path) != (1 if a.save_stats else 2):

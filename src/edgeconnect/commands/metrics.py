@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.config import validators
-from edgeconnect.errors import UserError
-from edgeconnect.progress import progress
+from edgeconnect.errors import IncompleteError, UserError, counted, named
+from edgeconnect.progress import tracked
+from edgeconnect.threads import in_threads
 
 NETWORKS = ("alex", "vgg")
 
@@ -21,11 +22,7 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
     add, cores = sub.add_argument, os.cpu_count() or 1
     add("--data-path", required=True, help="true pictures: a folder, a list, or one picture")
     add("--output-path", required=True, help="completed pictures of the same stems and sizes: likewise")
-    add(
-        "--mask",
-        default="",
-        help="masks, white = missing: likewise; default: none, no metrics of holes",
-    )
+    add("--mask", default="", help="masks, white = missing: likewise; default: none, no metrics of holes")
     add("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are white; default 127")
     add("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means; default hole")
     add("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
@@ -41,7 +38,7 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Measure every pair; raise IncompleteError at the end where some could not be."""
     from edgeconnect.data.masks import LARGE_HOLES
-    from edgeconnect.evaluation.pairs import MaskReading, Measurer, PairReport, find_pairs
+    from edgeconnect.evaluation.pairs import Measurer, PairReport, find_pairs
     from edgeconnect.metrics.definitions import MASK, obtainable
 
     a = arguments
@@ -54,20 +51,20 @@ def compare(arguments: argparse.Namespace) -> None:
         from edgeconnect.metrics.perceptual import load_networks
 
         networks = load_networks(a.lpips, a.weights, choose_device(a.device, (0,)))
-    reading = MaskReading(a.mask_threshold, a.mask_polarity, a.resize_mask)
-    measurer = Measurer(obtainable({MASK} if a.mask else ()), networks, reading)
+    names = obtainable({MASK} if a.mask else ())
+    measurer = Measurer(names, networks, a.mask_threshold, a.mask_polarity, a.resize_mask)
     rows = []
-    with progress(len(pairs), 0, "measuring", "picture", leave=False) as bar:
-        for row in measurer.run(pairs, a.workers):
-            rows.append(row)
-            if row.failure:
-                log.warning("%s", row.failure)
-            bar.update()
-    report = PairReport(rows, (*measurer.names, *measurer.perceptual))
+    for row in tracked(in_threads(measurer.row, pairs, a.workers), len(pairs), "measuring", "picture"):
+        rows.append(row)
+        if row.failure:
+            log.warning("%s", row.failure)
+    report = PairReport(rows, (*names, *networks))
     if report.hole_ratio > LARGE_HOLES:
         log.warning("--mask: the median hole takes %.0f %%; does white mean known?", 100 * report.hole_ratio)
     print(json.dumps(report.to_json(), indent=1) if a.json else report.table())
     if a.csv:
         write_whole(a.csv, report.to_csv())
-    if report.failed:
-        raise report.incomplete()
+    failed = [str(row.pair.truth) for row in rows if row.failure]
+    if failed:
+        number = f"{len(failed)} of {counted(len(rows), 'picture')} could not be measured and are in no mean"
+        raise IncompleteError(f"{number}: {named(failed)}; replace what is named above")

@@ -17,6 +17,7 @@ from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, Rows, is_measured, read_results, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.plain import plain
 
 FEWEST = 6  # pictures: fewer that all say the same are no proof, as a sign test of them cannot pass 5 % either
 
@@ -72,11 +73,11 @@ class Difference(NamedTuple):
 
 def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
     """Read evaluations of one and the same manifest. Raises UserError where they differ."""
-    folders = list({folder.resolve(): folder for folder in folders}.values())
-    manifests = [read_manifest(folder / MANIFEST) for folder in folders]
-    for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
-        if manifest.digest() != manifests[0].digest():
-            both = f"{folder} and {folders[0]}"
+    first, *others = folders
+    manifest = read_manifest(first / MANIFEST)
+    for folder in others:
+        if read_manifest(folder / MANIFEST).digest() != manifest.digest():
+            both = f"{folder} and {first}"
             raise UserError(f"{both} evaluate different items; repeat one with --manifest of the other")
     methods = []
     for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
@@ -86,8 +87,8 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
             rows = measures_of(folder, method.name)
             methods.append(ComparedMethod(method.name, f"{where}/{method.label}", rows, failed))
     if len(methods) < 2:
-        raise UserError(f"{folders[0]}: holds one method; name another evaluation beside it")
-    return manifests[0], methods
+        raise UserError(f"{first}: holds one method; name another evaluation beside it")
+    return manifest, methods
 
 
 def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False) -> list[Pair]:
@@ -107,6 +108,8 @@ def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: b
 def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> None:
     """Raise UserError for a metric that no method has; log which methods lack one that others have."""
     for name in names:
+        if name not in DEFINITIONS:
+            raise UserError(f"--measures: {name} is none of: {', '.join(DEFINITIONS)}")
         lacking = [method.label for method in methods if not is_measured(name, method.rows)]
         if len(lacking) == len(methods):
             known = [other for other in DEFINITIONS if any(is_measured(other, method.rows) for method in methods)]
@@ -142,22 +145,19 @@ def table(found: Sequence[Difference]) -> str:
     heads = ("", "hole ratio", "n", "mean", "compared with", "difference", "95 % interval", "")
     blocks = []
     for (name, first), group in itertools.groupby(found, key=lambda d: (d.measure, d.first)):
-        lines = [(d.second, d.bin, d.n, *_texts(d)) for d in group]
-        aligned = tabulate(lines, heads, tablefmt="plain", disable_numparse=True)
+        rows = []
+        for d in group:
+            one, other = (tables.number(mean, DEFINITIONS[name].unit) for mean in d.means)
+            conclusion = "better" if d.second_is_better else "worse"
+            conclusion = f"{d.verdict}: {d.doubt}" if d.doubt else conclusion
+            value, low, high = (f"{part:+.4f}" for part in d.difference)
+            rows.append((d.second, d.bin, d.n, other, one, value, f"[{low}, {high}]", conclusion))
+        aligned = tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
         blocks.append(f"{name} {DEFINITIONS[name].arrow} compared with {first}\n{aligned}")
     return "\n\n".join(blocks)
 
 
-def _texts(found: Difference) -> tuple[str, ...]:
-    second, first = (tables.number(mean, DEFINITIONS[found.measure].unit) for mean in found.means[::-1])
-    conclusion = "better" if found.second_is_better else "worse"
-    if found.doubt:
-        conclusion = f"{found.verdict}: {found.doubt}"
-    value, low, high = found.difference
-    return second, first, f"{value:+.4f}", f"[{low:+.4f}, {high:+.4f}]", conclusion
-
-
 def as_json(manifest: Manifest, found: Sequence[Difference]) -> dict[str, Any]:
     """Return plain lists and dictionaries."""
-    rows = [d._asdict() | {"difference": d.difference._asdict(), "verdict": d.verdict, "doubt": d.doubt} for d in found]
+    rows = [plain(d) | {"verdict": d.verdict, "doubt": d.doubt} for d in found]
     return {"schema": 1, "manifest": manifest.digest(), "differences": rows}

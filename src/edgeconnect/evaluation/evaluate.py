@@ -13,8 +13,7 @@ from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.stage import versions
 from edgeconnect.errors import IncompleteError
 from edgeconnect.evaluation.entries import Entry
-from edgeconnect.evaluation.feature_stats import LoaderOptions, cache_folder
-from edgeconnect.evaluation.fid import score
+from edgeconnect.evaluation.fid import LoaderOptions, cache_folder, score
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.evaluation.report import page, tables
 from edgeconnect.evaluation.results import RESULTS, EvaluationResults, Measured, summarize
@@ -110,4 +109,5 @@ def write_report(
     device = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else options.device
     origin = versions() | provenance() | {"device": device, "batch size": str(options.batch_size)}
     write_whole(folder / "versions.json", (json.dumps(origin, indent=1) + "\n").encode())
-    page.write_page(folder / PAGE, study, found, {method.name: method.rows for method in measured}, options.shown)
+    rows = {method.name: method.rows for method in measured}
+    write_whole(folder / PAGE, page.render(study, found, rows, options.shown).encode())

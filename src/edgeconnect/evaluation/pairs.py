@@ -1,9 +1,6 @@
 """Pairs of true and completed pictures in files: measured one by one, a row for each in CSV, means as text or JSON."""
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +11,10 @@ from tabulate import tabulate
 from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.data import files, masks
-from edgeconnect.errors import BadImageError, IncompleteError, UserError, counted, named, printable
+from edgeconnect.errors import BadImageError, UserError, counted, named, printable
 from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.metrics.images import Picture, compute_metrics
-from edgeconnect.plain import plain
+from edgeconnect.plain import csv_text, plain
 
 TEXT = 70  # characters of a line
 
@@ -25,8 +22,7 @@ Distance = Callable[[Picture, Picture], list[float]]
 """Compares batches, (B, H, W, 3). See `metrics.perceptual.Perceptual`."""
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A true picture, its completion, and the mask of what was missing, if it is known."""
 
     truth: Path
@@ -34,23 +30,13 @@ class Pair:
     mask: Path | None = None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """What was measured of a pair, nan where a metric does not apply; `failure` says in one line why nothing was."""
 
     pair: Pair
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = {}
     hole_ratio: float = float("nan")
     failure: str = ""
-
-
-@dataclass(frozen=True)
-class MaskReading:
-    """How mask files are read, see MASK_THRESHOLD, MASK_POLARITY and `test.py --resize-mask`."""
-
-    threshold: int = 127
-    polarity: str = "hole"
-    resize: bool = False
 
 
 def find_pairs(data: str, results: str, mask: str = "") -> list[Pair]:
@@ -74,19 +60,19 @@ def find_pairs(data: str, results: str, mask: str = "") -> list[Pair]:
 
 @dataclass(frozen=True)
 class Measurer:
-    """Measures pairs by the metrics `names` that need no network, and by the networks in `perceptual`."""
+    """Measures pairs by the metrics `names` that need no network, and by the networks in `perceptual`.
+
+    Masks are read by MASK_THRESHOLD, MASK_POLARITY and `test.py --resize-mask`.
+    """
 
     names: Sequence[str]
     perceptual: Mapping[str, Distance] = field(default_factory=dict)
-    reading: MaskReading = field(default_factory=MaskReading)
-
-    def run(self, pairs: Sequence[Pair], workers: int) -> Iterator[Row]:
-        """Yield each pair's row, in order, from so many threads; a picture that cannot be used stops no other."""
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(self.row, pairs)
+    threshold: int = 127
+    polarity: str = "hole"
+    resize_mask: bool = False
 
     def row(self, pair: Pair) -> Row:
-        """Read and measure one pair."""
+        """Read and measure one pair; a picture that cannot be used makes a row with its failure."""
         try:
             truth, completed, mask = self.read(pair)
         except BadImageError as error:
@@ -100,17 +86,17 @@ class Measurer:
         """Decode a pair and its mask (True = missing); raises BadImageError also where their sizes disagree."""
         truth, completed = images.read_image(pair.truth), images.read_image(pair.completed)
         if truth.shape != completed.shape:
-            sizes = f"is {_size(completed)}, {pair.truth} is {_size(truth)}"
-            raise BadImageError(pair.completed, f"{sizes}; compare pictures of one size")
+            problem = f"is {_size(completed)}, {pair.truth} is {_size(truth)}; compare pictures of one size"
+            raise BadImageError(pair.completed, problem)
         if pair.mask is None:
             return truth, completed, None
-        gray = files.read_mask(pair.mask, self.reading.threshold)
-        if images.is_stretched(gray.shape, truth.shape) and not self.reading.resize:
+        gray = files.read_mask(pair.mask, self.threshold)
+        if images.is_stretched(gray.shape, truth.shape) and not self.resize_mask:
             sizes = f"the mask is {_size(gray)}, {pair.truth} is {_size(truth)}"
             remedy = "give the mask that it was completed with, or --resize-mask to stretch it as test.py does"
             raise BadImageError(pair.mask, f"{sizes}; {remedy}")
         gray = images.resize(gray, *truth.shape[:2])
-        return truth, completed, masks.binarize(gray, self.reading.threshold, self.reading.polarity)
+        return truth, completed, masks.binarize(gray, self.threshold, self.polarity)
 
 
 def _size(array: Picture) -> str:
@@ -130,15 +116,6 @@ class Statistic(NamedTuple):
     unmeasured: int
 
 
-def statistic(name: str, rows: Sequence[Row]) -> Statistic:
-    """Sum one metric up over rows; nan is no value."""
-    values = np.array([row.metrics[name] for row in rows], dtype=np.float64)
-    known = values[~np.isnan(values)]
-    mean, std = (known.mean(), known.std()) if len(known) else (np.nan, np.nan)
-    capped = np.count_nonzero(known >= DEFINITIONS[name].cap)
-    return Statistic(float(mean), float(std), len(known), int(capped), len(values) - len(known))
-
-
 @dataclass(frozen=True)
 class PairReport:
     """The rows of all pairs, in order, and the names of the metrics, in the order of the tables."""
@@ -152,29 +129,29 @@ class PairReport:
         return [row for row in self.rows if not row.failure]
 
     @property
-    def failed(self) -> list[Row]:
-        """Return the rows of pairs that could not be measured."""
-        return [row for row in self.rows if row.failure]
-
-    @property
     def hole_ratio(self) -> float:
         """Return the median hole ratio, nan without masks."""
         ratios = [row.hole_ratio for row in self.measured]
         return float(np.median(ratios)) if ratios else float("nan")
 
     def statistics(self) -> dict[str, Statistic]:
-        """Sum every metric up over the pairs that could be measured."""
-        return {name: statistic(name, self.measured) for name in self.names}
+        """Sum every metric up over the pairs that could be measured; nan is no value."""
+        found = {}
+        for name in self.names:
+            values = np.array([row.metrics[name] for row in self.measured], dtype=np.float64)
+            known = values[~np.isnan(values)]
+            mean, std = (known.mean(), known.std()) if len(known) else (np.nan, np.nan)
+            capped = np.count_nonzero(known >= DEFINITIONS[name].cap)
+            found[name] = Statistic(float(mean), float(std), len(known), int(capped), len(values) - len(known))
+        return found
 
     def to_csv(self) -> bytes:
         """Return a line for each pair, the failed ones too; empty cells were not measured."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["picture", "result", "hole_ratio", *self.names, "failure"])
+        lines: list[list[object]] = [["picture", "result", "hole_ratio", *self.names, "failure"]]
         for row in self.rows:
-            values = plain([row.hole_ratio, *(row.metrics.get(name, float("nan")) for name in self.names)])
-            writer.writerow([row.pair.truth, row.pair.completed, *values, row.failure])
-        return text.getvalue().encode(errors="surrogateescape")
+            values = [row.metrics.get(name) for name in self.names]
+            lines.append([row.pair.truth, row.pair.completed, row.hole_ratio, *values, row.failure])
+        return csv_text(lines).encode(errors="surrogateescape")
 
     def to_json(self) -> dict[str, object]:
         """Return plain dictionaries; None stands for what has no value."""
@@ -182,36 +159,27 @@ class PairReport:
         for name, found in self.statistics().items():
             d = DEFINITIONS[name]
             about = {"unit": d.unit, "higher_is_better": d.higher_is_better, "definition": d.what}
-            measures[name] = plain(found) | about
-        return {
+            measures[name] = found._asdict() | about
+        report = {
             "pictures": len(self.rows),
             "measured": len(self.measured),
-            "failed": {str(row.pair.truth): row.failure for row in self.failed},
-            "median_hole_ratio": plain(self.hole_ratio),
+            "failed": {row.pair.truth: row.failure for row in self.rows if row.failure},
+            "median_hole_ratio": self.hole_ratio,
             "measures": measures,
         }
+        return dict(plain(report))
 
     def table(self) -> str:
         """Return the means as lines, and what each metric is."""
-        rows = [(f"{name} {DEFINITIONS[name].arrow}", *s[:3], _notes(name, s)) for name, s in self.statistics().items()]
+        rows = []
+        for name, found in self.statistics().items():
+            d = DEFINITIONS[name]
+            capped = f"{found.capped} capped at {d.cap:g}" if found.capped else ""
+            unmeasured = f"{found.unmeasured} not measured" if found.unmeasured else ""
+            notes = ", ".join(filter(None, (d.unit, capped, unmeasured)))
+            rows.append((f"{name} {d.arrow}", found.mean, found.std, found.n, notes))
         means = tabulate(rows, ("", "mean", "std", "n", ""), tablefmt="plain", floatfmt=".4f")
         legend = [(name, DEFINITIONS[name].what) for name in self.names]
         about = tabulate(legend, tablefmt="plain", maxcolwidths=[None, TEXT])
         head = f"{len(self.measured)} of {counted(len(self.rows), 'picture')} measured"
         return printable("\n".join([head, means, "", about]))
-
-    def incomplete(self) -> IncompleteError:
-        """Name the pictures that no mean includes."""
-        names = named([str(row.pair.truth) for row in self.failed])
-        number = f"{len(self.failed)} of {counted(len(self.rows), 'picture')}"
-        return IncompleteError(
-            f"{number} could not be measured and are in no mean: {names}; replace what is named above"
-        )
-
-
-def _notes(name: str, found: Statistic) -> str:
-    definition = DEFINITIONS[name]
-    notes = [definition.unit] if definition.unit else []
-    notes += [f"{found.capped} capped at {definition.cap:g}"] if found.capped else []
-    notes += [f"{found.unmeasured} not measured"] if found.unmeasured else []
-    return ", ".join(notes)

@@ -86,11 +86,6 @@ class MethodResults:
         """Return whether it drew edges that were measured."""
         return any(cell.n + cell.empty for name, cell in self.bins[ALL].items() if name in EDGE_SHARES)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries, None for nan."""
-        contents = {"name": self.name, "edges": self.edges, "bins": self.bins, "set": self.dataset}
-        return dict(plain(contents | ({"provenance": self.provenance} if self.provenance else {})))
-
 
 @dataclass(frozen=True)
 class EvaluationResults:
@@ -114,15 +109,21 @@ class EvaluationResults:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries, as in results.json; None for nan."""
-        shown = ("what", "unit", "higher_is_better")
         contents = {
             "schema": SCHEMA,
             "manifest": self.manifest,
             "setting": asdict(self.setting),
             "pictures": self.pictures,
             "bins": self.bins,
-            "measures": {n: {key: d._asdict()[key] for key in shown} for n, d in self.metrics.items()},
-            "methods": [method.to_json() for method in self.methods],
+            "measures": {
+                name: {"what": d.what, "unit": d.unit, "higher_is_better": d.higher_is_better}
+                for name, d in self.metrics.items()
+            },
+            "methods": [
+                {"name": m.name, "edges": m.edges, "bins": m.bins, "set": m.dataset}
+                | ({"provenance": m.provenance} if m.provenance else {})
+                for m in self.methods
+            ],
             "failures": self.failures,
         }
         networks = {"extractor": self.extractor, "weights": self.weights}
@@ -149,7 +150,8 @@ def summarize(
     for method in methods:
         cells = {bin_: {name: _cell(name, part, method.rows) for name in metrics} for bin_, part in bins.items()}
         found.append(MethodResults(method.name, method.sees_edges, cells, method.dataset, method.provenance))
-    sizes = {name: Bin(len(part), _mean_ratio(part)) for name, part in bins.items()}
+    ratios = {name: [item.ratio for item in part] for name, part in bins.items()}
+    sizes = {name: Bin(len(part), sum(part) / len(part) if part else math.nan) for name, part in ratios.items()}
     about = manifest.digest(), manifest.preprocessing, len({item.picture for item in items})
     return EvaluationResults(*about, sizes, metrics, tuple(found), tuple(failures), extractor, weights or {})
 
@@ -164,10 +166,6 @@ def share(name: str, row: Mapping[str, float]) -> tuple[float, float]:
     parts, wholes = EDGE_SHARES.get(name, ({name: 1.0}, {}))
     part, whole = (sum(w * row.get(key, math.nan) for key, w in weights.items()) for weights in (parts, wholes))
     return part, whole if wholes else 1.0
-
-
-def _mean_ratio(items: Sequence[Item]) -> float:
-    return sum(item.ratio for item in items) / len(items) if items else math.nan
 
 
 def _cell(name: str, items: Sequence[Item], rows: Rows) -> Cell:
@@ -190,22 +188,20 @@ def read_results(folder: Path) -> EvaluationResults:
 
 def from_json(contents: Mapping[str, Any]) -> EvaluationResults:
     """Return the results that `to_json` made plain; raise KeyError, TypeError or ValueError where it did not."""
-
-    def method_results(method: Mapping[str, Any]) -> MethodResults:
-        rows = {bin_: method["bins"][bin_] for bin_ in (*contents["bins"], ALL)}
+    methods = []
+    for m in contents["methods"]:
+        rows = {bin_: m["bins"][bin_] for bin_ in (*contents["bins"], ALL)}
         cells = {
             bin_: {name: Cell(**_numbers(row[name])) for name in contents["measures"]} for bin_, row in rows.items()
         }
-        provenance = method.get("provenance", {})
-        return MethodResults(method["name"], method["edges"], cells, _numbers(method["set"]), provenance)
-
+        methods.append(MethodResults(m["name"], m["edges"], cells, _numbers(m["set"]), m.get("provenance", {})))
     return EvaluationResults(
         contents["manifest"],
         Preprocessing(**contents["setting"] | {"edges": tuple(contents["setting"]["edges"])}),
         contents["pictures"],
         {name: Bin(**_numbers(bin_)) for name, bin_ in contents["bins"].items()},
         {name: Definition(**about) for name, about in contents["measures"].items()},
-        tuple(method_results(method) for method in contents["methods"]),
+        tuple(methods),
         tuple(Failure(**failure) for failure in contents["failures"]),
         contents.get("extractor", ""),
         contents.get("weights", {}),

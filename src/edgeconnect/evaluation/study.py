@@ -15,7 +15,6 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +25,7 @@ from edgeconnect.evaluation.entries import Entry, Filled, LoadedItem, Results, R
 from edgeconnect.evaluation.manifest import Item, Manifest, read_manifest
 from edgeconnect.evaluation.pairing import Library
 from edgeconnect.images import write_png
-from edgeconnect.metrics.edges import count_edges
-from edgeconnect.metrics.images import compute_metrics
+from edgeconnect.metrics.images import compute_metrics, count_edges
 from edgeconnect.metrics.perceptual import Perceptual
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
@@ -228,7 +226,7 @@ class Study:
         file = self.edge(entry.name, item)
         if isinstance(entry, Run) and file.is_file():
             counts = count_edges(entry.true_edges(item), images.read_gray(file), item.mask)
-            found |= {name: float(value) for name, value in asdict(counts).items() if name in EDGE_COUNTS}
+            found |= {name: float(value) for name, value in counts._asdict().items()}
         return dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan) | found
 
 

@@ -22,7 +22,7 @@ class Definition(NamedTuple):
         return "↑" if self.higher_is_better else "↓"
 
 
-HOLE = frozenset({MASK})
+HOLE, DRAWN = frozenset({MASK}), frozenset({MASK, EDGES})
 DEFINITIONS = {  # in the order of tables, the published program's first
     "psnr_gray": Definition("published script's PSNR: gray", "dB", True, cap=PSNR_CAP),
     "ssim_gray_uniform51": Definition(
@@ -43,11 +43,9 @@ DEFINITIONS = {  # in the order of tables, the published program's first
     "mae_relative_sum_hole": Definition("mae_relative_sum, both sums inside the hole", "", False, HOLE),
     "mae_over_image_hole": Definition("mae_over_image, both sums inside the hole", "", False, HOLE),
     "l1_hole": Definition("mean of |a - b| inside the hole, RGB in [0, 1]", "", False, HOLE),
-    "edge_precision": Definition(
-        "share of the edge pixels drawn in the holes that are true ones", "", True, HOLE | {EDGES}
-    ),
-    "edge_recall": Definition("share of the true edge pixels in the holes that are drawn", "", True, HOLE | {EDGES}),
-    "edge_f1": Definition("harmonic mean of edge_precision and edge_recall", "", True, HOLE | {EDGES}),
+    "edge_precision": Definition("share of the edge pixels drawn in the holes that are true ones", "", True, DRAWN),
+    "edge_recall": Definition("share of the true edge pixels in the holes that are drawn", "", True, DRAWN),
+    "edge_f1": Definition("harmonic mean of edge_precision and edge_recall", "", True, DRAWN),
     "lpips_alex": Definition("LPIPS 0.1 by AlexNet; no side below 31", "", False, frozenset({NETWORK})),
     "lpips_vgg": Definition("LPIPS 0.1 by VGG-16; no side below 16", "", False, frozenset({NETWORK})),
 }

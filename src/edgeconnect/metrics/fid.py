@@ -60,18 +60,13 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     With S1 = F F^T, S1 S2 has the eigenvalues of F^T S2 F, which is symmetric: unlike the square root of the product
     itself, theirs are real, and exist where there are fewer pictures than features, too.
     """
-    factor = _factor(one.sigma)
+    values, vectors = linalg.eigh(one.sigma, driver="evd")
+    kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps  # the others are rounding
+    factor = vectors[:, kept] * np.sqrt(values[kept])
     shared = linalg.eigvalsh(factor.T @ other.sigma @ factor) if factor.size else np.zeros(0)
     apart = one.mu - other.mu
     trace = np.trace(one.sigma) + np.trace(other.sigma) - 2 * np.sqrt(shared.clip(min=0)).sum()
     return max(0.0, float(apart @ apart + trace))
-
-
-def _factor(sigma: Floats) -> Floats:
-    """Return F, (D, rank), with F F^T = sigma; what is rounding in its eigenvalues is left out."""
-    values, vectors = linalg.eigh(sigma, driver="evd")
-    kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
-    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
 
 def kernel_distance(one: Features, other: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> KID:
@@ -91,14 +86,11 @@ def kernel_distance(one: Features, other: Features, subsets: int = 100, size: in
 
 def squared_mmd(x: Floats, y: Floats) -> float:
     """Estimate the squared maximum mean discrepancy without bias, so that it may be below 0."""
-    own = (_mean_of_pairs(polynomial_kernel(side, side)) for side in (x, y))
-    return float(sum(own) - 2 * polynomial_kernel(x, y).mean())
-
-
-def _mean_of_pairs(kernel: Floats) -> float:
-    """Average over pairs of different pictures."""
-    n = len(kernel)
-    return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
+    own = 0.0
+    for side in (x, y):  # pairs of different pictures
+        kernel, n = polynomial_kernel(side, side), len(side)
+        own += (kernel.sum() - np.trace(kernel)) / (n * (n - 1))
+    return float(own - 2 * polynomial_kernel(x, y).mean())
 
 
 def polynomial_kernel(x: Floats, y: Floats) -> Floats:

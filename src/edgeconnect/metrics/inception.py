@@ -79,10 +79,8 @@ class Inception:
 
         Convolutions run in float32, also on GPUs that would round to TF32: kept statistics serve on any device.
         """
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
-            maps = self.network(batch)[0]
-            return np.asarray(F.adaptive_avg_pool2d(maps, 1).flatten(1).cpu().numpy())
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return np.asarray(F.adaptive_avg_pool2d(self.network(batch)[0], 1).flatten(1).cpu())
 
 
 def package() -> Any:

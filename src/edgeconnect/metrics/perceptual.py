@@ -12,7 +12,7 @@ import lpips  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from edgeconnect.errors import UserError
 from edgeconnect.networks.pretrained import fitting, load_state
@@ -35,11 +35,10 @@ BACKBONES = {
 
 
 class Perceptual:
-    """Measures how different batches look; threads that share it take turns."""
+    """Measures how different batches look; threads that share it take turns. `digest` is that of the weights."""
 
     def __init__(self, network: nn.Module, smallest: int, device: torch.device, digest: str = "") -> None:
-        self.network, self.smallest, self.device = network.to(device), smallest, device
-        self.digest = digest  # of the weights
+        self.network, self.smallest, self.device, self.digest = network.to(device), smallest, device, digest
         self.turn = threading.Lock()
 
     def __call__(self, truth: NDArray[np.uint8], completed: NDArray[np.uint8]) -> list[float]:
@@ -49,14 +48,11 @@ class Perceptual:
         """
         if min(truth.shape[1:3]) < self.smallest:
             return [float("nan")] * len(truth)
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with self.turn, torch.inference_mode(), exact:
-            distances: list[float] = self.network(self._placed(truth), self._placed(completed)).flatten().tolist()
+        with self.turn, torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            placed = (torch.from_numpy(pictures).to(self.device) for pictures in (truth, completed))
+            scaled = (pictures.permute(0, 3, 1, 2).float() / 127.5 - 1 for pictures in placed)
+            distances: list[float] = self.network(*scaled).flatten().tolist()
         return distances
-
-    def _placed(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """Move 8-bit pictures to the device, then make them (B, 3, H, W) in [-1, 1]."""
-        return torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def load_lpips(name: str, weights: str = "", device: torch.device | None = None, option: str = OPTION) -> Perceptual:
@@ -66,15 +62,21 @@ def load_lpips(name: str, weights: str = "", device: torch.device | None = None,
     where the weights cannot be had or do not fit; never measures with untrained ones.
     """
     backbone = BACKBONES[name]
-    network = _hollow(name)
+    # Without weights: VGG-16's at random take seconds and half a GiB. The calls of torchvision in lpips are dated.
+    with warnings.catch_warnings(action="ignore"), torch.device("meta"):
+        network: nn.Module = lpips.LPIPS(net=name, pnet_rand=True, pretrained=False, verbose=False)
     trunk = {key: re.sub(r"^net\.slice\d+", "features", key) for key in network.state_dict() if key.startswith("net.")}
     wanted = {there: network.state_dict()[key].shape for key, there in trunk.items()}
     remedy = f"lpips_{name} takes torchvision's {backbone.name}, {backbone.url}"
     state = load_state(weights, backbone.url, option)
     found = fitting(state, wanted, f"{option}: {weights or backbone.url}", remedy)
-    heads = torch.load(_heads(name), map_location="cpu", weights_only=True)
+    carried = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{name}.pth"  # the linear layers
+    heads = torch.load(carried, map_location="cpu", weights_only=True)
     network.load_state_dict(heads | {key: found[there] for key, there in trunk.items()}, strict=False, assign=True)
-    return Perceptual(network, backbone.smallest, device or torch.device("cpu"), digest_of(network))
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode() + value.contiguous().numpy().tobytes())
+    return Perceptual(network, backbone.smallest, device or torch.device("cpu"), f"sha256:{digest.hexdigest()}")
 
 
 def load_networks(
@@ -87,23 +89,3 @@ def load_networks(
         raise UserError(f"{option}: {len(weights)} given for --lpips {networks}; give one for each, in its order")
     paths = weights or [""] * len(chosen)
     return {f"lpips_{name}": load_lpips(name, path, device, option) for name, path in zip(chosen, paths, strict=True)}
-
-
-def digest_of(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's weights."""
-    found = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        found.update(name.encode() + value.contiguous().numpy().tobytes())
-    return f"sha256:{found.hexdigest()}"
-
-
-def _hollow(name: str) -> nn.Module:
-    """Build the network without weights: drawing VGG-16's at random takes seconds and half a GiB."""
-    with warnings.catch_warnings(action="ignore"), torch.device("meta"):  # lpips' calls of torchvision are dated
-        network: nn.Module = lpips.LPIPS(net=name, pnet_rand=True, pretrained=False, verbose=False)
-    return network
-
-
-def _heads(name: str) -> Path:
-    """Name the file of the linear layers, which the package carries."""
-    return Path(lpips.__file__).parent / "weights" / "v0.1" / f"{name}.pth"

@@ -2,13 +2,13 @@
 
 import io
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from edgeconnect.evaluation.curves import BARE_STYLE
 from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults
 
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("p", "⬟"), ("h", "⬢"), ("*", "★"))
@@ -16,12 +16,9 @@ MAIN = ("psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "l1_hole", "lpips_alex"
 SIZE = (4.4, 2.9)  # inches of 72 units
 INK, RULE = "#010101", "#020202"  # stand for the page's colours until the SVG is written
 METADATA = ("Date", "Creator", "Format", "Type")  # left out, so that the same results give the same bytes
-STYLE: dict[Any, Any] = {
-    **{"svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9},
-    **{"axes.spines.top": False, "axes.spines.right": False},
-    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK),
-    **{"axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.6, "axes.axisbelow": True},
-}
+INKED = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
+FONT = {"svg.fonttype": "none", "font.family": "DejaVu Sans"}
+STYLE = BARE_STYLE | FONT | {"grid.color": RULE} | dict.fromkeys(INKED, INK)
 
 
 def marker(number: int) -> str:
@@ -36,32 +33,28 @@ def colour(number: int) -> str:
 
 def curves(results: EvaluationResults) -> dict[str, str]:
     """Draw the main metrics, as SVG by name; none where the holes lie in a single bin."""
+    bins = [name for name, bin_ in results.bins.items() if name != ALL and bin_.items and bin_.ratio]
     shown = [name for name in MAIN if name in results.metrics]
-    return {name: _curve(results, name) for name in shown} if len(_bins(results)) > 1 else {}
+    return {name: _curve(results, name, bins) for name in shown} if len(bins) > 1 else {}
 
 
-def _bins(results: EvaluationResults) -> list[str]:
-    """Name the bins that hold items with holes."""
-    return [name for name, bin_ in results.bins.items() if name != ALL and bin_.items and bin_.ratio]
-
-
-def _curve(results: EvaluationResults, name: str) -> str:
+def _curve(results: EvaluationResults, name: str, bins: Sequence[str]) -> str:
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(SIZE, layout="constrained")
         axes = figure.add_subplot(xlabel="mean hole ratio of the bin, %", ylabel=results.metrics[name].unit)
         for number, method in enumerate(results.methods):
-            _draw(axes, number, {bin_: method.bins[bin_][name] for bin_ in _bins(results)}, results)
+            cells = [(100 * results.bins[bin_].ratio, method.bins[bin_][name]) for bin_ in bins]
+            _draw(axes, number, [(ratio, cell) for ratio, cell in cells if cell.n])
         axes.set_xlim(left=0)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(METADATA))
     return _themed(text.getvalue(), f"{name} of every method over the hole ratio; the tables below hold the numbers")
 
 
-def _draw(axes: Axes, number: int, cells: Mapping[str, Cell], results: EvaluationResults) -> None:
-    """Draw one method: its means and, as a band, their intervals."""
-    known = [(100 * results.bins[bin_].ratio, cell) for bin_, cell in cells.items() if cell.n]
-    x, colour_ = [ratio for ratio, _ in known], _stand_in(number)
-    low, middle, high = [c.low for _, c in known], [c.value for _, c in known], [c.high for _, c in known]
+def _draw(axes: Axes, number: int, cells: Sequence[tuple[float, Cell]]) -> None:
+    """Draw one method over the hole ratio in percent: its means and, as a band, their intervals."""
+    x, colour_ = [ratio for ratio, _ in cells], _stand_in(number)
+    low, middle, high = [c.low for _, c in cells], [c.value for _, c in cells], [c.high for _, c in cells]
     axes.fill_between(x, low, high, color=colour_, alpha=0.14, linewidth=0)
     line = "-" if number < len(MARKERS) else "--"
     axes.plot(x, middle, line, color=colour_, marker=MARKERS[number % len(MARKERS)][0], markersize=4.5, linewidth=1.6)

@@ -121,25 +121,18 @@ class Gallery:
 
     def _column(self, index: int, item: Item, loaded: LoadedItem) -> Column:
         method, name = self.methods[index], self.methods[index].name
-        filled: list[Frame] = []
-        wrong: list[Frame] = []
+        filled, wrong = [], []
         if method.paints:
             completed = images.read_image(self.study.picture(name, item))
             filled.append(frame("completed", f"{item.id} completed by {name}", completed))
-            difference = error_map(completed, loaded.picture)
-            wrong.append(frame(f"error × {GAIN}", f"error of {name} in {item.id}", difference))
+            error = error_map(completed, loaded.picture)
+            wrong.append(frame(f"error × {GAIN}", f"error of {name} in {item.id}", error))
         if method.draws_edges:
             drawn = images.read_gray(self.study.edge(name, item))
             filled.append(frame("edges drawn", f"edges of {item.id} drawn by {name}", drawn))
-        return Column(method.label, index, [filled, wrong], list(captions(self.rows[name][item.id])))
-
-
-def captions(row: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    """Write the metrics that go under a picture."""
-    for name in MAIN:
-        value = value_of(name, row)
-        if not math.isnan(value):
-            yield name, tables.number(value, DEFINITIONS[name].unit)
+        values = {metric: value_of(metric, self.rows[name][item.id]) for metric in MAIN}
+        texts = [(n, tables.number(v, DEFINITIONS[n].unit)) for n, v in values.items() if not math.isnan(v)]
+        return Column(method.label, index, [filled, wrong], texts)
 
 
 def value_of(name: str, row: Mapping[str, float]) -> float:

@@ -1,9 +1,7 @@
 """Results as tables: CSV for programs, Markdown for pages, LaTeX for papers, aligned text for a terminal."""
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tabulate import tabulate
@@ -11,6 +9,7 @@ from tabulate import tabulate
 from edgeconnect.errors import counted
 from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults, MethodResults
 from edgeconnect.metrics.definitions import Definition
+from edgeconnect.plain import csv_text
 
 DIGITS = {"dB": 2}
 USUAL_DIGITS = 4
@@ -61,16 +60,15 @@ class Table(NamedTuple):
 
 def tables(results: EvaluationResults) -> list[Table]:
     """Arrange every metric."""
-    return [_table(results, name, definition) for name, definition in results.metrics.items()]
-
-
-def _table(results: EvaluationResults, metric: str, definition: Definition) -> Table:
-    rows = [
-        Row(method.label, number, [_shown(results, method, metric, bin_) for bin_ in results.bins])
-        for number, method in enumerate(results.methods)
-        if any(row[metric].n for row in method.bins.values())
-    ]
-    return Table(metric, definition, [(name, bin_.items) for name, bin_ in results.bins.items()], rows)
+    found, columns = [], [(name, bin_.items) for name, bin_ in results.bins.items()]
+    for metric, definition in results.metrics.items():
+        rows = [
+            Row(method.label, number, [_shown(results, method, metric, bin_) for bin_ in results.bins])
+            for number, method in enumerate(results.methods)
+            if any(row[metric].n for row in method.bins.values())
+        ]
+        found.append(Table(metric, definition, columns, rows))
+    return found
 
 
 def _shown(results: EvaluationResults, method: MethodResults, metric: str, bin_: str) -> Shown:
@@ -125,9 +123,9 @@ def heading(results: EvaluationResults) -> str:
     return f"{counted(results.bins[ALL].items, 'item')} of {counted(results.pictures, 'picture')}"
 
 
-def summary(results: EvaluationResults, names: Sequence[str] = SUMMED_UP) -> str:
+def summary(results: EvaluationResults) -> str:
     """Align the means over all items for a terminal: methods down, metrics across."""
-    chosen = [table for table in tables(results) if table.metric in names]
+    chosen = [table for table in tables(results) if table.metric in SUMMED_UP]
     dataset, scores = of_dataset(results)
     heads = ["", *(f"{table.metric} {table.definition.arrow}" for table in chosen), *(f"{name} ↓" for name in dataset)]
     pairs = zip(overall(results, chosen), scores, strict=True)
@@ -138,25 +136,19 @@ def summary(results: EvaluationResults, names: Sequence[str] = SUMMED_UP) -> str
 
 def as_csv(results: EvaluationResults) -> str:
     """Write one line for each method, bin and metric, numbers to the last digit."""
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["method", "edges", "bin", "measure", "mean", "low", "high", "n", "capped"])
-    for method in results.methods:
-        for bin_, cells in method.bins.items():
-            for name, cell in cells.items():
-                numbers = ["" if math.isnan(part) else part for part in cell[:3]]
-                out.writerow([method.name, method.edges, bin_, name, *numbers, cell.n, cell.capped])
-        for name, value in method.dataset.items():
-            numbers = ["" if math.isnan(value) else value, "", "", results.bins[ALL].items, 0]
-            out.writerow([method.name, method.edges, ALL, name, *numbers])
-    return text.getvalue()
+    rows: list[Sequence[object]] = [("method", "edges", "bin", "measure", "mean", "low", "high", "n", "capped")]
+    items = results.bins[ALL].items
+    for m in results.methods:
+        for bin_, cells in m.bins.items():
+            rows += [(m.name, m.edges, bin_, name, *cell[:3], cell.n, cell.capped) for name, cell in cells.items()]
+        rows += [(m.name, m.edges, ALL, name, value, None, None, items, 0) for name, value in m.dataset.items()]
+    return csv_text(rows)
 
 
 def as_markdown(results: EvaluationResults) -> str:
     """Write a heading, a legend and a table for each metric; the best of a column in bold."""
     origins = [f"- {m.label}: {provenance(m)}" for m in results.methods if m.provenance]
-    blocks = [f"{heading(results)}. Means with 95 % intervals."]
-    blocks += ["\n".join(origins)] if origins else []
+    blocks = [f"{heading(results)}. Means with 95 % intervals.", *(["\n".join(origins)] if origins else [])]
     for table in tables(results):
         unit = f", {table.definition.unit}" if table.definition.unit else ""
         blocks += [f"### {table.metric} {table.definition.arrow}", f"{table.definition.what}{unit}"]
@@ -167,39 +159,37 @@ def as_markdown(results: EvaluationResults) -> str:
 
 
 def _piped(heads: Sequence[str], rows: Sequence[Row]) -> str:
-    bold = [[f"**{cell.text}**" if cell.best else cell.text for cell in row.cells] for row in rows]
-    lines = [[row.label, *cells] for row, cells in zip(rows, bold, strict=True)]
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return tabulate(escaped, ["", *heads], tablefmt="github", disable_numparse=True)
+    lines = []
+    for row in rows:
+        cells = [f"**{cell.text}**" if cell.best else cell.text for cell in row.cells]
+        lines.append([cell.replace("|", "\\|") for cell in (row.label, *cells)])
+    return tabulate(lines, ["", *heads], tablefmt="github", disable_numparse=True)
 
 
 def as_latex(results: EvaluationResults) -> str:
     """Write a booktabs table for each metric, intervals below the means; the best of a column in bold."""
-    blocks = [NEEDS, *("\n".join(_latex(table)) for table in tables(results))]
+    blocks = [NEEDS]
+    for table in tables(results):
+        arrow = r"$\uparrow$" if table.definition.higher_is_better else r"$\downarrow$"
+        caption = f"{table.metric.translate(ESCAPED)} {arrow}: {table.definition.what.translate(ESCAPED)}"
+        lines = [["items", *(str(items) for _, items in table.columns)]]
+        for row in table.rows:
+            values = [(f"{cell.value} {cell.notes}".strip(), cell.best) for cell in row.cells]
+            marked = [rf"\textbf{{{text}}}" if best else text for text, best in values]
+            lines.append([row.label.translate(ESCAPED), *marked])
+            lines.append(["", *(rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row.cells)])
+        blocks.append(_tabular(table.metric, caption, ["hole ratio in %", *(name for name, _ in table.columns)], lines))
     names, rows = of_dataset(results)
     if names:
-        lines = [_latex_line([row.label, *(cell.value for cell in row.cells)]) for row in rows]
-        blocks.append("\n".join(_tabular("dataset", dataset_caption(results).translate(ESCAPED), ["", *names], lines)))
+        lines = [[row.label.translate(ESCAPED), *(cell.value for cell in row.cells)] for row in rows]
+        blocks.append(_tabular("dataset", dataset_caption(results).translate(ESCAPED), ["", *names], lines))
     return "\n\n".join(blocks) + "\n"
 
 
-def _latex(table: Table) -> Iterator[str]:
-    arrow = r"$\uparrow$" if table.definition.higher_is_better else r"$\downarrow$"
-    caption = f"{table.metric.translate(ESCAPED)} {arrow}: {table.definition.what.translate(ESCAPED)}"
-    lines = [_latex_line(["items", *(str(items) for _, items in table.columns)])]
-    for row in table.rows:
-        values = [f"{cell.value} {cell.notes}".strip() for cell in row.cells]
-        bold = [rf"\textbf{{{v}}}" if cell.best else v for v, cell in zip(values, row.cells, strict=True)]
-        intervals = [rf"{{\scriptsize {cell.interval}}}" if cell.interval else "" for cell in row.cells]
-        lines += [" & ".join([row.label.translate(ESCAPED), *bold]) + r" \\", " & ".join(["", *intervals]) + r" \\"]
-    yield from _tabular(table.metric, caption, ["hole ratio in %", *(name for name, _ in table.columns)], lines)
-
-
-def _latex_line(cells: Sequence[str]) -> str:
-    return " & ".join(cell.translate(ESCAPED) for cell in cells) + r" \\"
-
-
-def _tabular(label: str, caption: str, heads: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
-    yield from (r"\begin{table}", f"\\caption{{{caption}}}", f"\\label{{tab:{label.replace('_', '-')}}}")
-    yield from (f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\toprule", _latex_line(heads), r"\midrule")
-    yield from (*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}")
+def _tabular(label: str, caption: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Write a table of columns by their `heads`; all but these is escaped already."""
+    escaped = [head.translate(ESCAPED) for head in heads]
+    head, *body = (" & ".join(cells) + r" \\" for cells in (escaped, *lines))
+    begin = [r"\begin{table}", rf"\caption{{{caption}}}", rf"\label{{tab:{label.replace('_', '-')}}}"]
+    begin += [rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
