@@ -409,7 +409,7 @@ def test_folder_of_every_file_completes_what_is_a_picture_and_names_the_rest(tmp
     Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(mask)
     jobs = plan(str(tmp_path / "i"), str(mask), "", str(tmp_path / "out"))
     predictor = Predictor(FakeMethod(), Engine(torch.device("cpu")), DataConfig(), resize_mask=True)
-    for job, failure in ((outcome.job, outcome.failure) for outcome in predictor.run(jobs)):
+    for job, failure in predictor.run(jobs):
         assert bool(failure) == job.image.name.startswith(("damaged", "huge"))
         assert failure.isprintable()
         assert job.output.is_file() == (not failure)

@@ -18,7 +18,7 @@ from edgeconnect.data.jobs import Job, incomplete, plan, unfinished
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, UserError
-from edgeconnect.predict import Outcome, Predictor
+from edgeconnect.predict import Predictor
 from edgeconnect.types import Batch, Completion, composite
 
 FILL = 0.6  # 153 of 255
@@ -301,7 +301,7 @@ def test_known_pixels_of_every_kind_of_file_are_written_as_they_are_read(tmp_pat
     picture.save(tmp_path / "a.tif")
     save(tmp_path / "m.png", white(mask))
     plain = np.asarray(picture.convert("RGB")) if mode != "I;16" else np.dstack([np.asarray(picture) // 257] * 3)
-    assert list(predictor().run([job(tmp_path, "a.tif")])) == [Outcome(job(tmp_path, "a.tif"))]
+    assert list(predictor().run([job(tmp_path, "a.tif")])) == [(job(tmp_path, "a.tif"), "")]
     written = read(tmp_path / "out/a.png")
     assert written.dtype == np.uint8
     np.testing.assert_array_equal(written, np.where(mask[..., None], 153, plain))
@@ -414,12 +414,12 @@ def test_files_that_cannot_be_read_are_named_and_the_others_completed(tmp_path):
     save(tmp_path / "m/d.png", white(hole(40, 40)))
     (tmp_path / "m/e.png").unlink()
     outcomes = list(predictor().run(jobs))
-    assert [outcome.job for outcome in outcomes] == jobs
+    assert [job for job, _ in outcomes] == jobs
     parts = ["i/a.png: cannot", "", "m/c.png: cannot", "m/d.png: the mask is 40x40", "m/e.png: does not", "i/f.png: "]
-    for outcome, part in zip(outcomes, parts, strict=True):
-        assert outcome.failure.startswith(f"{tmp_path}/{part}" if part else "")
-        assert bool(outcome.failure) == bool(part)
-        assert "\n" not in outcome.failure
+    for (_, failure), part in zip(outcomes, parts, strict=True):
+        assert failure.startswith(f"{tmp_path}/{part}" if part else "")
+        assert bool(failure) == bool(part)
+        assert "\n" not in failure
     assert names_in(tmp_path / "out") == ["b"]
 
 
@@ -428,7 +428,7 @@ def test_edge_map_that_cannot_be_read_costs_its_own_picture_alone(tmp_path):
     touch(tmp_path / "e", "a.png")
     save(tmp_path / "e/b.png", white(hole(40, 60)))
     jobs = plan(*(str(tmp_path / name) for name in ("i", "m", "e", "out")))
-    failures = [outcome.failure for outcome in predictor().run(jobs)]
+    failures = [failure for _, failure in predictor().run(jobs)]
     assert failures[0].startswith(f"{tmp_path / 'e/a.png'}: cannot be read as a picture")
     assert failures[1] == ""
     assert names_in(tmp_path / "out") == ["b"]
@@ -445,7 +445,7 @@ def test_picture_that_takes_too_much_memory_costs_no_other_and_is_let_go(tmp_pat
                 assert self.image() is None
             return super().complete(batch)
 
-    failures = [outcome.failure for outcome in predictor(Greedy()).run(folder_of(tmp_path))]
+    failures = [failure for _, failure in predictor(Greedy()).run(folder_of(tmp_path))]
     assert failures[1].startswith(f"{tmp_path / 'i/b.png'}: takes more memory than there is (")
     assert failures[:1] + failures[2:] == [""] * 3
     assert names_in(tmp_path / "out") == ["a", "c", "d"]
@@ -492,7 +492,7 @@ def test_interrupted_folder_goes_on_with_what_is_missing_and_its_own_edges(tmp_p
     (tmp_path / "out/c.png").unlink()
     before = {path: path.stat() for path in (tmp_path / "out").iterdir()}
     assert unfinished(jobs) == [jobs[2]]
-    assert [outcome.job for outcome in predictor(again, sigma=0.0).run(unfinished(jobs))] == [jobs[2]]
+    assert [job for job, _ in predictor(again, sigma=0.0).run(unfinished(jobs))] == [jobs[2]]
     assert torch.equal(again.seen[0].edge, method.seen[2].edge)
     image, mask, _ = predictor().read(jobs[2])
     predictor(again, sigma=0.0).complete(image, mask, index=2)

@@ -28,15 +28,25 @@ def expanded(source: str, variables: bool = True) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write beside, flush, rename: neither a crash nor a full disk costs what was there.
+    """Write a file whole or not at all. Raises UserError naming the file and the reason."""
+    with _whole_file(path) as beside:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(data)
 
-    Raises UserError naming the file and the reason.
-    """
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file likewise. A copy, no link: `cp` onto one of a link's names would change the other."""
+    with _whole_file(target) as beside:
+        shutil.copyfile(source, beside)
+
+
+@contextlib.contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Give a file to write, flush it, rename it: neither a crash nor a full disk costs what was there."""
     beside = _beside(path)
     with explained(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(data)
+            yield beside
             flush(beside)
             beside.replace(path)
         finally:
@@ -85,11 +95,8 @@ def sweep(folder: Path) -> None:
     for former in folder.glob(f".*{REPLACED}"):
         bring_back(former)
     for leftover in folder.glob(".*.part"):
-        if not OURS.fullmatch(leftover.name):
-            continue
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
+        if OURS.fullmatch(leftover.name):
+            shutil.rmtree(leftover, ignore_errors=True)  # a folder, or else a file
             discard(leftover)
 
 
@@ -115,23 +122,8 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file in place of what is there, whole or not at all.
-
-    A copy, no link: `cp` onto one of a link's names would change the other.
-    """
-    beside = _beside(target)
-    with explained(target):
-        try:
-            shutil.copyfile(source, beside)
-            flush(beside)
-            beside.replace(target)
-        finally:
-            discard(beside)
-
-
 def keep_aside(path: Path) -> Path:
-    """Give a file another name, `name.old-1.pth`, and return it."""
+    """Give a file or folder another name, `name.old-1.pth`, and return it."""
     aside = free_name(path)
     with explained(path):
         path.rename(aside)

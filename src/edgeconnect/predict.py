@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A job that is done: its picture is written, or `failure` says in one line why not."""
-
-    job: Job
-    failure: str = ""
-
-
-@dataclass(frozen=True)
 class Completed:
     """8-bit arrays of the picture's size: (H, W, 3), or (H, W) in stage `edge`."""
 
@@ -42,6 +34,7 @@ class Completed:
     edge: NDArray[np.uint8]
 
 
+@dataclass
 class Predictor:
     """Complete one picture after the other with a method whose generators are loaded.
 
@@ -49,28 +42,28 @@ class Predictor:
     of its mirror image, which costs twice the time and smooths the generators' indecision.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        engine: Engine,
-        config: DataConfig,
-        seed: int = 0,
-        resize_mask: bool = False,
-        mirror: bool = False,
-        needs_edges: bool = True,
-    ) -> None:
-        self.method, self.engine, self.config, self.needs_edges = method, engine, config, needs_edges
-        self.seed, self.resize_mask, self.mirror = seed, resize_mask, mirror
-        self.warned: set[str] = set()
+    method: Method
+    engine: Engine
+    config: DataConfig
+    seed: int = 0
+    resize_mask: bool = False
+    mirror: bool = False
+    needs_edges: bool = True
+    warned: set[str] = field(default_factory=set)
 
-    def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[Outcome]:
-        """Complete and write each job's picture and yield what came of it; one that cannot be used stops no other.
+    def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[tuple[Job, str]]:
+        """Complete and write each job's picture; yield it with nothing, or with why it is not there, in one line.
 
-        `done` are jobs of the same command that need not be done again. Raises BadImageError for a single picture and
-        for a mask that all share, and UserError where nothing can be written.
+        One picture that cannot be used stops no other. `done` are jobs of the same command that need not be done again.
+        Raises BadImageError for a single picture and for a mask that all share, and UserError where masks look inverted
+        or nothing can be written.
         """
         everything = [*jobs, *done]
-        self.judge_masks([job.mask for job in everything])
+        different = list(dict.fromkeys(job.mask for job in everything))
+        if len(different) == 1:
+            files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
+        if different:
+            refuse_inverted(different, self.config, "--mask")
         for job in jobs:
             failure = ""
             try:
@@ -79,15 +72,7 @@ class Predictor:
                 if len(everything) == 1:
                     raise
                 failure = str(error)  # the error would keep the memory of the picture
-            yield Outcome(job, failure)
-
-    def judge_masks(self, paths: Sequence[Path]) -> None:
-        """Raise UserError for masks that look inverted, and for a single one that cannot be read."""
-        different = list(dict.fromkeys(paths))
-        if len(different) == 1:
-            files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
-        if different:
-            refuse_inverted(different, self.config, "--mask")
+            yield job, failure
 
     def write(self, job: Job, debug: bool = False) -> None:
         """Complete a job's picture and write it; with `debug`, first its edges and input in `debug/`.
@@ -103,9 +88,8 @@ class Predictor:
             raise BadImageError(job.image, f"takes more memory than there is ({reason(error)}); shrink it") from error
         if debug:
             holed = np.where(mask[..., None], np.uint8(255), image)
-            debug_folder = job.output.parent / "debug"
-            write_png(debug_folder / f"{job.output.stem}_edge.png", done.edge)
-            write_png(debug_folder / f"{job.output.stem}_masked.png", holed)
+            for what, picture in (("edge", done.edge), ("masked", holed)):
+                write_png(job.output.parent / "debug" / f"{job.output.stem}_{what}.png", picture)
         write_png(job.output, done.merged)
 
     def complete(
@@ -137,35 +121,23 @@ class Predictor:
 
     def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
-        image = images.read_image(job.image, self.config.max_pixels)
-        self.warn_of_losses(job.image)
-        height, width = image.shape[:2]
-        gray = files.read_mask(job.mask, self.config.mask_threshold, self.config.max_pixels)
-        gray = self.fitted(gray, job.mask, "mask", job.image, height, width)
-        mask = masks.binarize(gray, self.config.mask_threshold, self.config.mask_polarity)
-        if job.edge is None:
-            return image, mask, None
-        edge = images.read_gray(job.edge, self.config.max_pixels)
-        return image, mask, self.fitted(edge, job.edge, "edge map", job.image, height, width)
-
-    def warn_of_losses(self, path: Path) -> None:
-        """Log, once for each kind of loss, what a picture has and its completion will not have."""
-        for what in images.losses(path):
-            if what not in self.warned:
+        threshold, max_pixels = self.config.mask_threshold, self.config.max_pixels
+        image = images.read_image(job.image, max_pixels)
+        for what in images.losses(job.image):
+            if what not in self.warned:  # once for each kind
                 self.warned.add(what)
-                log.warning("%s has %s, which its completion does not keep; the same for others like it", path, what)
+                log.warning("%s has %s, which its completion does not keep; so for others like it", job.image, what)
+        height, width = image.shape[:2]
 
-    def fitted(
-        self, gray: NDArray[np.uint8], path: Path, what: str, image: Path, height: int, width: int
-    ) -> NDArray[np.uint8]:
-        """Resize a mask or edge map of the picture's shape; stretch one of another shape only where that is asked."""
-        if images.is_stretched(gray.shape, (height, width)) and not self.resize_mask:
-            raise BadImageError(
-                path,
-                f"the {what} is {gray.shape[1]}x{gray.shape[0]}, {image} is {width}x{height}; "
-                "give one of its shape, or --resize-mask to stretch it as the published program does",
-            )
-        return images.resize(gray, height, width)
+        def fitted(gray: NDArray[np.uint8], path: Path, what: str) -> NDArray[np.uint8]:
+            if images.is_stretched(gray.shape, (height, width)) and not self.resize_mask:
+                sizes = f"the {what} is {gray.shape[1]}x{gray.shape[0]}, {job.image} is {width}x{height}"
+                raise BadImageError(path, f"{sizes}; give one of its shape, or --resize-mask to stretch it")
+            return images.resize(gray, height, width)
+
+        gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
+        edge = fitted(images.read_gray(job.edge, max_pixels), job.edge, "edge map") if job.edge else None
+        return image, masks.binarize(gray, threshold, self.config.mask_polarity), edge
 
 
 @dataclass(frozen=True)
@@ -211,10 +183,10 @@ def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, don
     """
     failed = []
     with progress(len(jobs), 0, "completing", "picture") as bar:
-        for outcome in predictor.run(jobs, debug, done):
-            if outcome.failure:
-                failed.append(outcome.job)
-                log.warning("%s", outcome.failure)
+        for job, failure in predictor.run(jobs, debug, done):
+            if failure:
+                failed.append(job)
+                log.warning("%s", failure)
             bar.update()
     if failed:
         raise incomplete(failed, [*jobs, *done])

@@ -14,7 +14,7 @@ from edgeconnect import rng
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.folder import record_start
 from edgeconnect.checkpoint.saves import RECORD, SAVES, saves_in
-from edgeconnect.checkpoint.stage import Checkpoints, Start
+from edgeconnect.checkpoint.stage import Checkpoints
 from edgeconnect.checkpoint.weights import trained_source
 from edgeconnect.config.file import dump
 from edgeconnect.config.sections import Config
@@ -121,7 +121,9 @@ def train_stage(config: Config, folder: Path, options: TrainOptions, signals: Si
         log.info("stage %s: %s", stage, start.message)
         feed = Feed(config, pin_memory=engine.device.type == "cuda")
         log.info("%s", feed.describe())
-        record(config, folder, options, start, trainer)
+        write_whole(folder / f"resolved_{stage}.yml", dump(config).encode())
+        phase = phase_at(trainer.phases, start.step + 1)
+        record_start(folder, config, start.step, phase, start.changes, options.given)
         del start  # optimisers and averages have been taken over
         with torch.autograd.set_detect_anomaly(config.run.debug):
             try:
@@ -130,10 +132,3 @@ def train_stage(config: Config, folder: Path, options: TrainOptions, signals: Si
                 log.warning("stage %s: stopped at iteration %d, saved at %d", stage, trainer.state.step, trainer.saved)
                 raise
     log.info("stage %s: iteration %d, saved in %s", stage, trainer.state.step, folder)
-
-
-def record(config: Config, folder: Path, options: TrainOptions, start: Start, trainer: Trainer) -> None:
-    """Write what runs now: the whole configuration, and a line of the run's history."""
-    write_whole(folder / f"resolved_{config.stage.name}.yml", dump(config).encode())
-    phase = phase_at(trainer.phases, start.step + 1)
-    record_start(folder, config, start.step, phase, start.changes, options.given)

@@ -8,15 +8,15 @@ save, nor files of two.
 import json
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeconnect.atomic import discard, explained, free_name, sweep, whole_folder
+from edgeconnect.atomic import discard, explained, free_name, keep_aside, sweep, whole_folder
 from edgeconnect.digest import damage, file_digest
 from edgeconnect.errors import UserError, reason
 
@@ -119,7 +119,8 @@ class StageSaves:
 
     def __init__(self, folder: Path, stage: str) -> None:
         self.place, self.stage = folder / SAVES / stage, stage
-        self._removal: threading.Thread | None = None
+        self._remover = ThreadPoolExecutor(1)  # removing takes a fifth of a save's time; the process ends after it
+        self._removals: list[Future[None]] = []
 
     def newest(self) -> Save | None:
         """Return the newest save that is whole, and take damaged ones out of the numbering.
@@ -136,23 +137,17 @@ class StageSaves:
                 "over with --resume never"
             )
         for broken, why in damaged:
-            self._set_aside(broken, why)
+            aside = broken.path.with_suffix(DAMAGED)
+            aside = free_name(aside) if aside.exists() else aside
+            log.warning("%s: %s; kept as %s", broken.path, why, aside.name)
+            with explained(broken.path):
+                broken.path.rename(aside)
         return save
-
-    def _set_aside(self, save: Save, why: str) -> None:
-        aside = save.path.with_suffix(DAMAGED)
-        aside = free_name(aside) if aside.exists() else aside
-        log.warning("%s: %s; kept as %s", save.path, why, aside.name)
-        with explained(save.path):
-            save.path.rename(aside)
 
     def rename_former(self) -> None:
         """Keep the saves of a former run under another name."""
         if saves_in(self.place):
-            aside = free_name(self.place)
-            log.info("the former saves are kept in %s", aside)
-            with explained(self.place):
-                self.place.rename(aside)
+            log.info("the former saves are kept in %s", keep_aside(self.place))
 
     @contextmanager
     def write(self, step: int, origins: Mapping[str, str]) -> Iterator[Path]:
@@ -177,20 +172,11 @@ class StageSaves:
     def prune(self, keep: int) -> None:
         """Remove all saves but the newest ones and the best; 0 keeps all. The removal itself is not waited for."""
         best = (self.place / BEST).resolve()
-        doomed = []
+        wait(self._removals)  # no pile of them where removing is slower than saving
+        self._removals.clear()
         for save in saves_in(self.place)[:-keep] if keep else ():
             if save.path.resolve() != best:
-                doomed.append(save.path.with_name(f".{save.path.name}.part"))
+                doomed = save.path.with_name(f".{save.path.name}.part")
                 with explained(save.path):
-                    save.path.rename(doomed[-1])
-        if doomed:
-            if self._removal:
-                self._removal.join()  # no pile of them where removing is slower than saving
-            self._removal = threading.Thread(target=_remove, args=(doomed,))
-            self._removal.start()
-
-
-def _remove(folders: list[Path]) -> None:
-    """Remove folders, in a thread: it takes a fifth of a save's time. The process waits for it at its end."""
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+                    save.path.rename(doomed)
+                self._removals.append(self._remover.submit(shutil.rmtree, doomed, ignore_errors=True))

@@ -6,14 +6,7 @@ from pathlib import Path
 
 from edgeconnect.checkpoint.saves import RECORD
 from edgeconnect.commands.evaluation import evaluate_run
-from edgeconnect.commands.runs import (
-    add_run_options,
-    add_start_options,
-    load_trained,
-    overrides,
-    shown,
-    train,
-)
+from edgeconnect.commands.runs import add_run_options, add_start_options, load_trained, overrides, shown, train
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError

@@ -35,11 +35,7 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
 def add_start_options(sub: argparse.ArgumentParser) -> None:
     """Add how training begins."""
     names = ", ".join(presets())
-    sub.add_argument(
-        "--preset",
-        metavar="NAME",
-        help=f"begin config.yml with a preset ({names}) or another file",
-    )
+    sub.add_argument("--preset", metavar="NAME", help=f"begin config.yml with a preset ({names}) or another file")
     sub.add_argument(
         "--resume",
         default="auto",

@@ -8,7 +8,6 @@ import os
 import platform
 import time
 from pathlib import Path
-from types import TracebackType
 
 from edgeconnect.errors import UserError, reason
 
@@ -47,9 +46,7 @@ class FolderLock:
         self._write({"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let go; closing the file does."""
         self._write({})
         self.file.close()
