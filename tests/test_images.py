@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageCms
 
 from edgeconnect.images import GAP, PAPER, image_grid, losses, png_bytes, to_uint8
-from edgeconnect.training.samples import sample_rows
+from edgeconnect.training.logs import sample_rows
 from edgeconnect.types import Batch, Completion, composite
 
 

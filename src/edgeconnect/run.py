@@ -24,7 +24,7 @@ from edgeconnect.engine import make_engine
 from edgeconnect.errors import UserError
 from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import ALL
-from edgeconnect.training.lock import FolderLock
+from edgeconnect.training.lock import folder_lock
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.phases import phase_at, phases_of
 from edgeconnect.training.signals import Signals, Stopped
@@ -57,7 +57,7 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
         raise UserError(f"{folder} is a save, not a run's folder; begin another run with --init-from {folder}")
     stages = config.row.schedule if config.run.model == ALL else (config.run.model,)
     begun = max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0)
-    with FolderLock(folder), Signals() as signals:
+    with folder_lock(folder), Signals() as signals:
         if options.check:
             check_data(config)
         if len(stages) > 1:

@@ -8,11 +8,11 @@ import signal
 import pytest
 
 from edgeconnect.errors import UserError
-from edgeconnect.training.lock import LOCK, FolderLock
+from edgeconnect.training.lock import LOCK, folder_lock
 
 
 def hold(folder, ready):
-    with FolderLock(folder):
+    with folder_lock(folder):
         ready.set()
         signal.pause()
 
@@ -31,11 +31,11 @@ def other_run(tmp_path):
 
 def test_second_run_is_refused_and_a_dead_one_is_not_waited_for(tmp_path, other_run):
     with pytest.raises(UserError, match=f"another run trains here \\(process {other_run.pid} on .*, since 2"):
-        FolderLock(tmp_path).__enter__()
+        folder_lock(tmp_path).__enter__()
     os.kill(other_run.pid, signal.SIGKILL)
     other_run.join()
     assert json.loads((tmp_path / LOCK).read_text())["pid"] == other_run.pid
-    with FolderLock(tmp_path):
+    with folder_lock(tmp_path):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     assert (tmp_path / LOCK).read_text() == ""
 
@@ -43,7 +43,7 @@ def test_second_run_is_refused_and_a_dead_one_is_not_waited_for(tmp_path, other_
 def test_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"train\.lock: cannot be written"):
-        FolderLock(tmp_path / "file").__enter__()
+        folder_lock(tmp_path / "file").__enter__()
 
 
 def test_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
@@ -53,5 +53,5 @@ def test_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "lockf", none)
-    with FolderLock(tmp_path):
+    with folder_lock(tmp_path):
         assert "has no locks" in caplog.text

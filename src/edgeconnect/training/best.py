@@ -44,12 +44,9 @@ def score(measured: Mapping[str, float], metric: str, names: Mapping[str, str]) 
     of precision and recall.
     """
     found = {names[column]: value for column, value in measured.items() if column in names}
-    values: dict[str, float] = {}
     if "precision" in found and "recall" in found:
         both = found["precision"] + found["recall"]
-        values["f1"] = 2 * found["precision"] * found["recall"] / both if both else 0.0
+        found["f1"] = 2 * found["precision"] * found["recall"] / both if both else 0.0
     if "mae" in found:
-        values["mae"] = -found["mae"]
-    if "psnr" in found:
-        values["psnr"] = found["psnr"]
-    return values.get("psnr", values.get("f1")) if metric == "auto" else values.get(metric)
+        found["mae"] = -found["mae"]
+    return found.get("psnr", found.get("f1")) if metric == "auto" else found.get(metric)

@@ -12,56 +12,48 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from edgeconnect.atomic import explained, keep_aside, write_whole
-from edgeconnect.images import write_png
+from edgeconnect.images import to_uint8, write_png
+from edgeconnect.types import Batch, Completion
 
 
 class CsvLog:
     """Rows of scalars under a header; rows that a resumed run is about to write again are dropped."""
 
     def __init__(self, path: Path, step: int) -> None:
+        """Keep the rows up to `step`; rename what is no log, and where this run starts at 0 that of an earlier one."""
         self.path = path
-        self.columns = self._continue(step)
-
-    def _continue(self, step: int) -> list[str]:
-        """Keep the rows up to `step`; where this run starts at 0, rename the log of an earlier one."""
-        if not self.path.is_file():
-            return []
-        if step == 0:
-            keep_aside(self.path)
-            return []
-        rows = list(csv.reader(self.path.read_text("utf-8", errors="replace").splitlines()))
-        if not rows or "iteration" not in rows[0]:
-            keep_aside(self.path)
-            return []
-        header, column = rows[0], rows[0].index("iteration")
-        kept = [
-            row for row in rows[1:] if len(row) == len(header) and row[column].isdecimal() and int(row[column]) <= step
-        ]
-        write_whole(self.path, _csv([header, *kept]).encode())
-        return header
+        self.columns, *rows = self._read()
+        if step and "iteration" in self.columns:
+            place = self.columns.index("iteration")
+            complete = [row for row in rows if len(row) == len(self.columns) and row[place].isdecimal()]
+            kept = [row for row in complete if int(row[place]) <= step]
+            write_whole(path, _csv([self.columns, *kept]).encode())
+        else:
+            self.columns = []
+            if path.is_file():
+                keep_aside(path)
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Append one row; columns that are new extend the header."""
-        if not row.keys() <= set(self.columns):
-            self._add_columns([name for name in row if name not in self.columns])
+        """Append one row; columns that are new extend the header, and are empty in the rows before."""
+        new = [name for name in row if name not in self.columns]
+        if new:
+            _, *rows = self._read()
+            self.columns = [*self.columns, *new]
+            write_whole(self.path, _csv([self.columns, *(row + [""] * len(new) for row in rows)]).encode())
+        values = [row.get(name, "") for name in self.columns]
         with explained(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_csv([[_plain(row.get(name, "")) for name in self.columns]]))
+            file.write(_csv([[f"{value:.7g}" if isinstance(value, float) else str(value) for value in values]]))
 
-    def _add_columns(self, names: list[str]) -> None:
-        """Extend the header; rows that are there already have no value in the new columns."""
-        self.columns = [*self.columns, *names]
-        rows = list(csv.reader(self.path.read_text("utf-8").splitlines()))[1:] if self.path.is_file() else []
-        write_whole(self.path, _csv([self.columns, *(row + [""] * len(names) for row in rows)]).encode())
+    def _read(self) -> list[list[str]]:
+        """Return the header, empty where there is no file, and the rows."""
+        text = self.path.read_text("utf-8", errors="replace") if self.path.is_file() else ""
+        return list(csv.reader(text.splitlines())) or [[]]
 
 
 def _csv(rows: list[list[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _plain(value: float | str) -> str:
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 class RunLog:
@@ -105,6 +97,14 @@ class RunLog:
         """Flush what is buffered."""
         with explained(self.events):
             self.board.close()
+
+
+def sample_rows(batch: Batch, completion: Completion, predicts: str) -> list[list[NDArray[np.uint8]]]:
+    """Arrange each picture of a batch as input, edges, completion, merged, truth; `predicts` is image or edge."""
+    holed = batch.image * (1 - batch.mask) + batch.mask
+    truth = batch.edge if predicts == "edge" else batch.image
+    columns = [to_uint8(tensor) for tensor in (holed, completion.edge, completion.raw, completion.merged, truth)]
+    return [[column[i] for column in columns] for i in range(len(batch.name))]
 
 
 def read_scalars(scalars: Mapping[str, Tensor]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Losses that are not finite: noticed, named, their batch kept for inspection."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,19 +72,10 @@ def keep_batch(folder: Path, stage: str, bad: BadStep, batch: Batch) -> Path:
     place = folder / "nonfinite" / f"{stage}_{bad.step:07d}"
     losses = {name: value if np.isfinite(value) else str(value) for name, value in bad.losses.items()}
     report = {"stage": stage, "iteration": bad.step, "losses": losses, "files": batch.name}
+    tensors = {name: value.detach().cpu() for name, value in batch._asdict().items() if isinstance(value, Tensor)}
     with whole_folder(place) as part:
         (part / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        torch.save(tensors(batch), part / "batch.pth")
-        write_png(part / "batch.png", batch_grid(batch))
+        torch.save(tensors, part / "batch.pth")
+        planes = [to_uint8(value.nan_to_num(0, 1, 0)) for value in tensors.values()]  # what is no number shows black
+        write_png(part / "batch.png", image_grid([[plane[i] for plane in planes] for i in range(len(batch.name))]))
     return place
-
-
-def tensors(batch: Batch) -> Mapping[str, Tensor]:
-    """Name the tensors of a batch."""
-    return {name: value.detach().cpu() for name, value in batch._asdict().items() if isinstance(value, Tensor)}
-
-
-def batch_grid(batch: Batch) -> np.typing.NDArray[np.uint8]:
-    """Lay out picture, gray, edges and mask of each item; what is not a number shows black."""
-    planes = [to_uint8(value.nan_to_num(0, 1, 0)) for value in tensors(batch).values()]
-    return image_grid([[plane[i] for plane in planes] for i in range(len(batch.name))])

@@ -30,15 +30,13 @@ def phases_of(config: OptimizerConfig, stage: str, roles: list[str]) -> list[Pha
         unknown = [role for role in (*named, *learning) if role not in roles]
         if unknown:
             raise UserError(f"PHASES: {stage} has no role {unknown[0]}; its roles are {', '.join(roles)}")
-        rates = {role: named.get(role, _rate(config, role, config.lr if named else lr)) for role in learning}
+        usual = config.lr if named else lr
+        by_role = {"discriminator": usual * config.d2g_lr} | named
+        rates = {role: by_role.get(role, usual) for role in learning}
         phases.append(Phase(min(part["end"], config.max_iters), rates))
         if part["end"] >= config.max_iters:
             break
     return phases
-
-
-def _rate(config: OptimizerConfig, role: str, lr: float) -> float:
-    return lr * config.d2g_lr if role == "discriminator" else lr
 
 
 def phase_at(phases: list[Phase], iteration: int) -> int:

@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,33 +17,17 @@ from edgeconnect.progress import progress
 from edgeconnect.rng import RandomState
 from edgeconnect.training.best import Best
 from edgeconnect.training.ema import EMA
-from edgeconnect.training.logs import RunLog, read_scalars
+from edgeconnect.training.logs import RunLog, read_scalars, sample_rows
 from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch
 from edgeconnect.training.phases import phase_at, phases_of, set_rates
-from edgeconnect.training.samples import sample_rows
 from edgeconnect.training.signals import Signals, Stopped
 from edgeconnect.training.state import Group, Optimizers, TrainState
 from edgeconnect.types import Batch, Method, Progress, Scalars, Stateful, is_trained
 
+if TYPE_CHECKING:
+    from edgeconnect.data.loader import Feed
+
 log = logging.getLogger(__name__)
-
-
-class Feed(Protocol):
-    """Where a trainer gets its pictures from; see `data.loader.Feed`."""
-
-    evaluates: bool
-
-    def identity(self) -> str:
-        """Describe the pictures to train on, so that others are noticed."""
-
-    def epoch(self, pictures: int) -> int:
-        """Return the epoch, from 1, that the last of so many pictures belongs to."""
-
-    def batches(self, pictures: int) -> Iterator[Batch]:
-        """Yield training batches without end, as if so many pictures had been drawn already."""
-
-    def validation(self, limit: int | None = None) -> Iterator[Batch]:
-        """Yield validation batches, the same ones every time."""
 
 
 class Trainer:
@@ -76,11 +60,6 @@ class Trainer:
             "method": Group(method.stateful),
         }
 
-    @property
-    def end(self) -> int:
-        """Return the iteration at which the stage ends."""
-        return self.phases[-1].end
-
     def restore(self, start: Start) -> None:
         """Continue from a checkpoint. Raises UserError where its state is not that of such a training."""
         self.saved = start.step
@@ -91,14 +70,13 @@ class Trainer:
                 if state:
                     part.load_state_dict(state)
             except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                raise UserError(
-                    f"{self.checkpoints.saves.place}: the part `{name}` of the newest save cannot be restored "
-                    f"({reason(error)}); remove that save to resume from the one before"
-                ) from error
+                problem = f"the part `{name}` of the newest save cannot be restored ({reason(error)})"
+                remedy = "remove that save to resume from the one before"
+                raise UserError(f"{self.checkpoints.saves.place}: {problem}; {remedy}") from error
         if self.best.step == self.state.step > 0:
             self.checkpoints.saves.mark_best(self.state.step)  # in case that the run died before it was
 
-    def train(self, feed: Feed) -> None:
+    def train(self, feed: "Feed") -> None:
         """Run steps until the stage ends or a signal comes; save then, whatever SAVE_INTERVAL says.
 
         Raises Stopped after a signal, UserError where a loss is not finite or a picture cannot be used. Whatever error
@@ -106,7 +84,9 @@ class Trainer:
         """
         for network in self.method.networks.values():
             network.train(is_trained(network))
-        self.compare_data(feed)
+        before, self.state.data = self.state.data, feed.identity()
+        if before not in ("", self.state.data):
+            log.warning("TRAIN_FLIST was %s, is %s: the run continues with other pictures", before, self.state.data)
         try:
             self.run_steps(feed)
             self.check_losses(feed)
@@ -118,19 +98,14 @@ class Trainer:
         self.save_what_is_new()
         self.signals.raise_if_stopped()
 
-    def compare_data(self, feed: Feed) -> None:
-        """Warn where the pictures to train on have changed since the last save."""
-        before, self.state.data = self.state.data, feed.identity()
-        if before not in ("", self.state.data):
-            log.warning("TRAIN_FLIST was %s, is %s: the run continues with other pictures", before, self.state.data)
-
-    def run_steps(self, feed: Feed) -> None:
+    def run_steps(self, feed: "Feed") -> None:
         """Do what an interrupted evaluation left to do, then every step that is left, with what is due after it."""
         if self.state.evaluation_pending:
             self.state.evaluation_pending = False
             self.save(best=feed.evaluates and self.validate(feed))
-        remaining = max(0, self.end - self.state.step)
-        with progress(self.end, self.state.step, self.stage.name, "it") as bar:
+        end = self.phases[-1].end
+        remaining = max(0, end - self.state.step)
+        with progress(end, self.state.step, self.stage.name, "it") as bar:
             for batch in islice(self.fetch(feed.batches(self.state.pictures)), remaining):
                 scalars = self.advance(batch)
                 if self.due(self.intervals.log_interval):
@@ -150,7 +125,7 @@ class Trainer:
         except Stopped:
             return
 
-    def write_what_is_due(self, feed: Feed) -> None:
+    def write_what_is_due(self, feed: "Feed") -> None:
         """Sample, evaluate, save at their intervals, or as a signal asks; nothing of it after a bad loss."""
         sampling, saving = self.due(self.intervals.sample_interval), self.due(self.intervals.save_interval)
         evaluating = feed.evaluates and self.due(self.intervals.eval_interval)
@@ -189,7 +164,7 @@ class Trainer:
         what = f"iteration {bad.step}: {bad.describe()}; batch passed over ({self.state.passed_over} of {allowed})"
         log.warning("%s: %s", what, ", ".join(batch.name))
 
-    def check_losses(self, feed: Feed) -> None:
+    def check_losses(self, feed: "Feed") -> None:
         """Raise NonFiniteLossError where a loss since the last check was not finite; its batch is drawn again."""
         bad = self.losses.check()
         if bad:
@@ -217,7 +192,7 @@ class Trainer:
         verbose = self.config.run.verbose
         return {name: f"{value:.4g}" for name, value in values.items() if verbose or name not in self.stage.losses}
 
-    def validate(self, feed: Feed) -> bool:
+    def validate(self, feed: "Feed") -> bool:
         """Log the metrics over the validation set, of the averaged weights where EMA is on.
 
         Returns whether they are the best so far. A signal ends it early; the next start does it again.
@@ -237,9 +212,8 @@ class Trainer:
             for batch in map(self.engine.place, self.fetch(batches)):
                 rows += sample_rows(batch, self.method.complete(batch), self.stage.predicts)
         if not rows:
-            log.warning(
-                "iteration %d: none of the first %d pictures can be shown", self.state.step, self.intervals.sample_size
-            )
+            first = self.intervals.sample_size
+            log.warning("iteration %d: none of the first %d pictures can be shown", self.state.step, first)
         elif not self.signals.stop:
             self.log.sample(self.state.step, image_grid(rows))
 
@@ -248,10 +222,9 @@ class Trainer:
         step, networks = self.state.step, self.method.networks
         broken = [name for name, network in networks.items() if not all_finite(network)]
         if broken:
-            raise UserError(
-                f"stage {self.stage.name}, iteration {step}: weights of {', '.join(broken)} are not finite; not saved, "
-                f"the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
-            )
+            problem = f"iteration {step}: weights of {', '.join(broken)} are not finite; not saved"
+            remedy = f"the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
+            raise UserError(f"stage {self.stage.name}, {problem}, {remedy}")
         self.checkpoints.save(networks, step, self.parts, best)
         self.saved = step
 
