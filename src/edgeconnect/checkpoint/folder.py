@@ -1,9 +1,8 @@
 """A run's folder: the history of its starts, and the configuration that speaks for it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from edgeconnect.atomic import explained
 from edgeconnect.checkpoint.saves import RECORD, read_save
@@ -18,34 +17,25 @@ OF_THIS_USE = (  # keys that config.yml decides also after a training; lists too
     *("ON_BAD_IMAGE", "BAD_IMAGE_LIMIT", "MAX_PIXELS"),
 )
 
-Override = tuple[str, str]
-"""Where it was written, and `KEY=VALUE`."""
-
 
 def record_start(
     folder: Path, config: Config, iteration: int, phase: int, changes: Sequence[str], given: Sequence[str]
 ) -> None:
     """Append a line to the history: when, by which command and code, what `--set` gave, what changed since the save."""
     values = config.flat()
-    line = {
-        **provenance(),
-        "stage": config.stage.name,
-        "iteration": iteration,
-        "phase": phase + 1,
-        "set": {key: scalar(values[key]) for key in given},
-        "changes": list(changes),
-    }
+    line = provenance() | {"stage": config.stage.name, "iteration": iteration, "phase": phase + 1}
+    line |= {"set": {key: scalar(values[key]) for key in given}, "changes": list(changes)}
     path = folder / HISTORY
     with explained(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
-def folder_config(folder: Path, overrides: Sequence[Override] = (), by_model: bool = False) -> Loaded:
+def folder_config(folder: Path, overrides: Sequence[tuple[str, str]] = (), by_model: bool = False) -> Loaded:
     """Read the configuration that completes pictures with a run, or with a save given in place of its folder.
 
     What the stage was last trained with counts (`resolved_<stage>.yml`), and config.yml for lists, devices and the
-    like; then `overrides`. MODEL is the method's completing stage, a save's own, or with `by_model` that of config.yml,
-    unless an override names it.
+    like; then `overrides`, as for `config.file.load`. MODEL is the method's completing stage, a save's own, or with
+    `by_model` that of config.yml, unless an override names it.
     """
     path = folder / CONFIG_FILE
     file = path if path.is_file() else None
@@ -56,16 +46,11 @@ def folder_config(folder: Path, overrides: Sequence[Override] = (), by_model: bo
     if not resolved.is_file():
         return now
     present, trained = (config_file.load(source).config.flat() for source in (file, resolved))
-    kept = {key: value for key, value in trained.items() if key not in OF_THIS_USE and not _is_list(key, present)}
+    lists = [key for key, value in present.items() if key.endswith("_FLIST") and value]
+    kept = {key: value for key, value in trained.items() if key not in (*OF_THIS_USE, *lists)}
     differing = [key for key in kept if file and present[key] != kept[key] and present[key] != Config().flat()[key]]
-    notes = [
-        f"{path}: {key} was {scalar(kept[key])} in training, which counts; --set {key} changes it" for key in differing
-    ]
+    counts = "in training, which counts; --set changes it"
+    notes = [f"{path}: {key} was {scalar(kept[key])} {counts}" for key in differing]
     given = [(str(resolved), f"{key}={scalar(value)}") for key, value in kept.items()]
     loaded = config_file.load(file, [*given, *overrides], completing=not by_model)
     return Loaded(loaded.config, (*loaded.notes, *notes))
-
-
-def _is_list(key: str, present: Mapping[str, Any]) -> bool:
-    """Return whether config.yml names a list that training may not have had."""
-    return key.endswith("_FLIST") and bool(present[key])

@@ -66,34 +66,19 @@ def _right_vector(weight: Tensor, u: Tensor) -> Tensor:
 def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     """Raise UserError naming the first key that does not fit, and the settings that would."""
     for name in [*wanted, *(name for name in given if name not in wanted)]:
-        held, built = (tuple(state[name].shape) if name in state else None for state in (given, wanted))
+        held, built = (tuple(state[name].shape) if name in state else "missing" for state in (given, wanted))
         if held == built and given[name].dtype.is_floating_point != wanted[name].dtype.is_floating_point:
             raise UserError(f"{path}: {name} holds {given[name].dtype}; give the file that training wrote")
         if held != built:
-            shown = next(iter(to_published({name: torch.empty(0)})))
-            raise UserError(f"{path}: {_difference(shown, held, built)}; {_remedy(given, wanted)}")
+            shown, settings = next(iter(to_published({name: torch.empty(0)}))), _settings(given)
+            another = not settings or settings == _settings(wanted)
+            remedy = "it is another kind of network: give the file of this name" if another else f"set {settings}"
+            raise UserError(f"{path}: {shown} is {held}, in the configured network {built}; {remedy}")
 
 
-def _difference(name: str, held: tuple[int, ...] | None, built: tuple[int, ...] | None) -> str:
-    if held is None or built is None:
-        return f"has {'no' if held is None else 'a'} {name}, the configured network has {'none' if held else 'one'}"
-    return f"{name} has shape {held}, the configured network {built}"
-
-
-def _remedy(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Read the settings off a state."""
-    settings = _settings(given)
-    if settings is None or settings == _settings(wanted):
-        return "it is another kind of network: give the file of this name"
-    base, blocks = settings
-    more = f", RESIDUAL_BLOCKS: {blocks}" if blocks is not None else ""
-    return f"set BASE_CHANNELS: {base}{more}, or use another folder"
-
-
-def _settings(state: Mapping[str, Tensor]) -> tuple[int, int | None] | None:
-    """Return base channels and, for a generator, residual blocks."""
-    first = next((state[name] for name in state if FIRST.match(name)), None)
-    if first is None:
-        return None
+def _settings(state: Mapping[str, Tensor]) -> str:
+    """Read BASE_CHANNELS and, for a generator, RESIDUAL_BLOCKS off a state; empty where it is no such network."""
+    first = next((f"BASE_CHANNELS: {len(state[name])}" for name in state if FIRST.match(name)), "")
     blocks = {name.split(".")[1] for name in state if name.startswith("middle.")}
-    return first.shape[0], len(blocks) if any(name.startswith("decoder.") for name in state) else None
+    is_generator = any(name.startswith("decoder.") for name in state)
+    return f"{first}, RESIDUAL_BLOCKS: {len(blocks)}" if first and is_generator else first

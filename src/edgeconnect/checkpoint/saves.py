@@ -43,10 +43,6 @@ class Save:
             return f"{RECORD} is missing or damaged"
         return next(filter(None, (damage(self.path / file, digest) for file, digest in self.files.items())), "")
 
-    def trained(self, file: str) -> bool:
-        """Return whether it holds a file that its stage trained, not the copy of a frozen one."""
-        return file in self.files and file not in self.origins
-
 
 def read_save(path: Path) -> Save:
     """Read a save's record; one without a readable record has no files."""
@@ -108,12 +104,6 @@ def _digest_of(save: Save, file: str) -> str | None:
     return file_digest(save.path / file)
 
 
-def saved_stages(folder: Path) -> list[Save]:
-    """Return the newest whole save of each stage that has one."""
-    found = (intact(place) for place in places(folder) if ".old-" not in place.name)
-    return [save for save in found if save]
-
-
 class StageSaves:
     """The saves of one stage, as the run that writes them sees them."""
 
@@ -132,10 +122,8 @@ class StageSaves:
         first = len(damaged) == 1 and not list(self.place.glob(f"*{DAMAGED}"))
         if damaged and save is None and not first:
             newest, why = damaged[0]
-            raise UserError(
-                f"{newest.path}: {why}; no save of stage {self.stage} is whole: restore one from a copy, or start it "
-                "over with --resume never"
-            )
+            remedy = "restore one from a copy, or start it over with --resume never"
+            raise UserError(f"{newest.path}: {why}; no save of stage {self.stage} is whole: {remedy}")
         for broken, why in damaged:
             aside = broken.path.with_suffix(DAMAGED)
             aside = free_name(aside) if aside.exists() else aside

@@ -14,17 +14,8 @@ from torch import nn
 
 from edgeconnect import __version__
 from edgeconnect.atomic import copy_whole, keep_aside, sweep
+from edgeconnect.checkpoint import weights
 from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, owner
-from edgeconnect.checkpoint.weights import (
-    Contents,
-    Source,
-    is_readable,
-    load_averaged,
-    load_network,
-    published,
-    read,
-    trained_source,
-)
 from edgeconnect.config.file import dump, refuse_fixed
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.digest import file_digest
@@ -44,7 +35,7 @@ class Start:
     """Where a stage begins: the step, the state to continue with (if any), and how it begins, for the user."""
 
     step: int
-    state: Contents | None
+    state: weights.Contents | None
     message: str
     changes: tuple[str, ...] = ()  # in configuration and versions since the save, as `LR 0.0001 -> 1e-05`
 
@@ -82,25 +73,25 @@ class Checkpoints:
         if save:
             return self._resume(networks, save, init_from)
         if resume == "must":
-            raise UserError(
-                f"--resume must: {self.folder} holds no save of stage {self.stage.name}; name the run's folder"
-            )
+            raise UserError(f"--resume must: {self.folder} holds no save of stage {self.stage.name}; name its folder")
         for name in self.stage.frozen:
             self._load_frozen(name, networks[name], init_from)
         return self._initialize(networks, init_from, counts_on=resume == "auto")
 
     def _resume(self, networks: Networks, save: Save, init_from: Path | None) -> Start:
-        state = current_layout(read(save.path / STATE))
+        state = current_layout(weights.read(save.path / STATE))
         lacking = [name for name in NEEDED if not isinstance(state.get(name), dict)]
         if lacking:
             raise UserError(f"{save.path / STATE} is no training state: it lacks {', '.join(lacking)}")
         what = f"stage {self.stage.name}, saved at iteration {save.step},"
         changes = refuse_fixed(state["config"], self.config.flat(), what)
         for name, network in self.stage.networks.items():
-            iteration = load_network(save.path / network.file, network, networks[name])
+            iteration = weights.load_network(save.path / network.file, network, networks[name])
             if name in self.stage.frozen:
                 self.frozen[name] = Frozen(iteration, save.origins.get(network.file, ""))
-                self._compare_frozen(network.file, save)
+                top = self.folder / network.file
+                if top.is_file() and file_digest(top) not in (save.origins.get(top.name), save.files.get(top.name)):
+                    log.warning("%s is another one than stage %s began with; it keeps its own", top, save.stage)
             else:
                 self._compare_trained(network.file, save)
         was = state["versions"]
@@ -114,38 +105,37 @@ class Checkpoints:
         top = self.folder / file
         known = owner(self.folder, top) if top.is_file() else None
         if top.is_file() and known is None:
-            if is_readable(top):
-                raise UserError(
-                    f"{top} was replaced since iteration {save.step} was saved; to train from it, add --resume never "
-                    "once; to continue from the save, move it away"
-                )
+            if weights.is_readable(top):
+                remedy = "to train from it, add --resume never once; to continue from the save, move it away"
+                raise UserError(f"{top} was replaced since iteration {save.step} was saved; {remedy}")
             log.warning("%s cannot be read; kept as %s, that of the save stands in", top, keep_aside(top).name)
         if known is None or known.path.parent == save.path.parent or known.written < save.written:
             copy_whole(save.path / file, top)
 
-    def _compare_frozen(self, file: str, save: Save) -> None:
-        top = self.folder / file
-        if top.is_file() and file_digest(top) not in (save.origins.get(file), save.files.get(file)):
-            log.warning("%s is another one than stage %s began with; it continues with its own", top, self.stage.name)
-
     def _load_frozen(self, name: str, module: nn.Module, init_from: Path | None) -> None:
         network, trainers = self.stage.networks[name], self.row.trainers_of(name)
         places = [init_from, self.folder] if init_from else [self.folder]
-        source = next(filter(None, (trained_source(place, network, trainers) for place in places)), None)
+        source = next(filter(None, (weights.trained_source(place, network, trainers) for place in places)), None)
         if source is None:
             top = self.folder / network.file
             if top.is_file():
-                read(top)  # says why it cannot be used
-            raise UserError(
-                f"{top} does not exist; stage {self.stage.name} needs it: train it first "
-                f"(--model {self.row.stage(trainers[0]).number}), or copy a published one there"
-            )
-        iteration, _ = load_averaged(source, name, network, module)
+                weights.read(top)  # says why it cannot be used
+            remedy = f"train it first (--model {self.row.stage(trainers[0]).number}), or copy a published one there"
+            raise UserError(f"{top} does not exist; stage {self.stage.name} needs it: {remedy}")
+        iteration, _ = weights.load_averaged(source, name, network, module)
         self.frozen[name] = Frozen(iteration, file_digest(source.path))
 
     def _initialize(self, networks: Networks, init_from: Path | None, counts_on: bool) -> Start:
-        found = self._initial_weights(init_from)
+        """Begin with weights for the networks that learn: from `init_from`, or of a stage before this one."""
         trained = self.stage.trained
+        found = {}
+        for name in trained:
+            stages = list(self.stage.starts_from)
+            if init_from:
+                stages = [self.stage.name, *stages, *self.row.trainers_of(name)]
+            source = weights.trained_source(init_from or self.folder, self.stage.networks[name], stages)
+            if source:
+                found[name] = source
         leader = next((name for name in reversed(trained) if name in found and name in self.stage.completing), None)
         if leader is None and (found or init_from):
             where = f"{init_from or self.folder}: holds {'discriminators without' if found else 'no'} generators"
@@ -153,7 +143,8 @@ class Checkpoints:
             raise UserError(f"{where} of stage {self.stage.name}; give a folder with {file}")
         if leader is None:
             return Start(0, None, "starts afresh")
-        steps = {name: load_network(at.path, self.stage.networks[name], networks[name]) for name, at in found.items()}
+        rows = self.stage.networks
+        steps = {name: weights.load_network(at.path, rows[name], networks[name]) for name, at in found.items()}
         former = found[leader].save
         step = steps[leader] if counts_on and not (former or init_from) else 0
         origin = f"of stage {former.stage}" if former else f"in {found[leader].path.name}, iteration {steps[leader]}"
@@ -161,18 +152,6 @@ class Checkpoints:
         fresh = [self.stage.networks[name].file for name in trained if name not in found]
         lacking = f"; not there and started afresh: {', '.join(fresh)}" if fresh else ""
         return Start(step, None, f"starts from the weights {origin}{lacking}")
-
-    def _initial_weights(self, init_from: Path | None) -> dict[str, Source]:
-        """Find weights for the networks that learn: in `init_from`, or of a stage before this one."""
-        found = {}
-        for name in self.stage.trained:
-            stages = list(self.stage.starts_from)
-            if init_from:
-                stages = [self.stage.name, *stages, *self.row.trainers_of(name)]
-            source = trained_source(init_from or self.folder, self.stage.networks[name], stages)
-            if source:
-                found[name] = source
-        return found
 
     def save(self, networks: Networks, step: int, parts: Mapping[str, Stateful], best: bool = False) -> None:
         """Write a save: the networks, and the state of every part of the training by its name.
@@ -183,11 +162,10 @@ class Checkpoints:
         state = {name: part.state_dict() for name, part in parts.items()}
         state |= {"config": self.config.flat(), "versions": versions()}
         # a stage that was never begun has read no frozen network: there is nothing of it to keep
-        kept = {
-            name: row for name, row in self.stage.networks.items() if name in self.frozen or name in self.stage.trained
-        }
+        known = [*self.frozen, *self.stage.trained]
+        kept = {name: row for name, row in self.stage.networks.items() if name in known}
         iterations = {name: self.frozen[name].iteration if name in self.frozen else step for name in kept}
-        contents = {row.file: published(row, networks[name], iterations[name]) for name, row in kept.items()}
+        contents = {row.file: weights.published(row, networks[name], iterations[name]) for name, row in kept.items()}
         origins = {self.stage.networks[name].file: frozen.origin for name, frozen in self.frozen.items()}
         with self.saves.write(step, origins) as part:
             write_files(part, contents | {STATE: state})
@@ -207,7 +185,7 @@ class Checkpoints:
             list(pool.map(lambda top: copy_whole(save / top.name, top), wanted))
 
 
-def current_layout(state: Contents) -> Contents:
+def current_layout(state: weights.Contents) -> weights.Contents:
     """Rearrange the state of a save that version 0.1 wrote before its parts had names."""
     if "step" not in state:
         return state
@@ -217,10 +195,10 @@ def current_layout(state: Contents) -> Contents:
     return state | {"train": train, "method": {}, "best": {"best": best, "config": state["config"]} if best else {}}
 
 
-def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
+def write_files(folder: Path, contents: Mapping[str, weights.Contents]) -> None:
     """Serialise files side by side. Raises OSError where the disk does not take them."""
 
-    def write(item: tuple[str, Contents]) -> None:
+    def write(item: tuple[str, weights.Contents]) -> None:
         with (folder / item[0]).open("wb") as file:
             torch.save(item[1], file)
 
@@ -233,10 +211,6 @@ def write_files(folder: Path, contents: Mapping[str, Contents]) -> None:
 
 def versions() -> dict[str, str]:
     """Name what computed this run."""
-    return {
-        "edgeconnect": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "torchvision": version("torchvision"),
-        "numpy": version("numpy"),
-    }
+    of_libraries = {name: version(name) for name in ("torchvision", "numpy")}
+    python = platform.python_version()
+    return {"edgeconnect": __version__, "python": python, "torch": str(torch.__version__)} | of_libraries

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect.checkpoint.published_format import from_published, refuse_misfit, to_published
-from edgeconnect.checkpoint.saves import RECORD, SAVES, STATE, Save, intact, owner, read_save, saved_stages
+from edgeconnect.checkpoint.saves import RECORD, SAVES, STATE, Save, intact, owner, places, read_save
 from edgeconnect.digest import file_digest
 from edgeconnect.errors import UserError, reason
 from edgeconnect.methods.catalogue import Network, Stage
@@ -25,13 +25,6 @@ class Source(NamedTuple):
 
     path: Path
     save: Save | None
-
-    def read_average(self, name: str) -> Contents:
-        """Return the moving average of a network that was saved with it; empty where there is none."""
-        if self.save is None:
-            return {}
-        average = read(self.save.path / STATE, mmap=True).get("ema", {}).get("shadow", {}).get(name)
-        return dict(average or {})
 
 
 class LoadedWeights(NamedTuple):
@@ -95,30 +88,10 @@ def trained_source(folder: Path, network: Network, stages: Sequence[str]) -> Sou
     saves = [intact(folder / SAVES / stage) for stage in stages]
     if (folder / network.file).is_file():
         saves.append(owner(folder, folder / network.file))  # of a former run, whose saves were renamed
-    trained = (save for save in saves if save and save.stage in stages and save.trained(network.file))
-    return next((Source(save.path / network.file, save) for save in trained), None)
-
-
-def completing_sources(folder: Path, stage: Stage) -> dict[str, Source]:
-    """Find the networks of a stage that complete pictures: in its newest whole save, which has them all.
-
-    A file at the top that no save here wrote, such as a published one, comes first. A save may be given in place of a
-    run's folder. Raises UserError where one is missing, naming the stages that have saves.
-    """
-    save = _save_of(folder, stage)
-    found = {}
-    for name in stage.completing:
-        file = stage.networks[name].file
-        top = put_by_hand(folder, file)
-        if top and not (save and file_digest(top) == save.origins.get(file)):
-            if save:
-                log.warning("%s was put there by hand: it is used, not that of iteration %d", top, save.step)
-            found[name] = Source(top, None)
-        elif save and file in save.files:
-            found[name] = Source(save.path / file, save)
-        else:
-            raise _missing(folder, file, stage)
-    return found
+    for save in filter(None, saves):
+        if save.stage in stages and network.file in save.files and network.file not in save.origins:
+            return Source(save.path / network.file, save)
+    return None
 
 
 def _save_of(folder: Path, stage: Stage) -> Save | None:
@@ -134,13 +107,11 @@ def _save_of(folder: Path, stage: Stage) -> Save | None:
 
 
 def _missing(folder: Path, file: str, stage: Stage) -> UserError:
-    others = saved_stages(folder)
-    if others:
-        there = ", ".join(f"{save.stage} ({save.step})" for save in others)
-        return UserError(
-            f"{folder} holds no save of stage {stage.name}; there are saves of {there}: name one with --model, "
-            f"or train this one (--model {stage.number})"
-        )
+    others = filter(None, (intact(place) for place in places(folder) if ".old-" not in place.name))
+    there = ", ".join(f"{save.stage} ({save.step})" for save in others)
+    if there:
+        remedy = f"name one with --model, or train this one (--model {stage.number})"
+        return UserError(f"{folder} holds no save of stage {stage.name}; there are saves of {there}: {remedy}")
     if (folder / file).is_file():
         read(folder / file)  # says why it cannot be used
     return UserError(f"{folder / file} does not exist; train it, or copy a published {file} there")
@@ -149,13 +120,28 @@ def _missing(folder: Path, file: str, stage: Stage) -> UserError:
 def load_completing(
     folder: Path, stage: Stage, networks: Mapping[str, nn.Module], use_ema: bool = True
 ) -> list[LoadedWeights]:
-    """Fill the networks of a stage that complete pictures, and return what each was filled with."""
-    loaded = []
-    for name, source in completing_sources(folder, stage).items():
-        iteration, averaged = load_averaged(source, name, stage.networks[name], networks[name], use_ema)
+    """Fill the networks of a stage that complete pictures, and return what each was filled with.
+
+    They are those of its newest whole save, but files at the top that no save here wrote, such as published ones, come
+    first. A save may be given in place of a run's folder. Raises UserError where one is missing, naming the stages that
+    have saves.
+    """
+    save, loaded = _save_of(folder, stage), []
+    for name in stage.completing:
+        network = stage.networks[name]
+        top = put_by_hand(folder, network.file)
+        if top and not (save and file_digest(top) == save.origins.get(network.file)):
+            if save:
+                log.warning("%s was put there by hand: it is used, not that of iteration %d", top, save.step)
+            source = Source(top, None)
+        elif save and network.file in save.files:
+            source = Source(save.path / network.file, save)
+        else:
+            raise _missing(folder, network.file, stage)
+        iteration, averaged = load_averaged(source, name, network, networks[name], use_ema)
         step, of_stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
         held = source.save.path / STATE if source.save and averaged else source.path
-        loaded.append(LoadedWeights(source.path.name, file_digest(held), averaged, of_stage, step))
+        loaded.append(LoadedWeights(network.file, file_digest(held), averaged, of_stage, step))
     return loaded
 
 
@@ -167,7 +153,9 @@ def load_averaged(
     Returns the iteration in the file, and whether it was the average.
     """
     iteration = load_network(source.path, network, module)
-    average = source.read_average(name) if use_ema else {}
+    average: Mapping[str, Tensor] = {}
+    if use_ema and source.save:
+        average = read(source.save.path / STATE, mmap=True).get("ema", {}).get("shadow", {}).get(name, {})
     if average:
         fill(module, average, source.path)
     return iteration, bool(average)

@@ -10,8 +10,7 @@ def build(config: Config, prepare: Prepare) -> Method:
     method = config.row.build(stage.name, config, prepare)
     trained = {name for name, network in method.networks.items() if is_trained(network)}
     if method.networks.keys() != stage.networks.keys() or trained != set(stage.trained):
-        raise ValueError(
-            f"{config.row.name}, stage {stage.name}: the method has the networks {sorted(method.networks)} and trains "
-            f"{sorted(trained)}, its row in the catalogue names {sorted(stage.networks)} and {sorted(stage.trained)}"
-        )
+        has = f"the method has the networks {sorted(method.networks)} and trains {sorted(trained)}"
+        names = f"its row in the catalogue names {sorted(stage.networks)} and {sorted(stage.trained)}"
+        raise ValueError(f"{config.row.name}, stage {stage.name}: {has}, {names}")
     return method

@@ -52,10 +52,6 @@ class Stage:
         return [name for name, network in self.networks.items() if network.completes]
 
 
-def _no_weights(_: "Config") -> None:
-    """Need no pretrained weights."""
-
-
 @dataclass(frozen=True)
 class MethodRow:
     """A method: its stages, and how it is built. `build` imports the method's file, which needs PyTorch."""
@@ -66,7 +62,7 @@ class MethodRow:
     schedule: tuple[str, ...]  # the stages that `--model all` trains, one after the other
     completes: str  # the stage that completes pictures where none is named
     build: Callable[[str, "Config", "Prepare"], "Method"]
-    check_weights: Callable[["Config"], None] = _no_weights  # raise where pretrained ones are missing
+    check_weights: Callable[["Config"], None] = lambda config: None  # raise where pretrained ones are missing
 
     def stage(self, name: str) -> Stage:
         """Return a stage by its name; `all` completes with the stage that `completes` names."""
@@ -100,12 +96,8 @@ def _check_vgg(config: "Config") -> None:
 
 def _pair(part: str, model: str) -> dict[str, Network]:
     """Return a generator and its discriminator, as the published program names their files."""
-    return {
-        f"{part}_generator": Network(f"{model}_gen.pth", "generator"),
-        f"{part}_discriminator": Network(
-            f"{model}_dis.pth", "discriminator", completes=False, alias=("conv1", "features")
-        ),
-    }
+    judge = Network(f"{model}_dis.pth", "discriminator", completes=False, alias=("conv1", "features"))
+    return {f"{part}_generator": Network(f"{model}_gen.pth", "generator"), f"{part}_discriminator": judge}
 
 
 _EDGE, _INPAINT = _pair("edge", "EdgeModel"), _pair("inpaint", "InpaintingModel")

@@ -6,7 +6,7 @@ edge_inpaint  G2 and D2 along the edges of a frozen G1, composited with the know
 joint         both at once: the completion loss reaches G1, too
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,31 +18,15 @@ from edgeconnect.config.sections import RANDOM, Config, OptimizerConfig
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
 from edgeconnect.networks.edgeconnect import Discriminator, Generator
 from edgeconnect.networks.vgg import CONTENT, STYLE, load_vgg
-from edgeconnect.types import (
-    Batch,
-    Completion,
-    Method,
-    Metrics,
-    Prepare,
-    Progress,
-    Scalars,
-    Stateful,
-    Update,
-    composite,
-)
+from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 
 class Objective(NamedTuple):
     """The two players' losses of one batch, the fake they are about, and what to log."""
 
-    discriminator: Tensor
-    generator: Tensor
+    losses: dict[str, Tensor]  # by the optimiser that they belong to
     fake: Tensor
     scalars: Scalars
-
-    def losses(self) -> dict[str, Tensor]:
-        """Name the losses by the optimiser that they belong to."""
-        return {"discriminator": self.discriminator, "generator": self.generator}
 
 
 class Edge:
@@ -73,12 +57,13 @@ class Edge:
         judged = self.discriminator(torch.cat([batch.gray, fake], dim=1))
         g1 = losses.generator_loss(judged[-1], weights.gan_loss)
         fm = weights.fm_loss_weight * losses.feature_distance(judged, real_maps)
-        return Objective(d1, g1 + fm, fake, detached({"l_d1": d1, "l_g1": g1, "l_fm": fm}))
+        scalars = detached({"l_d1": d1, "l_g1": g1, "l_fm": fm})
+        return Objective({"discriminator": d1, "generator": g1 + fm}, fake, scalars)
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch."""
         objective = self.objective(batch)
-        update(objective.losses())
+        update(objective.losses)
         return objective.scalars | self.accuracy(batch.edge, objective.fake, batch.mask)
 
     def complete(self, batch: Batch) -> Completion:
@@ -131,7 +116,7 @@ class Inpaint:
         l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.mask)
         content, style = self.perceptual(batch, fake)
         scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
-        return Objective(d2, g2 + l1 + content + style, fake, scalars)
+        return Objective({"discriminator": d2, "generator": g2 + l1 + content + style}, fake, scalars)
 
     def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
@@ -158,7 +143,7 @@ class Inpaint:
     def step_along(self, batch: Batch, edge: Tensor, update: Update) -> Scalars:
         """Train both networks on one batch along the given edges."""
         objective = self.objective(batch, edge)
-        update(objective.losses())
+        update(objective.losses)
         return objective.scalars | fidelity(batch.image, objective.fake, batch.mask)
 
     def complete(self, batch: Batch) -> Completion:
@@ -210,21 +195,17 @@ class Joint:
         self.raw_edges = config.run.raw_edges
         self.networks = self.edge.networks | self.inpaint.networks
         self.stateful: dict[str, Stateful] = {}
-        self.optimizers = adam_pair(
-            [self.edge.generator, self.inpaint.generator],
-            [self.edge.discriminator, self.inpaint.discriminator],
-            config.optim,
-        )
+        generators = [self.edge.generator, self.inpaint.generator]
+        discriminators = [self.edge.discriminator, self.inpaint.discriminator]
+        self.optimizers = adam_pair(generators, discriminators, config.optim)
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train all four networks on one batch."""
         first = self.edge.objective(batch)
         second = self.inpaint.objective(batch, composite(batch.edge, first.fake, batch.mask))
-        update({role: loss + second.losses()[role] for role, loss in first.losses().items()})
-        drawn, painted = (
-            self.edge.accuracy(batch.edge, first.fake, batch.mask),
-            fidelity(batch.image, second.fake, batch.mask),
-        )
+        update({role: loss + second.losses[role] for role, loss in first.losses.items()})
+        drawn = self.edge.accuracy(batch.edge, first.fake, batch.mask)
+        painted = fidelity(batch.image, second.fake, batch.mask)
         return first.scalars | short(drawn) | second.scalars | painted
 
     def complete(self, batch: Batch) -> Completion:
@@ -277,9 +258,5 @@ def check_weights(config: Config) -> None:
         load_vgg(weights.vgg_weights)
 
 
-STAGES: dict[str, Callable[[Config, Prepare], Method]] = {
-    "edge": Edge,
-    "inpaint": Inpaint,
-    "edge_inpaint": EdgeInpaint,
-    "joint": Joint,
-}
+AnyStage = Edge | Inpaint | EdgeInpaint | Joint
+STAGES: dict[str, type[AnyStage]] = {"edge": Edge, "inpaint": Inpaint, "edge_inpaint": EdgeInpaint, "joint": Joint}

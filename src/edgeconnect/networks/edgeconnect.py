@@ -17,9 +17,8 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; autocast would compute the spectral norm in half precision."""
-        return F.conv2d(
-            x, full_precision_weight(self, x.device.type), self.bias, self.stride, self.padding, self.dilation
-        )
+        weight = full_precision_weight(self, x.device.type)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
 
 
 class ConvTranspose(nn.ConvTranspose2d):

@@ -14,30 +14,19 @@ def load_state(path: str, url: str, option: str) -> dict[str, Tensor]:
 
     The hash that the URL's file name carries is checked. Raises UserError naming the option that takes a path.
     """
-    return _read(Path(path), url, option) if path else _download(url, option)
-
-
-def _download(url: str, option: str) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except Exception as error:  # a broken connection, a wrong hash, a damaged copy in the cache
-        raise UserError(
-            f"{option}: {url} could not be loaded ({reason(error)}); give the path of a downloaded copy with {option}"
-        ) from error
-    return state
-
-
-def _read(path: Path, url: str, option: str) -> dict[str, Tensor]:
-    if not path.is_file():
+    if path and not Path(path).is_file():
         raise UserError(f"{option}: {path} does not exist; fetch {url} and name that file")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the damage makes it
-        raise UserError(f"{option}: {path} is no state dict ({reason(error)}); fetch {url}") from error
+        if path:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            state = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    except Exception as error:  # a broken connection, a wrong hash, whatever damage makes torch.load raise
+        problem = f"{path} is no state dict" if path else f"{url} could not be loaded"
+        remedy = f"fetch {url}" if path else f"give the path of a downloaded copy with {option}"
+        raise UserError(f"{option}: {problem} ({reason(error)}); {remedy}") from error
     if not isinstance(state, dict):
-        raise UserError(f"{option}: {path} holds a {type(state).__name__}, not a state dict; fetch {url}")
+        raise UserError(f"{option}: {path or url} holds a {type(state).__name__}, not a state dict; fetch {url}")
     return state
 
 

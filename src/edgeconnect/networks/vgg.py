@@ -62,9 +62,8 @@ def load_vgg(weights: str, url: str = "") -> VGGFeatures:
     state = load_state("" if weights == IMAGENET else weights, url, "VGG_WEIGHTS")
     network = VGGFeatures()
     shapes = {name: value.shape for name, value in network.state_dict().items()}
-    network.load_state_dict(
-        fitting(state, shapes, f"VGG_WEIGHTS: {weights}", "give a state dict of torchvision's vgg19")
-    )
+    remedy = "give a state dict of torchvision's vgg19"
+    network.load_state_dict(fitting(state, shapes, f"VGG_WEIGHTS: {weights}", remedy))
     return network
 
 
