@@ -115,13 +115,9 @@ def parser(script: str | None = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for name, (about, add_options) in COMMANDS.items():
+        prog = started if name == script else f"{started} {name}"
         sub = commands.add_parser(
-            name,
-            prog=started if name == script else f"{started} {name}",
-            help=about,
-            description=about,
-            allow_abbrev=False,
-            formatter_class=ShowDefaults,
+            name, prog=prog, help=about, description=about, allow_abbrev=False, formatter_class=ShowDefaults
         )
         add_options(sub)
         sub.set_defaults(usage_error=sub.error)

@@ -40,9 +40,7 @@ def counted(number: int, noun: str) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether PyTorch or Python reports that memory is used up."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
-    )
+    return isinstance(error, MemoryError) or bool(isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)))
 
 
 class UserError(Exception):

@@ -23,9 +23,8 @@ def commit() -> str:
     """Return the commit of the code, with `-dirty` where files were changed since; the version where git knows none."""
     here = Path(__file__).resolve().parent
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10
-        )
+        ask = ["git", "describe", "--always", "--dirty"]
+        told = subprocess.run(ask, cwd=here, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return __version__
     return told.stdout.strip() or __version__

@@ -19,9 +19,7 @@ def add_test_options(sub: argparse.ArgumentParser) -> None:
     add_run_options(sub)
     sub.add_argument("--input", help="picture, folder or list; default TEST_FLIST")
     sub.add_argument("--mask", help="mask (white = missing), folder or list; one for all, or one of each stem")
-    sub.add_argument(
-        "--edge", help="edge maps to go by, one of each stem; default Canny's, or TEST_EDGE_FLIST with EDGE 2"
-    )
+    sub.add_argument("--edge", help="edge maps, one of each stem; default Canny's, or TEST_EDGE_FLIST with EDGE 2")
     sub.add_argument("--output", help="folder, or a .png for one picture; default results in the run's folder")
     sub.add_argument("--raw-edges", action="store_true", help="paint along G1's output alone, as published")
     sub.add_argument("--resize-mask", action="store_true", help="stretch masks of another shape, as published")
@@ -63,9 +61,8 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
 
     output = a.output or str(default_output(a.checkpoints, config))
     external = config.data.test_edge_flist if config.data.edge == "external" else ""
-    jobs = listed.plan(
-        a.input or config.data.test_flist, a.mask or config.data.test_mask_flist, a.edge or external, output
-    )
+    pictures, masks = a.input or config.data.test_flist, a.mask or config.data.test_mask_flist
+    jobs = listed.plan(pictures, masks, a.edge or external, output)
     wanted = listed.unfinished(jobs) if a.skip_existing else jobs
     done = sorted(set(jobs) - set(wanted), key=lambda job: job.index)
     if done:

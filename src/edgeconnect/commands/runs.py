@@ -53,14 +53,18 @@ def train(arguments: argparse.Namespace) -> None:
         require_folder(a.checkpoints)
     if a.init_from:
         require_folder(a.init_from, "--init-from")
+    path = a.checkpoints / CONFIG_FILE
     if a.preset:
-        begin_with_preset(a.checkpoints, a.preset)
-    is_new = not (a.checkpoints / CONFIG_FILE).is_file()
+        text = preset(a.preset).read_bytes()
+        if path.is_file() and path.read_bytes() != text:
+            raise UserError(f"--preset: {path} is there already; leave --preset out to use it, or give another folder")
+        write_whole(path, text)
+    is_new = not path.is_file()
     config = load_config(a)
     if shown(a, config):
         return
     if is_new and not config.data.train_flist:
-        log.info("set TRAIN_FLIST and the other lists in %s, then run again", a.checkpoints / CONFIG_FILE)
+        log.info("set TRAIN_FLIST and the other lists in %s, then run again", path)
         return
     from edgeconnect.run import TrainOptions
     from edgeconnect.run import train as train_run
@@ -69,19 +73,20 @@ def train(arguments: argparse.Namespace) -> None:
     train_run(config, a.checkpoints, TrainOptions(a.resume, a.init_from, not a.no_check, given))
 
 
-def begin_with_preset(folder: Path, name: str) -> None:
-    """Copy a preset to config.yml of a run's folder. Raises UserError where another configuration is there."""
-    path, text = folder / CONFIG_FILE, preset(name).read_bytes()
-    if path.is_file() and path.read_bytes() != text:
-        raise UserError(f"--preset: {path} is there already; leave --preset out to use it, or give another folder")
-    write_whole(path, text)
-
-
 def load_config(arguments: argparse.Namespace) -> Config:
-    """Read config.yml of the run's folder to train by; put the example there first where there is none."""
+    """Read config.yml of the run's folder to train by; put the example there first where there is none.
+
+    A folder that cannot be written to goes by the defaults.
+    """
     path: Path = arguments.checkpoints / CONFIG_FILE
     if not path.is_file() and not arguments.dry_run:
-        copy_example(path)
+        try:
+            write_whole(path, config_file.example().encode())
+            log.info("%s was not there: copied from the example; edit it, or use --set KEY=VALUE", path)
+        except UserError as error:
+            if not path.parent.is_dir():
+                raise
+            log.warning("no configuration: defaults (%s)", error)
     return told(config_file.load(path if path.is_file() else None, overrides(arguments)))
 
 
@@ -105,17 +110,6 @@ def told(loaded: Loaded) -> Config:
     for note in loaded.notes:
         log.warning("%s", note)
     return loaded.config
-
-
-def copy_example(path: Path) -> None:
-    """Put the example configuration into a run's folder; one that cannot be written to goes by the defaults."""
-    try:
-        write_whole(path, config_file.example().encode())
-        log.info("%s was not there: copied from the example; edit it, or use --set KEY=VALUE", path)
-    except UserError as error:
-        if not path.parent.is_dir():
-            raise
-        log.warning("no configuration: defaults (%s)", error)
 
 
 def require_folder(folder: Path, option: str = "--checkpoints") -> None:

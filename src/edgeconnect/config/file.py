@@ -51,7 +51,11 @@ def load(path: Path | None, overrides: Iterable[tuple[str, str]] = (), completin
             if name in LEGACY:
                 notes.append(f"{where}: {LEGACY[name]}")
                 continue
-            checked = _checked(where, name, value)
+            if name not in FIELDS:
+                near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else "see config.yml.example for every key"
+                raise UserError(f"{where}: unknown key {name}; {hint}")
+            checked = _judged(where, name, value, FIELDS[name].metadata["parser"])
             values[name] = _resolved(checked, places) if is_text(name) else checked
             written[name] = where
 
@@ -70,26 +74,21 @@ def _staged(values: dict[str, Any], written: Mapping[str, str], completing: bool
     number = validators.numbered(row.numbers(), ALL)
     model = _judged(written.get("MODEL", ""), "MODEL", values.get("MODEL", usual), number)
     phases = values.get("PHASES", {})
-    named = {_judged(written.get("PHASES", ""), "PHASES", stage, number): parts for stage, parts in phases.items()}
-    stage = row.stage(model)
-
-    def large_enough(side: int) -> int:
-        if 0 < side < stage.smallest_side:
-            raise ValueError(f"is neither 0 nor {stage.smallest_side} or more, which stage {stage.name} needs")
-        return side
-
-    side = _judged(written.get("INPUT_SIZE", ""), "INPUT_SIZE", values.get("INPUT_SIZE", 0), large_enough)
-    return values | {"MODEL": model} | ({"PHASES": named} if named else {}) | ({"INPUT_SIZE": side} if side else {})
+    named = {_judged(written["PHASES"], "PHASES", stage, number): parts for stage, parts in phases.items()}
+    stage, side = row.stage(model), values.get("INPUT_SIZE", 0)
+    if 0 < side < stage.smallest_side:
+        problem = f"{side} is neither 0 nor {stage.smallest_side} or more, which stage {stage.name} needs"
+        raise UserError(f"{written['INPUT_SIZE']}: INPUT_SIZE: {problem}")
+    return values | {"MODEL": model, "PHASES": named}
 
 
 def build(values: dict[str, Any]) -> Config:
     """Make a configuration of checked {KEY: value}; what is missing takes its default."""
-    config = Config()
     sections = {}
-    for section in dataclasses.fields(config):
+    for section in dataclasses.fields(Config):
         names = {k.name for k in dataclasses.fields(section.type)}  # type: ignore[arg-type]
         chosen = {name.lower(): value for name, value in values.items() if name.lower() in names}
-        sections[section.name] = dataclasses.replace(getattr(config, section.name), **chosen)
+        sections[section.name] = section.type(**chosen)  # type: ignore[operator]
     return Config(**sections)
 
 
@@ -149,16 +148,8 @@ def _value(name: str, node: yaml.Node | None) -> Any:
 
 
 def is_text(name: str) -> bool:
-    """Tell the keys whose value is a path or name."""
+    """Return whether the value of a key is a path or name."""
     return name in FIELDS and FIELDS[name].metadata["parser"] is validators.text
-
-
-def _checked(where: str, name: str, value: Any) -> Any:
-    if name not in FIELDS:
-        near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "see config.yml.example for every key"
-        raise UserError(f"{where}: unknown key {name}; {hint}")
-    return _judged(where, name, value, FIELDS[name].metadata["parser"])
 
 
 def _judged(where: str, name: str, value: Any, parser: Parser) -> Any:
@@ -201,10 +192,8 @@ def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str)
     lines = {name: f"{name} {scalar(before[name])} -> {scalar(after[name])}" for name in changed}
     refused = [line for name, line in lines.items() if FIELDS[name].metadata["fixed"]]
     if refused:
-        raise UserError(
-            f"{what} cannot continue with {', '.join(refused)}; set what it had, or train in another folder with "
-            "--init-from for weights that fit"
-        )
+        what += f" cannot continue with {', '.join(refused)}"
+        raise UserError(f"{what}; set what it had, or train in another folder with --init-from")
     return list(lines.values())
 
 

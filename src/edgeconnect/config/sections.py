@@ -11,9 +11,7 @@ TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 MODES = dict(enumerate(("train", "test", "eval"), start=1))
 SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
 DRAWN_MASKS = ("block", "half", *SHAPES)
-MASKS = dict(
-    enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), start=1)
-)
+MASKS = dict(enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), 1))
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
@@ -44,9 +42,7 @@ class RunConfig:
         "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 on GPUs that have it), fp32, bf16, fp16"
     )
     num_workers: int = key(2, validators.whole(0, 1024), "processes that read data; 0 reads in the training process")
-    raw_edges: bool = key(
-        False, validators.switch, "1: completing goes by the drawn edges alone, without the known ones, as published"
-    )
+    raw_edges: bool = key(False, validators.switch, "1: complete along the drawn edges alone, as published")
     debug: bool = key(False, validators.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")
     verbose: bool = key(False, validators.switch, "1: every loss in the progress bar")
 
@@ -86,11 +82,7 @@ class DataConfig:
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")
-    on_bad_image: str = key(
-        "stop",
-        validators.one_of("stop", "skip"),
-        "a file that cannot be read: stop, or skip (another one takes its place)",
-    )
+    on_bad_image: str = key("stop", validators.one_of("stop", "skip"), "unreadable files: stop, or skip to another one")
     bad_image_limit: int = key(100, validators.whole(0, MANY), "files that are skipped before the run stops")
     max_pixels: int = key(MAX_PIXELS, validators.whole(1, MANY), "larger pictures are refused unread")
 
@@ -139,9 +131,7 @@ class OptimizerConfig:
     )
     grad_clip: float = key(0.0, validators.real(0, LARGE), "largest gradient norm of an optimiser; 0: off")
     ema_decay: float = key(0.0, validators.decay, "moving average of the generators; 0: off")
-    skip_nonfinite: int = key(
-        0, validators.whole(0, MANY), "batches with nan or infinite losses that are skipped before the run stops"
-    )
+    skip_nonfinite: int = key(0, validators.whole(0, MANY), "batches of nan or infinite losses to skip before a stop")
 
 
 @dataclass(frozen=True)
@@ -151,9 +141,7 @@ class LogConfig:
     save_interval: int = key(1000, validators.whole(0, MANY), "checkpoints (the end of a stage always saves)")
     keep_checkpoints: int = key(3, validators.keep, "newest saves kept in saves/<stage>/, 2 or more; 0: all")
     best_metric: str = key(
-        "auto",
-        validators.one_of("auto", "psnr", "mae", "f1", "none"),
-        "what saves/<stage>/best is chosen by; auto: psnr or f1",
+        "auto", validators.one_of("auto", "psnr", "mae", "f1", "none"), "chooses saves/<stage>/best; auto: psnr or f1"
     )
     sample_interval: int = key(1000, validators.whole(0, MANY), "grids of completions under samples/")
     sample_size: int = key(12, validators.whole(1, 1000), "pictures in such a grid")

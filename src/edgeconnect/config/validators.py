@@ -1,5 +1,6 @@
 """Check one configuration value each: take what YAML made of it, return the typed value or raise ValueError."""
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -29,11 +30,11 @@ def numbered(names: Mapping[int, str], *more: str) -> Parser:
     def parse(value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool) and value in names:
             return names[value]
-        name = str(value).strip().lower().replace("-", "_")
-        if name in numbers:
-            return numbers[name]
-        if name in (*names.values(), *more):
-            return name
+        word = name(value)
+        if word in numbers:
+            return numbers[word]
+        if word in (*names.values(), *more):
+            return word
         raise ValueError(f"is none of: {', '.join([*map(' '.join, numbers.items()), *more])}")
 
     return parse
@@ -59,12 +60,10 @@ def whole(low: int, high: float = math.inf) -> Parser:
     number = real(low, high)
 
     def parse(value: Any) -> int:
-        try:
-            parsed = float(number(value))
+        with contextlib.suppress(ValueError):
+            parsed: float = number(value)
             if parsed.is_integer():
                 return int(parsed)
-        except ValueError:
-            pass
         raise ValueError(f"is no whole number{_bounds(low, high)}")
 
     return parse
