@@ -111,7 +111,7 @@ def repeats(listing: Listing) -> Iterator[Finding]:
     if twice:
         problem = f"{len(twice)} of {len(places)} names: listed more than once; keep one line of each"
         yield Finding("warning", "listed-twice", listing.key, problem, twice)
-    groups: dict[bytes, dict[str, FileInfo]] = defaultdict(dict)
+    groups: dict[str, dict[str, FileInfo]] = defaultdict(dict)
     for info in listing.sound:
         if info.digest:
             groups[info.digest].setdefault(info.real, info)
