@@ -85,12 +85,13 @@ def block(height: int, width: int, rng: np.random.Generator) -> Mask:
     return mask
 
 
-def half(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Draw the left or the right half (MASK 2)."""
+def half(height: int, width: int, rng: np.random.Generator, pixels: Pixels | None = None) -> Mask:
+    """Draw the left or the right half (MASK 2), or the one that has so many pixels: those of an odd width differ."""
     mask = np.zeros((height, width), dtype=np.bool_)
     middle = width // 2
     mask[:, slice(0, middle) if rng.random() < 0.5 else slice(middle, width)] = True
-    return mask
+    wrong = pixels and not pixels.least <= np.count_nonzero(mask) <= pixels.most
+    return half(height, width, rng, pixels) if wrong else mask
 
 
 def strokes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
@@ -279,17 +280,11 @@ def mixture(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -
     return irregular(height, width, rng, pixels, holes=part)
 
 
-def _half(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
-    """Draw the half that has so many pixels; those of an odd width differ."""
-    mask = half(height, width, rng)
-    return mask if pixels.least <= np.count_nonzero(mask) <= pixels.most else _half(height, width, rng, pixels)
-
-
 GENERATORS: dict[str, Generator] = {
     "strokes": strokes,
     "irregular": irregular,
     "boxes": boxes,
-    "half": _half,
+    "half": half,
     "centre": centre,
     "border": border,
     "mixture": mixture,
