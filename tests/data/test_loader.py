@@ -1,6 +1,9 @@
 """Batches: the same whatever the workers and the point of resumption; validation the same every time."""
 
 import itertools
+import multiprocessing.synchronize
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +118,23 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert (first_epoch != second_epoch).any()
     assert (first_epoch != other).any()
     assert (first_epoch != np.arange(50)).any()
+
+
+def test_process_that_holds_a_lock_when_it_is_ended_keeps_nobody_waiting(monkeypatch):
+    is_set = multiprocessing.synchronize.Event.is_set
+
+    def slow(event):
+        with event._cond:
+            time.sleep(0.3)
+        return is_set(event)
+
+    monkeypatch.setattr(multiprocessing.synchronize.Event, "is_set", slow)
+    batches = feed(workers=1).batches(0)
+    next(batches)
+    closing = threading.Thread(target=batches.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
 
 
 # Validation

@@ -154,8 +154,11 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
             yield served
     finally:
         if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
-            for worker in workers:
-                worker.terminate()
+            with batches._workers_done_event._cond:  # type: ignore[attr-defined]  # who dies with it keeps it for ever
+                for worker in workers:
+                    worker.terminate()
+                for worker in workers:
+                    worker.join(1)
         del batches  # joins them
         _deaths.clear()
 
