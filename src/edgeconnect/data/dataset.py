@@ -50,7 +50,6 @@ class InpaintingDataset(Dataset[Batch]):
             self.edges = files.pair(self._names(), found, "edge map", shared=len(self) == 1)
 
     def __len__(self) -> int:
-        """Count the pictures."""
         return len(self.source)
 
     def draw(self, epoch: int, index: int, stand_in: bool) -> Drawn:

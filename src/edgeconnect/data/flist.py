@@ -53,10 +53,8 @@ def _split(paths: Sequence[Path], shares: Sequence[float], seed: int) -> dict[st
         raise UserError(f"--split: {' '.join(map(str, shares))} are no two or three shares that sum to 1")
     order = np.random.default_rng(seed).permutation(len(paths))
     ends = np.round(np.cumsum(shares) * len(paths)).astype(int)
-    parts = {
-        name: [paths[index] for index in sorted(part)]
-        for name, part in zip(SPLITS, np.split(order, ends[:-1]), strict=False)
-    }
+    split = zip(SPLITS, np.split(order, ends[:-1]), strict=False)
+    parts = {name: [paths[index] for index in sorted(part)] for name, part in split}
     empty = [name for name, part in parts.items() if not part]
     if empty:
         raise UserError(f"--split: no picture is left for {empty[0]} of {len(paths)}; give it a larger share")

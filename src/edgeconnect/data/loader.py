@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from multiprocessing.process import BaseProcess
 from types import FrameType
 
 import cv2
@@ -150,24 +149,15 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
     workers = [child for child in multiprocessing.active_children() if child not in others]
     _defer_deaths()
     try:
-        while (served := _next(batches, workers)) is not None:
+        while True:
+            if _deaths:
+                raise _deaths[0]
+            served = next(batches, None)
+            if served is None:
+                return
             yield served
-    finally:
-        if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
-            with batches._workers_done_event._cond:  # type: ignore[attr-defined]  # who dies with it keeps it for ever
-                for worker in workers:
-                    worker.terminate()
-                for worker in workers:
-                    worker.join(1)
-        del batches  # joins them
-        _deaths.clear()
-
-
-def _next(batches: Iterator[Drawn | UserError], workers: list[BaseProcess]) -> Drawn | UserError | None:
-    try:
-        if _deaths:
-            raise _deaths[0]
-        return next(batches, None)
+    except GeneratorExit:
+        raise
     except (RuntimeError, OSError, EOFError) as error:  # the latter two where a process dies while it hands over
         if not _deaths and all(worker.is_alive() for worker in workers):
             raise
@@ -178,6 +168,15 @@ def _next(batches: Iterator[Drawn | UserError], workers: list[BaseProcess]) -> D
     except BaseException:  # a signal that does not wait for the batch
         _interrupted.append(batches)
         raise
+    finally:
+        if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
+            with batches._workers_done_event._cond:  # type: ignore[attr-defined]  # who dies with it keeps it for ever
+                for worker in workers:
+                    worker.terminate()
+                for worker in workers:
+                    worker.join(1)
+        del batches  # joins them
+        _deaths.clear()
 
 
 def _defer_deaths() -> None:

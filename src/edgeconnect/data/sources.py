@@ -17,7 +17,7 @@ from edgeconnect.data import files
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 
-SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
+SCENES = re.compile(r"scenes:(?:(\d+)-)?(\d+)")
 SMALL_SCENE = 128  # pixels a side
 MOST_SCENES = 10_000_000  # in one range
 LAST_SCENE = 10**12
@@ -42,7 +42,6 @@ class FileSource:
     max_pixels: int
 
     def __len__(self) -> int:
-        """Count the files."""
         return len(self.paths)
 
     def name(self, index: int) -> str:
@@ -69,7 +68,6 @@ class SceneSource:
     side: int
 
     def __len__(self) -> int:
-        """Count the scenes."""
         return self.last - self.first
 
     def name(self, index: int) -> str:
@@ -105,8 +103,8 @@ def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -
         if value.startswith("scenes:"):
             raise UserError(f"{key}: {value} is no range of scenes; write scenes:2000 or scenes:2000-2064")
         return FileSource(files.list_images(value, key), max_pixels)
-    first, last = (0, match[1]) if match[2] is None else (match[1], match[2])
-    if max(len(str(first)), len(last)) > len(str(LAST_SCENE)) or int(last) > LAST_SCENE:
+    first, last = match[1] or "0", match[2]
+    if max(len(first), len(last)) > len(str(LAST_SCENE)) or int(last) > LAST_SCENE:
         raise UserError(f"{key}: {value} is too large; scenes are numbered from 0 to {LAST_SCENE}")
     source = SceneSource(int(first), int(last), side or 256)
     if source.first >= source.last:
