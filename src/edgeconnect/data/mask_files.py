@@ -29,6 +29,7 @@ from edgeconnect.images import write_png
 from edgeconnect.progress import tracked
 
 TABLE = "masks.csv"
+COLUMNS = ("file", "kind", "seed", "ratio", "touches_border")  # the seed of this mask alone, the file below the folder
 CHUNK = 32  # masks a process takes at a time
 MOST = 1_000_000  # masks in a bin
 SMALLEST = 16  # pixels a side
@@ -50,16 +51,6 @@ class Bin(NamedTuple):
         """Return how many missing pixels lie in the range."""
         low, high = (math.floor(share * height * width + 1e-6) for share in self)
         return Pixels(low + 1, high)
-
-
-class Row(NamedTuple):
-    """What the table says of a mask."""
-
-    file: str  # below the folder
-    kind: str
-    seed: int  # of this mask alone
-    ratio: float
-    touches_border: int
 
 
 @dataclass(frozen=True)
@@ -104,8 +95,8 @@ class MaskPlan:
     def __len__(self) -> int:
         return len(self.bins) * self.count
 
-    def write(self, folder: Path, index: int) -> Row:
-        """Draw a mask and write it, white where pixels are missing."""
+    def write(self, folder: Path, index: int) -> tuple[str, str, int, float, int]:
+        """Draw a mask and write it, white where pixels are missing; return its row of the table."""
         chosen, number = self.bins[index // self.count], index % self.count
         kind = self.kinds[number % len(self.kinds)]
         words = (self.seed, *(round(share * 1e9) for share in chosen), number)
@@ -114,7 +105,7 @@ class MaskPlan:
         mask = mask_shapes.draw(kind, self.height, self.width, rng, pixels, self._touches_border(kind, number))
         file = f"{chosen}/mask_{number:06d}.png"
         write_png(folder / file, mask.astype(np.uint8) * 255)
-        return Row(file, kind, seed, np.count_nonzero(mask) / mask.size, int(mask_shapes.at_border(mask)))
+        return file, kind, seed, np.count_nonzero(mask) / mask.size, int(mask_shapes.at_border(mask))
 
     def _touches_border(self, kind: str, number: int) -> bool | None:
         """Spread the interior masks evenly over those of a kind that knows them."""
@@ -131,10 +122,8 @@ class MaskPlan:
                 raise UserError(f"--bins: no number of {self.width}x{self.height} pixels is in {each} %; widen the bin")
         for kind in self.kinds:
             inside = kind in mask_shapes.INTERIOR and self.interior > 0
-            reaches = partial(
-                mask_shapes.reaches, kind, self.height, self.width, touches_border=False if inside else None
-            )
-            reached = [each for each in self.bins if reaches(pixels[each])]
+            touches, size = False if inside else None, (self.height, self.width)
+            reached = [each for each in self.bins if mask_shapes.reaches(kind, *size, pixels[each], touches)]
             if missed := [each for each in self.bins if each not in reached]:
                 what = f"--interior: {kind} away from the border" if inside else f"--kinds: {kind}"
                 remedy = "give --interior 0, or other --bins" if inside else "give it its own --bins, or leave it out"
@@ -179,12 +168,12 @@ def write_masks(folder: Path, plan: MaskPlan, workers: int) -> None:
         raise UserError(f"--output: {folder} is there already; name a new folder or an empty one")
     with whole_folder(folder) as part, (part / TABLE).open("w", newline="") as file, memory_explained():
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(Row._fields)
+        table.writerow(COLUMNS)
         table.writerows(tracked(_rows(part, plan, workers), len(plan), "drawing", "mask"))
     log.info("masks written to %s, listed in %s: %d", folder, TABLE, len(plan))
 
 
-def _rows(folder: Path, plan: MaskPlan, workers: int) -> Iterator[Row]:
+def _rows(folder: Path, plan: MaskPlan, workers: int) -> Iterator[tuple[object, ...]]:
     """Write all masks and yield their rows in order."""
     write = partial(plan.write, folder)
     if workers == 1:

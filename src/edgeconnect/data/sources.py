@@ -25,13 +25,13 @@ LAST_SCENE = 10**12
 
 def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
     """Draw a square scene; a small one is the middle of one twice its size, so that a window has some pixels."""
-    if side > SMALL_SCENE:
-        return render(index, side, side)
+    return _small_scene(index, side) if side <= SMALL_SCENE else render(index, side, side)
+
+
+@lru_cache(maxsize=4096)  # at most 200 MB a process; drawing takes longer than training on them
+def _small_scene(index: int, side: int) -> NDArray[np.uint8]:
     start = side // 2
     return np.ascontiguousarray(render(index, 2 * side, 2 * side)[start : start + side, start : start + side])
-
-
-_remembered = lru_cache(maxsize=4096)(draw_scene)  # at most 200 MB a process
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,8 @@ class SceneSource:
         return scene_name(self.first + index)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
-        draw = _remembered if self.side <= SMALL_SCENE else draw_scene
-        return draw(self.first + index, self.side)
+        """Draw the scene."""
+        return draw_scene(self.first + index, self.side)
 
     def identity(self) -> str:
         """Return number and digest of the scenes."""

@@ -67,9 +67,7 @@ def bad_files(listings: Sequence[Listing], config: DataConfig, smallest: int) ->
         severity: Severity = "warning" if skips and listing.split != TEST else "error"
         yield listing.finding(severity, code, FAULTS[code].format(**facts), found)
     if config.on_bad_image == "skip" and not skips:
-        problem = (
-            f"{len(skipped)} files cannot be used, {config.bad_image_limit} may be skipped; mend them, or raise it"
-        )
+        problem = f"{len(skipped)} files cannot be used, {config.bad_image_limit} may be; mend them, or raise it"
         yield Finding("error", "too-many-bad", "BAD_IMAGE_LIMIT", problem)
 
 

@@ -47,11 +47,10 @@ def inspect_picture(path: Path, max_pixels: int, hashed: bool = False) -> FileIn
 
     def decoded(info: FileInfo) -> FileInfo:
         if info.kind.startswith(("JPEG ", "MPO ")):
-            info = _drafted(info)
+            width, height = _drafted_size(path)
         else:
             height, width = images.read_image(path, max_pixels).shape[:2]
-            info = info._replace(width=width, height=height)
-        return info._replace(digest=sha256_of(path)) if hashed else info
+        return info._replace(width=width, height=height, digest=sha256_of(path) if hashed else "")
 
     return _inspect(path, max_pixels, decoded)
 
@@ -87,15 +86,16 @@ def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]
         return info._replace(fault=_fault(path, cause))
 
 
-def _drafted(info: FileInfo) -> FileInfo:
-    """Decode a JPEG at an eighth of its size; as in training, damaged EXIF turns nothing."""
-    turned = False
-    with Image.open(info.path, formats=images.FORMATS) as picture:
+def _drafted_size(path: Path) -> tuple[int, int]:
+    """Decode a JPEG at an eighth of its size, return width and height upright; damaged EXIF turns nothing."""
+    with Image.open(path, formats=images.FORMATS) as picture:
+        width, height = picture.size
+        turned = False
         with contextlib.suppress(Exception):
             turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
-        picture.draft(None, (max(1, picture.width // DRAFT), max(1, picture.height // DRAFT)))
+        picture.draft(None, (max(1, width // DRAFT), max(1, height // DRAFT)))
         picture.load()
-    return info._replace(width=info.height, height=info.width) if turned else info
+    return (height, width) if turned else (width, height)
 
 
 def _fault(path: Path, error: BaseException | None) -> str:

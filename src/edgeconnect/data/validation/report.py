@@ -109,10 +109,10 @@ class Report(NamedTuple):
         counts = {name: sum(finding.severity == name for finding in self.findings) for name in reversed(RANKS)}
         counted = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
         extent = "; only some files of each list were read" if self.quick else ""
-        rates = "\n".join(_rates(self.splits, self.throughput))
-        blocks = [_pictures(self.splits), _holes(self.splits), rates]
-        blocks += ["\n".join(finding.lines()) for finding in self.findings]
-        return printable("\n\n".join(filter(None, [*blocks, f"{counted or 'nothing found'}{extent}"])))
+        summary = [f"{counted or 'nothing found'}{extent}"]
+        parts = [_rates(self.splits, self.throughput), *(finding.lines() for finding in self.findings), summary]
+        blocks = [_pictures(self.splits), _holes(self.splits), *map("\n".join, parts)]
+        return printable("\n\n".join(filter(None, blocks)))
 
 
 def _pictures(splits: Sequence[SplitFigures]) -> str:
