@@ -105,21 +105,16 @@ def _opened(path: Path, max_pixels: int) -> Image.Image:
     if not stat.S_ISREG(path.stat().st_mode):
         raise BadImageError(path, "is no file; take it off the list")  # a pipe would be waited for without end
     with Image.open(path, formats=FORMATS) as picture:
-        for kind, width, height in _areas(picture):
+        areas = [("is", *picture.size)]
+        if isinstance(picture, TiffImageFile) and TILEWIDTH in picture.tag_v2:  # a tile is decoded whole
+            areas.append(("has tiles of", int(picture.tag_v2[TILEWIDTH]), int(picture.tag_v2[TILELENGTH])))
+        for what, width, height in areas:
             if width * height > max_pixels:
-                raise BadImageError(
-                    path, f"{kind} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
-                )
+                problem = f"{what} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
+                raise BadImageError(path, problem)
         picture.load()
         upright = _upright(picture)
         return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
-
-
-def _areas(picture: Image.Image) -> Iterator[tuple[str, int, int]]:
-    """Yield what decoding takes memory for: the picture, and a TIFF's tile, which is decoded whole."""
-    yield "is", *picture.size
-    if isinstance(picture, TiffImageFile) and TILEWIDTH in picture.tag_v2:
-        yield "has tiles of", int(picture.tag_v2[TILEWIDTH]), int(picture.tag_v2[TILELENGTH])
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -189,8 +184,7 @@ def image_grid(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
     """Encode (H, W) gray or (H, W, 3) RGB as PNG."""
-    plain = np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1])
-    ok, data = cv2.imencode(".png", plain)
+    ok, data = cv2.imencode(".png", np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1]))
     if not ok:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded as PNG")
     return bytes(data.tobytes())

@@ -1,6 +1,9 @@
 """Batches: the same whatever the workers and the point of resumption; validation the same every time."""
 
 import itertools
+import multiprocessing.synchronize
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from PIL import Image
 from support import tiny_config
 
 from edgeconnect.config.sections import Config, DataConfig, OptimizerConfig, RunConfig
-from edgeconnect.data.loader import EpochSampler, Feed
+from edgeconnect.data.loader import Feed, epoch_items
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 from edgeconnect.types import Batch
@@ -84,7 +87,7 @@ def test_epoch_is_that_of_the_last_picture_of_a_step(step, epoch):
 
 
 def test_epoch_agrees_with_the_sampler():
-    source, sampler = feed("scenes:7", batch_size=3), iter(EpochSampler(7, 0))
+    source, sampler = feed("scenes:7", batch_size=3), epoch_items(7, 0)
     for step in range(1, 30):
         assert source.epoch(3 * step) == [next(sampler) for _ in range(3)][-1][0]
 
@@ -95,14 +98,14 @@ def test_epoch_agrees_with_the_sampler():
 @settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 99), st.integers(0, 60), st.integers(0, 30))
 def test_sampler_started_anywhere_goes_on_as_the_one_started_at_0(length, seed, start, count):
-    whole = list(itertools.islice(EpochSampler(length, seed), start + count))
-    assert list(itertools.islice(EpochSampler(length, seed, start), count)) == whole[start:]
+    whole = list(itertools.islice(epoch_items(length, seed), start + count))
+    assert list(itertools.islice(epoch_items(length, seed, start), count)) == whole[start:]
 
 
 @settings(deadline=None)
 @given(st.integers(1, 30), st.integers(0, 99))
 def test_every_epoch_is_a_permutation(length, seed):
-    drawn = list(itertools.islice(EpochSampler(length, seed), 3 * length))
+    drawn = list(itertools.islice(epoch_items(length, seed), 3 * length))
     for epoch in range(3):
         part = drawn[epoch * length : (epoch + 1) * length]
         assert {number for number, _ in part} == {epoch + 1}
@@ -110,11 +113,28 @@ def test_every_epoch_is_a_permutation(length, seed):
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    first_epoch, second_epoch = np.array(list(itertools.islice(EpochSampler(50, 0), 100)))[:, 1].reshape(2, 50)
-    other = np.array(list(itertools.islice(EpochSampler(50, 1), 50)))[:, 1]
+    first_epoch, second_epoch = np.array(list(itertools.islice(epoch_items(50, 0), 100)))[:, 1].reshape(2, 50)
+    other = np.array(list(itertools.islice(epoch_items(50, 1), 50)))[:, 1]
     assert (first_epoch != second_epoch).any()
     assert (first_epoch != other).any()
     assert (first_epoch != np.arange(50)).any()
+
+
+def test_process_that_holds_a_lock_when_it_is_ended_keeps_nobody_waiting(monkeypatch):
+    is_set = multiprocessing.synchronize.Event.is_set
+
+    def slow(event):
+        with event._cond:
+            time.sleep(0.3)
+        return is_set(event)
+
+    monkeypatch.setattr(multiprocessing.synchronize.Event, "is_set", slow)
+    batches = feed(workers=1).batches(0)
+    next(batches)
+    closing = threading.Thread(target=batches.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
 
 
 # Validation
@@ -220,7 +240,7 @@ def test_bad_pictures_are_replaced_by_others_and_named_once(workers, half_bad, c
     for batch in batches:
         assert len(batch.name) == 4
         assert not bad & set(batch.name)
-    assert feed.bad.names == bad
+    assert feed.bad_images == bad
     assert [line.count("skipped (") for line in caplog.text.splitlines()] == [1, 1]
     again = list(itertools.islice(Feed(tiny_config(**data, ON_BAD_IMAGE="skip")).batches(4), 2))
     for one, other in zip(batches[1:], again, strict=True):

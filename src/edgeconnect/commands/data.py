@@ -14,9 +14,8 @@ def add_flist_options(sub: argparse.ArgumentParser) -> None:
     """Add the options of `flist`."""
     sub.add_argument("--path", required=True, type=expanded, help="folder of pictures, searched with its subfolders")
     sub.add_argument("--output", required=True, type=expanded, help="list; with --split NAME_train, NAME_val, ...")
-    sub.add_argument(
-        "--split", nargs="+", type=float, metavar="SHARE", help="shares of train, val, test, as 0.9 0.05 0.05"
-    )
+    shares = "shares of train, val, test, as 0.9 0.05 0.05"
+    sub.add_argument("--split", nargs="+", type=float, metavar="SHARE", help=shares)
     sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: %(default)s)")
     sub.add_argument("--relative", action="store_true", help="write paths relative to the list")
     sub.add_argument("--overwrite", action="store_true", help="replace lists that are there already")
@@ -42,9 +41,8 @@ def add_scene_options(sub: argparse.ArgumentParser) -> None:
 
 def add_size_option(sub: argparse.ArgumentParser) -> None:
     """Add --size, which scenes and masks share."""
-    sub.add_argument(
-        "--size", type=int, nargs="+", default=[256], metavar="SIDE", help="side, or height and width (default: 256)"
-    )
+    sides = "side, or height and width (default: 256)"
+    sub.add_argument("--size", type=int, nargs="+", default=[256], metavar="SIDE", help=sides)
 
 
 def scenes(arguments: argparse.Namespace) -> None:
@@ -67,9 +65,8 @@ def add_mask_options(sub: argparse.ArgumentParser) -> None:
     interior = "share of irregular masks and boxes that keep away from the border (default: %(default)s)"
     sub.add_argument("--interior", type=float, default=0.5, metavar="SHARE", help=interior)
     sub.add_argument("--seed", type=int, default=0, help="seed of the masks (default: %(default)s)")
-    sub.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="number of processes (default: all cores)"
-    )
+    workers = "number of processes (default: all cores)"
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help=workers)
     sub.set_defaults(action=masks)
 
 

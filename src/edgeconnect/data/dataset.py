@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from edgeconnect import images
@@ -20,12 +19,13 @@ from edgeconnect.types import Batch
 
 POLARITY_SAMPLE = 32  # masks read to notice inverted ones
 STAND_INS = 20  # pictures tried in place of a bad one
+CHOICES = {"external_block": ("external", "block"), "external_block_half": ("external", "block", "half")}  # per item
 
 
 class Drawn(NamedTuple):
-    """A batch of one, and the bad files that were skipped before it was found."""
+    """What a reading process hands over: a batch, if any of its items could be used, and the files skipped for it."""
 
-    batch: Batch
+    batch: Batch | None
     skipped: list[BadImageError]
 
 
@@ -39,19 +39,21 @@ class InpaintingDataset(Dataset[Batch]):
 
         Pictures with a side below `smallest_side` are refused.
         """
-        self.smallest_side = smallest_side
-        self.config, self.split, self.seed, self.needs_edges = config, split, seed, needs_edges
+        self.config, self.split, self.seed = config, split, seed
+        self.needs_edges, self.smallest_side = needs_edges, smallest_side
         self.lists = config.lists(split)
         self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
         self.masks = self._mask_files()
-        self.edges = self._edge_files() if needs_edges and config.edge == "external" else []
+        self.edges: list[Path] = []
+        if needs_edges and config.edge == "external":
+            found = files.list_images(self.lists.edges, f"{split}_EDGE_FLIST")
+            self.edges = files.pair(self._names(), found, "edge map", shared=len(self) == 1)
 
     def __len__(self) -> int:
-        """Count the pictures."""
         return len(self.source)
 
-    def draw(self, epoch: int, index: int) -> Drawn:
-        """Return an item, or with ON_BAD_IMAGE `skip` and a bad one, an item drawn at random in its place.
+    def draw(self, epoch: int, index: int, stand_in: bool) -> Drawn:
+        """Return an item; with ON_BAD_IMAGE `skip` and a bad one, none, or with `stand_in` one drawn at random.
 
         What stands in depends on (seed, epoch, index) and the files alone. Raises BadImageError otherwise.
         """
@@ -64,6 +66,8 @@ class InpaintingDataset(Dataset[Batch]):
                 skipped.append(error)
                 if self.config.on_bad_image == "stop" or len(skipped) > STAND_INS:
                     raise
+            if not stand_in:
+                return Drawn(None, skipped)
             chosen = int(np.random.default_rng((self.seed, epoch, index, len(skipped))).integers(len(self)))
 
     def __getitem__(self, item: tuple[int, int]) -> Batch:
@@ -71,22 +75,17 @@ class InpaintingDataset(Dataset[Batch]):
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
         image = images.fit(self.source.read(index), self.config.input_size)
-        if min(image.shape[:2]) < self.smallest_side:
-            raise BadImageError(
-                self.source.name(index),
-                f"{image.shape[1]}x{image.shape[0]} is too small to train on; the stage needs {self.smallest_side} "
-                "pixels a side: set INPUT_SIZE, or take it off the list",
-            )
-        mask = self._mask(index, image.shape[0], image.shape[1], rng)
+        (height, width), name = image.shape[:2], self.source.name(index)
+        if min(height, width) < self.smallest_side:
+            problem = f"{width}x{height} is too small to train on; the stage needs {self.smallest_side} pixels a side"
+            raise BadImageError(name, f"{problem}: set INPUT_SIZE, or take it off the list")
+        mask = self._mask(index, height, width, rng)
+        external = None
+        if self.edges:
+            drawn = images.fit(images.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
+            external = images.resize(drawn, height, width)
         batch = make_item(
-            image=image,
-            mask=mask,
-            name=self.source.name(index),
-            config=self.config,
-            rng=rng,
-            true_edges=True,
-            external=self._external_edges(index, image.shape[0], image.shape[1]),
-            with_edges=self.needs_edges,
+            image, mask, name, self.config, rng, true_edges=True, external=external, with_edges=self.needs_edges
         )
         if self.split == TRAIN and rng.random() < 0.5:
             return batch.map(lambda tensor: tensor.flip(-1))
@@ -106,19 +105,12 @@ class InpaintingDataset(Dataset[Batch]):
             return found
         return files.pair(self._names(), found, "mask", shared=not expanded(value).is_dir())
 
-    def _edge_files(self) -> list[Path]:
-        found = files.list_images(self.lists.edges, f"{self.split}_EDGE_FLIST")
-        return files.pair(self._names(), found, "edge map", shared=len(self) == 1)
-
     def _names(self) -> list[Path]:
         return [Path(self.source.name(index)) for index in range(len(self))]
 
     def _mask(self, index: int, height: int, width: int, rng: np.random.Generator) -> masks.Mask:
-        kind = self.config.mask
-        if kind == "external_block":
-            kind = ("external", "block")[rng.integers(2)]
-        elif kind == "external_block_half":
-            kind = ("external", "block", "half")[rng.integers(3)]
+        kinds = CHOICES.get(self.config.mask)
+        kind = kinds[rng.integers(len(kinds))] if kinds else self.config.mask
         if kind == "block":
             return mask_shapes.block(height, width, rng)
         if kind == "half":
@@ -130,12 +122,6 @@ class InpaintingDataset(Dataset[Batch]):
         gray = files.read_mask(self.masks[chosen], self.config.mask_threshold, self.config.max_pixels)
         gray = images.fit(gray, self.config.input_size)
         return masks.binarize(images.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
-
-    def _external_edges(self, index: int, height: int, width: int) -> NDArray[np.uint8] | None:
-        if not self.edges:
-            return None
-        drawn = images.fit(images.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
-        return images.resize(drawn, height, width)
 
 
 def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None:

@@ -80,9 +80,8 @@ def walk_images(folder: Path, key: str) -> list[Path]:
             found += [path for path in map(place.joinpath, names) if is_image(path)]
             left_out.update(Path(name).suffix.lower() for name in names if not name.startswith("."))
     except OSError as error:
-        raise UserError(
-            f"{key}: {error.filename} cannot be read ({error.strerror}); change its permissions, or list the pictures"
-        ) from error
+        problem = f"{error.filename} cannot be read ({error.strerror})"
+        raise UserError(f"{key}: {problem}; change its permissions, or list the pictures") from error
     kinds = [f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out) if suffix in OTHERS]
     if kinds:
         _warn_once(f"{folder}: files that cannot be read are left out ({', '.join(kinds)}); save them as PNG or JPEG")
@@ -136,11 +135,8 @@ def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArr
     """
     gray = read_gray(path, max_pixels)
     if 0 < gray.max() <= threshold:
-        raise BadImageError(
-            path,
-            f"no pixel of this mask exceeds MASK_THRESHOLD {threshold}, the brightest is {gray.max()}; "
-            "mark holes with 255, or set MASK_THRESHOLD to less",
-        )
+        dark = f"no pixel of this mask exceeds MASK_THRESHOLD {threshold}, the brightest is {gray.max()}"
+        raise BadImageError(path, f"{dark}; mark holes with 255, or set MASK_THRESHOLD to less")
     return gray
 
 

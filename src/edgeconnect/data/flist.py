@@ -53,10 +53,8 @@ def _split(paths: Sequence[Path], shares: Sequence[float], seed: int) -> dict[st
         raise UserError(f"--split: {' '.join(map(str, shares))} are no two or three shares that sum to 1")
     order = np.random.default_rng(seed).permutation(len(paths))
     ends = np.round(np.cumsum(shares) * len(paths)).astype(int)
-    parts = {
-        name: [paths[index] for index in sorted(part)]
-        for name, part in zip(SPLITS, np.split(order, ends[:-1]), strict=False)
-    }
+    split = zip(SPLITS, np.split(order, ends[:-1]), strict=False)
+    parts = {name: [paths[index] for index in sorted(part)] for name, part in split}
     empty = [name for name, part in parts.items() if not part]
     if empty:
         raise UserError(f"--split: no picture is left for {empty[0]} of {len(paths)}; give it a larger share")
@@ -64,14 +62,10 @@ def _split(paths: Sequence[Path], shares: Sequence[float], seed: int) -> dict[st
 
 
 def _content(output: Path, paths: Sequence[Path], relative: bool) -> bytes:
-    names = [_relative(path, output.absolute().parent) if relative else str(path) for path in paths]
+    names = [os.path.relpath(path, output.absolute().parent) if relative else str(path) for path in paths]
+    # so that whoever reads the list strips and expands nothing of a name
+    names = [f"./{name}" if name[0].isspace() or name.startswith(("~/", "\ufeff", COMMENT)) else name for name in names]
     broken = next((name for name in names if "\n" in name or "\r" in name), None)
     if broken is not None:
         raise UserError(f"{broken!r}: a list cannot name a file with a line break in its name; rename it")
     return os.fsencode("\n".join(names) + "\n")
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """Write a path as seen from a folder, so that whoever reads the list strips and expands nothing of it."""
-    name = os.path.relpath(path, folder)
-    return f"./{name}" if name[0].isspace() or name.startswith(("~/", "\ufeff", COMMENT)) else name

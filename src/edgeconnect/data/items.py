@@ -14,12 +14,12 @@ FIXED_EPOCH = 0  # what is not trained on is drawn as if in this epoch, so that 
 
 
 def make_item(
-    *,
     image: NDArray[np.uint8],
     mask: Mask,
     name: str,
     config: DataConfig,
     rng: np.random.Generator,
+    *,
     true_edges: bool,
     external: NDArray[np.uint8] | None = None,
     with_edges: bool = True,
@@ -52,9 +52,7 @@ def collate(items: list[Batch]) -> Batch:
     """Join batches of one. Raises UserError where their pictures differ in size."""
     sizes = {tuple(item.image.shape[-2:]) for item in items}
     if len(sizes) > 1:
-        raise UserError(
-            f"a batch holds pictures of several sizes ({' and '.join(f'{w}x{h}' for h, w in sorted(sizes)[:2])}); "
-            "set INPUT_SIZE, or BATCH_SIZE: 1"
-        )
+        two = " and ".join(f"{width}x{height}" for height, width in sorted(sizes)[:2])
+        raise UserError(f"a batch holds pictures of several sizes ({two}); set INPUT_SIZE, or BATCH_SIZE: 1")
     image, gray, edge, mask = (torch.cat(planes) for planes in zip(*(item[:4] for item in items), strict=True))
     return Batch(image, gray, edge, mask, [name for item in items for name in item.name])

@@ -54,10 +54,8 @@ def refuse_inside(output: str, option: str, source: str) -> None:
     """Raise UserError where the next run would find this one's results among its inputs."""
     inner, outer = (Path(os.path.realpath(path)) for path in (output, source))  # unlike resolve(), ends in loops
     if source and outer.is_dir() and inner.is_relative_to(outer):
-        raise UserError(
-            f"--output: {output} lies in {option} {source}, where the next run would take it for input; "
-            "give a folder outside"
-        )
+        problem = f"{output} lies in {option} {source}, where the next run would take it for input"
+        raise UserError(f"--output: {problem}; give a folder outside")
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:

@@ -1,52 +1,26 @@
 """From a data set to batches: shuffled without end for training, in order for validation."""
 
+import itertools
 import logging
 import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.process import BaseProcess
+from functools import partial
 from types import FrameType
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from edgeconnect.config.sections import TRAIN, VAL, Config
-from edgeconnect.data.dataset import InpaintingDataset
+from edgeconnect.data.dataset import Drawn, InpaintingDataset
 from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.types import Batch
 
 log = logging.getLogger(__name__)
-
-
-class BadImages:
-    """Name every file that was skipped, once, and raise UserError when they are more than BAD_IMAGE_LIMIT."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.names = limit, set[str]()
-
-    def note(self, error: BadImageError) -> None:
-        """Count a file."""
-        if error.path in self.names:
-            return
-        self.names.add(error.path)
-        log.warning("skipped (%d of at most %d): %s", len(self.names), self.limit, error)
-        if len(self.names) > self.limit:
-            raise UserError(
-                f"{len(self.names)} files cannot be used, BAD_IMAGE_LIMIT allows {self.limit}; the last: {error} "
-                "(scripts/check_data.py names them all)"
-            )
-
-
-class Served(NamedTuple):
-    """What a reading process hands over: a batch, if any of its items could be used, and the files skipped for it."""
-
-    batch: Batch | None
-    skipped: list[BadImageError]
 
 
 class Feed:
@@ -55,7 +29,7 @@ class Feed:
     def __init__(self, config: Config, pin_memory: bool = False) -> None:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
-        self.bad = BadImages(config.data.bad_image_limit)
+        self.bad_images, self.bad_image_limit = set[str](), config.data.bad_image_limit
         needs_edges, smallest = config.stage.needs_edges, config.stage.smallest_side
         self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
         self.evaluates = bool(config.data.val_flist)
@@ -78,8 +52,8 @@ class Feed:
 
     def batches(self, pictures: int) -> Iterator[Batch]:
         """Yield shuffled batches without end, as if so many pictures had been drawn already."""
-        sampler = EpochSampler(len(self.training), self.seed, pictures)
-        return self._serve(_Reader(self.training, stand_in=True), sampler, self.workers)
+        items = epoch_items(len(self.training), self.seed, pictures)
+        return self._serve(_Reader(self.training, stand_in=True), items, self.workers)
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
         """Yield the first `limit` pictures, or all, in order, the same masks every time, the last batch as it comes.
@@ -106,54 +80,57 @@ class Feed:
             if isinstance(served, UserError):
                 raise served
             for error in served.skipped:
-                self.bad.note(error)
+                self._note(error)
             if served.batch is not None:
                 yield served.batch
 
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yield (epoch, index) without end from any position: every epoch is its own seeded permutation."""
-
-    def __init__(self, length: int, seed: int, start: int = 0) -> None:
-        self.length, self.seed, self.start = length, seed, start
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Continue at `start` items after the beginning of epoch 1."""
-        epoch, skip = divmod(self.start, self.length)
-        while True:
-            epoch += 1
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-            yield from ((epoch, int(index)) for index in order[skip:])
-            skip = 0
+    def _note(self, error: BadImageError) -> None:
+        """Name every skipped file once; raise UserError when they are more than BAD_IMAGE_LIMIT."""
+        if error.path in self.bad_images:
+            return
+        self.bad_images.add(error.path)
+        count, limit = len(self.bad_images), self.bad_image_limit
+        log.warning("skipped (%d of at most %d): %s", count, limit, error)
+        if count > limit:
+            raise UserError(
+                f"{count} files cannot be used, BAD_IMAGE_LIMIT allows {limit}; the last: {error} "
+                "(scripts/check_data.py names them all)"
+            )
 
 
-class _Reader(Dataset[Served | UserError]):
-    """Read items; a user's mistake becomes a value, for a worker's exception would arrive as a traceback in a string.
+def epoch_items(length: int, seed: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield (epoch, index) without end, from `start` items after the beginning of epoch 1.
 
-    With `stand_in`, another picture takes the place of a bad one that may be skipped.
+    Every epoch is its own seeded permutation.
     """
+    first, skip = divmod(start, length)
+    for epoch in itertools.count(first + 1):
+        order = np.random.default_rng((seed, epoch)).permutation(length)
+        yield from ((epoch, int(index)) for index in order[skip:])
+        skip = 0
+
+
+class _Reader(Dataset[Drawn | UserError]):
+    """Read items; a user's mistake becomes a value, for a worker's exception would arrive as text with a traceback."""
 
     def __init__(self, dataset: InpaintingDataset, stand_in: bool) -> None:
         self.dataset, self.stand_in = dataset, stand_in
 
-    def __getitem__(self, item: tuple[int, int]) -> Served | UserError:
+    def __getitem__(self, item: tuple[int, int]) -> Drawn | UserError:
         try:
-            return Served(*self.dataset.draw(*item)) if self.stand_in else Served(self.dataset[item], [])
-        except BadImageError as error:
-            skips = not self.stand_in and self.dataset.config.on_bad_image == "skip"
-            return Served(None, [error]) if skips else error
+            return self.dataset.draw(*item, self.stand_in)
         except UserError as error:
             return error
 
 
-def collate_served(items: list[Served | UserError]) -> Served | UserError:
+def collate_served(items: list[Drawn | UserError]) -> Drawn | UserError:
     """Return the first mistake, or the items as one batch."""
-    served = [item for item in items if isinstance(item, Served)]
+    served = [item for item in items if isinstance(item, Drawn)]
     if len(served) < len(items):
         return next(item for item in items if isinstance(item, UserError))
     batches = [item.batch for item in served if item.batch is not None]
     try:
-        return Served(collate(batches) if batches else None, [error for item in served for error in item.skipped])
+        return Drawn(collate(batches) if batches else None, [error for item in served for error in item.skipped])
     except UserError as error:
         return error
 
@@ -162,7 +139,7 @@ _interrupted: list[object] = []  # iterators whose processes are waited for at t
 _deaths: list[RuntimeError] = []  # of reading processes, in PyTorch's words
 
 
-def fetched(loader: "DataLoader[Served | UserError]") -> Iterator[Served | UserError]:
+def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserError]:
     """Yield what reading processes serve; the death of one raises UserError here, never in the middle of a step.
 
     When this generator is closed, the processes are ended: one that hangs in a read would keep the program from ending.
@@ -172,21 +149,15 @@ def fetched(loader: "DataLoader[Served | UserError]") -> Iterator[Served | UserE
     workers = [child for child in multiprocessing.active_children() if child not in others]
     _defer_deaths()
     try:
-        while (served := _next(batches, workers)) is not None:
+        while True:
+            if _deaths:
+                raise _deaths[0]
+            served = next(batches, None)
+            if served is None:
+                return
             yield served
-    finally:
-        if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
-            for worker in workers:
-                worker.terminate()
-        del batches  # joins them
-        _deaths.clear()
-
-
-def _next(batches: Iterator[Served | UserError], workers: list[BaseProcess]) -> Served | UserError | None:
-    try:
-        if _deaths:
-            raise _deaths[0]
-        return next(batches, None)
+    except GeneratorExit:
+        raise
     except (RuntimeError, OSError, EOFError) as error:  # the latter two where a process dies while it hands over
         if not _deaths and all(worker.is_alive() for worker in workers):
             raise
@@ -197,27 +168,30 @@ def _next(batches: Iterator[Served | UserError], workers: list[BaseProcess]) -> 
     except BaseException:  # a signal that does not wait for the batch
         _interrupted.append(batches)
         raise
-
-
-class _Collector:
-    """A handler of SIGCHLD that keeps what PyTorch's raises, which would come at any instant."""
-
-    def __init__(self, former: Callable[[int, FrameType | None], object]) -> None:
-        self.former = former
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        try:
-            self.former(number, frame)
-        except RuntimeError as error:
-            _deaths.append(error)
+    finally:
+        if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
+            with batches._workers_done_event._cond:  # type: ignore[attr-defined]  # who dies with it keeps it for ever
+                for worker in workers:
+                    worker.terminate()
+                for worker in workers:
+                    worker.join(1)
+        del batches  # joins them
+        _deaths.clear()
 
 
 def _defer_deaths() -> None:
-    """Put the collector before PyTorch's handler, which is there once processes read; it stays."""
+    """Keep what PyTorch's handler of SIGCHLD, there once processes read, raises: it would come at any instant."""
     former = signal.getsignal(signal.SIGCHLD)
     in_main = threading.current_thread() is threading.main_thread()
-    if in_main and callable(former) and not isinstance(former, _Collector):
-        signal.signal(signal.SIGCHLD, _Collector(former))
+    if in_main and callable(former) and not isinstance(former, partial):
+        signal.signal(signal.SIGCHLD, partial(_keep_death, former))  # stays
+
+
+def _keep_death(former: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
+    try:
+        former(number, frame)
+    except RuntimeError as error:
+        _deaths.append(error)
 
 
 def _initialize_worker(_: int) -> None:

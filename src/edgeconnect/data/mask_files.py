@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import io
 import itertools
 import logging
 import math
@@ -10,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edgeconnect.atomic import whole_folder, write_whole
+from edgeconnect.atomic import whole_folder
 from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.data import mask_shapes
 from edgeconnect.data.mask_shapes import Pixels
@@ -30,6 +29,7 @@ from edgeconnect.images import write_png
 from edgeconnect.progress import tracked
 
 TABLE = "masks.csv"
+COLUMNS = ("file", "kind", "seed", "ratio", "touches_border")  # the seed of this mask alone, the file below the folder
 CHUNK = 32  # masks a process takes at a time
 MOST = 1_000_000  # masks in a bin
 SMALLEST = 16  # pixels a side
@@ -51,16 +51,6 @@ class Bin(NamedTuple):
         """Return how many missing pixels lie in the range."""
         low, high = (math.floor(share * height * width + 1e-6) for share in self)
         return Pixels(low + 1, high)
-
-
-class Row(NamedTuple):
-    """What the table says of a mask."""
-
-    file: str  # below the folder
-    kind: str
-    seed: int  # of this mask alone
-    ratio: float
-    touches_border: int
 
 
 @dataclass(frozen=True)
@@ -96,18 +86,17 @@ class MaskPlan:
             raise UserError(f"--kinds: {unknown or 'nothing'} is none of: {', '.join(mask_shapes.GENERATORS)}")
         bins = tuple(itertools.starmap(Bin, itertools.pairwise(edges)))
         if not bins or not all(0 <= low < high <= 1 for low, high in bins):
-            raise UserError(
-                f"--bins: {' '.join(f'{edge:g}' for edge in edges)} are no two or more rising hole ratios from 0 to 1"
-            )
+            named = " ".join(f"{edge:g}" for edge in edges)
+            raise UserError(f"--bins: {named} are no two or more rising hole ratios from 0 to 1")
         plan = cls(height, width, tuple(kinds), bins, count, interior, seed)
-        plan.refuse_unreachable()
+        plan._refuse_unreachable()
         return plan
 
     def __len__(self) -> int:
         return len(self.bins) * self.count
 
-    def write(self, folder: Path, index: int) -> Row:
-        """Draw a mask and write it, white where pixels are missing."""
+    def write(self, folder: Path, index: int) -> tuple[str, str, int, float, int]:
+        """Draw a mask and write it, white where pixels are missing; return its row of the table."""
         chosen, number = self.bins[index // self.count], index % self.count
         kind = self.kinds[number % len(self.kinds)]
         words = (self.seed, *(round(share * 1e9) for share in chosen), number)
@@ -116,7 +105,7 @@ class MaskPlan:
         mask = mask_shapes.draw(kind, self.height, self.width, rng, pixels, self._touches_border(kind, number))
         file = f"{chosen}/mask_{number:06d}.png"
         write_png(folder / file, mask.astype(np.uint8) * 255)
-        return Row(file, kind, seed, np.count_nonzero(mask) / mask.size, int(mask_shapes.at_border(mask)))
+        return file, kind, seed, np.count_nonzero(mask) / mask.size, int(mask_shapes.at_border(mask))
 
     def _touches_border(self, kind: str, number: int) -> bool | None:
         """Spread the interior masks evenly over those of a kind that knows them."""
@@ -125,24 +114,21 @@ class MaskPlan:
         turn = number // len(self.kinds)
         return math.floor((turn + 1) * self.interior) == math.floor(turn * self.interior)
 
-    def refuse_unreachable(self) -> None:
+    def _refuse_unreachable(self) -> None:
         """Raise UserError where a bin holds no whole number of pixels, or a kind cannot have its hole ratios."""
+        pixels = {each: each.pixels(self.height, self.width) for each in self.bins}
         for each in self.bins:
-            least, most = each.pixels(self.height, self.width)
-            if least > most:
+            if pixels[each].least > pixels[each].most:
                 raise UserError(f"--bins: no number of {self.width}x{self.height} pixels is in {each} %; widen the bin")
         for kind in self.kinds:
             inside = kind in mask_shapes.INTERIOR and self.interior > 0
-            reached = [each for each in self.bins if self._reaches(kind, each, False if inside else None)]
+            touches, size = False if inside else None, (self.height, self.width)
+            reached = [each for each in self.bins if mask_shapes.reaches(kind, *size, pixels[each], touches)]
             if missed := [each for each in self.bins if each not in reached]:
                 what = f"--interior: {kind} away from the border" if inside else f"--kinds: {kind}"
                 remedy = "give --interior 0, or other --bins" if inside else "give it its own --bins, or leave it out"
                 listed = ", ".join(map(str, reached)) or "none"
                 raise UserError(f"{what} cannot reach {', '.join(map(str, missed))} %, it reaches {listed}; {remedy}")
-
-    def _reaches(self, kind: str, chosen: Bin, touches_border: bool | None) -> bool:
-        pixels = chosen.pixels(self.height, self.width)
-        return mask_shapes.reaches(kind, self.height, self.width, pixels, touches_border)
 
 
 def refuse_outside(option: str, value: float, low: float, high: float) -> None:
@@ -180,14 +166,14 @@ def write_masks(folder: Path, plan: MaskPlan, workers: int) -> None:
     folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--output: {folder} is there already; name a new folder or an empty one")
-    with whole_folder(folder) as part:
-        with memory_explained():
-            rows = list(tracked(_rows(part, plan, workers), len(plan), "drawing", "mask"))
-        write_whole(part / TABLE, _table(rows))
+    with whole_folder(folder) as part, (part / TABLE).open("w", newline="") as file, memory_explained():
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows(tracked(_rows(part, plan, workers), len(plan), "drawing", "mask"))
     log.info("masks written to %s, listed in %s: %d", folder, TABLE, len(plan))
 
 
-def _rows(folder: Path, plan: MaskPlan, workers: int) -> Iterator[Row]:
+def _rows(folder: Path, plan: MaskPlan, workers: int) -> Iterator[tuple[object, ...]]:
     """Write all masks and yield their rows in order."""
     write = partial(plan.write, folder)
     if workers == 1:
@@ -213,11 +199,3 @@ def _end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
-
-
-def _table(rows: Iterable[Row]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -85,12 +85,13 @@ def block(height: int, width: int, rng: np.random.Generator) -> Mask:
     return mask
 
 
-def half(height: int, width: int, rng: np.random.Generator) -> Mask:
-    """Draw the left or the right half (MASK 2)."""
+def half(height: int, width: int, rng: np.random.Generator, pixels: Pixels | None = None) -> Mask:
+    """Draw the left or the right half (MASK 2), or the one that has so many pixels: those of an odd width differ."""
     mask = np.zeros((height, width), dtype=np.bool_)
     middle = width // 2
     mask[:, slice(0, middle) if rng.random() < 0.5 else slice(middle, width)] = True
-    return mask
+    wrong = pixels and not pixels.least <= np.count_nonzero(mask) <= pixels.most
+    return half(height, width, rng, pixels) if wrong else mask
 
 
 def strokes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
@@ -159,7 +160,7 @@ def irregular(
             break
         brush = min(WIDEST_STROKE * min(height, width), 0.6 * math.sqrt(gap))  # what is small is a stroke, too, no dot
         line, widths = _winding(height, width, rng, brush, inside)
-        mask.ravel()[_first(_covered(mask, line, widths), line, gap)] = True
+        mask.ravel()[_new_pixels(mask, line, widths, gap)] = True
     if np.count_nonzero(mask) >= pixels.least:
         return mask
     return _topped_up(mask.astype(np.uint8), rng, aim) > 0
@@ -185,22 +186,17 @@ def _winding(
     return np.rint(np.stack(axes, 1)).astype(np.int32), np.maximum(1, np.rint(widths)).astype(np.int32)
 
 
-def _covered(mask: Mask, line: Line, widths: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Return for each pixel that a stroke adds to a mask the piece of it, from 1, that comes there first; else 0."""
-    order = np.zeros(mask.shape, dtype=np.uint8)
+def _new_pixels(mask: Mask, line: Line, widths: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """Return where in the flat picture the first `count` pixels lie that a stroke adds to a mask, or all if fewer."""
+    order = np.zeros(mask.shape, dtype=np.uint8)  # the piece of the stroke, from 1, that comes there first
     for piece in range(len(line) - 1, 0, -1):  # the earliest is drawn last and stays
         cv2.line(order, line[piece - 1].tolist(), line[piece].tolist(), piece, int(widths[piece]))
     order[mask] = 0
-    return order
-
-
-def _first(order: NDArray[np.uint8], line: Line, count: int) -> NDArray[np.intp]:
-    """Return where in the flat picture the first `count` pixels along a stroke lie, or all if there are fewer."""
     places = np.flatnonzero(order)
     if len(places) <= count:
         return places
     pieces = order.ravel()[places].astype(np.intp)
-    rows, columns = np.divmod(places, order.shape[1])
+    rows, columns = np.divmod(places, mask.shape[1])
     start_x, start_y = line[pieces - 1].T
     return places[np.lexsort((np.hypot(columns - start_x, rows - start_y), pieces))[:count]]
 
@@ -279,17 +275,11 @@ def mixture(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -
     return irregular(height, width, rng, pixels, holes=part)
 
 
-def _half(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -> Mask:
-    """Draw the half that has so many pixels; those of an odd width differ."""
-    mask = half(height, width, rng)
-    return mask if pixels.least <= np.count_nonzero(mask) <= pixels.most else _half(height, width, rng, pixels)
-
-
 GENERATORS: dict[str, Generator] = {
     "strokes": strokes,
     "irregular": irregular,
     "boxes": boxes,
-    "half": _half,
+    "half": half,
     "centre": centre,
     "border": border,
     "mixture": mixture,

@@ -20,7 +20,6 @@ def refuse_large_holes(ratios: list[float], key: str) -> None:
     median = float(np.median(ratios))
     if median > LARGE_HOLES:
         raise UserError(
-            f"{key}: the masks' median hole ratio is {median:.2f}; if white marks what is known, set "
-            "MASK_POLARITY: known (or --set MASK_POLARITY=known); if holes are meant to be that large, "
-            "set ALLOW_LARGE_HOLES: 1"
+            f"{key}: the masks' median hole ratio is {median:.2f}; if white is what is known, set MASK_POLARITY: known "
+            "(or --set MASK_POLARITY=known); if holes are meant to be that large, set ALLOW_LARGE_HOLES: 1"
         )

@@ -369,11 +369,9 @@ def _paint(canvas: Pixels, scene: list[tuple[Plane, list[Patch]]], factor: int) 
             pixels = np.clip(np.rint((plane.project(points) * factor - 0.5) * 16), -1e6, 1e6).astype(np.int32)
             colours = np.array([(*patch.colour, 0.0)[:4] for patch in chosen], float).reshape(-1, 4)
             colours[colours[:, 3] == 0, :3] *= plane.light  # what shines or shades keeps its own colour
-            start = 0
-            for patch, colour in zip(chosen, colours.tolist(), strict=True):
-                end = start + len(patch.outline) // 3
-                cv2.fillConvexPoly(target, pixels[start:end], colour, cv2.LINE_8, 4)
-                start = end
+            outlines = np.split(pixels, np.cumsum([len(patch.outline) // 3 for patch in chosen], dtype=int))
+            for outline, colour in zip(outlines, colours.tolist(), strict=False):  # behind the last, nothing is left
+                cv2.fillConvexPoly(target, outline, colour, cv2.LINE_8, 4)
         if target is not canvas:
             cv2.multiply(canvas, target, dst=canvas, scale=1 / 255)
 

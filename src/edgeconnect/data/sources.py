@@ -17,7 +17,7 @@ from edgeconnect.data import files
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 
-SCENES = re.compile(r"scenes:(\d+)(?:-(\d+))?")
+SCENES = re.compile(r"scenes:(?:(\d+)-)?(\d+)")
 SMALL_SCENE = 128  # pixels a side
 MOST_SCENES = 10_000_000  # in one range
 LAST_SCENE = 10**12
@@ -25,13 +25,13 @@ LAST_SCENE = 10**12
 
 def draw_scene(index: int, side: int) -> NDArray[np.uint8]:
     """Draw a square scene; a small one is the middle of one twice its size, so that a window has some pixels."""
-    if side > SMALL_SCENE:
-        return render(index, side, side)
+    return _small_scene(index, side) if side <= SMALL_SCENE else render(index, side, side)
+
+
+@lru_cache(maxsize=4096)  # at most 200 MB a process; drawing takes longer than training on them
+def _small_scene(index: int, side: int) -> NDArray[np.uint8]:
     start = side // 2
     return np.ascontiguousarray(render(index, 2 * side, 2 * side)[start : start + side, start : start + side])
-
-
-_remembered = lru_cache(maxsize=4096)(draw_scene)  # at most 200 MB a process
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ class FileSource:
     max_pixels: int
 
     def __len__(self) -> int:
-        """Count the files."""
         return len(self.paths)
 
     def name(self, index: int) -> str:
@@ -69,7 +68,6 @@ class SceneSource:
     side: int
 
     def __len__(self) -> int:
-        """Count the scenes."""
         return self.last - self.first
 
     def name(self, index: int) -> str:
@@ -77,9 +75,8 @@ class SceneSource:
         return scene_name(self.first + index)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the scene; small ones are remembered, for drawing takes longer than training on them."""
-        draw = _remembered if self.side <= SMALL_SCENE else draw_scene
-        return draw(self.first + index, self.side)
+        """Draw the scene."""
+        return draw_scene(self.first + index, self.side)
 
     def identity(self) -> str:
         """Return number and digest of the scenes."""
@@ -105,8 +102,8 @@ def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -
         if value.startswith("scenes:"):
             raise UserError(f"{key}: {value} is no range of scenes; write scenes:2000 or scenes:2000-2064")
         return FileSource(files.list_images(value, key), max_pixels)
-    first, last = (0, match[1]) if match[2] is None else (match[1], match[2])
-    if max(len(str(first)), len(last)) > len(str(LAST_SCENE)) or int(last) > LAST_SCENE:
+    first, last = match[1] or "0", match[2]
+    if max(len(first), len(last)) > len(str(LAST_SCENE)) or int(last) > LAST_SCENE:
         raise UserError(f"{key}: {value} is too large; scenes are numbered from 0 to {LAST_SCENE}")
     source = SceneSource(int(first), int(last), side or 256)
     if source.first >= source.last:

@@ -36,7 +36,7 @@ def _figures(pictures: Listing, masks: Listing | None, dry_run: DryRun, config: 
     sound, edgeless = pictures.sound, None
     kinds = Counter(info.kind for info in sound)
     if dry_run.with_hole and config.sigma != NO_EDGES:
-        edgeless = Edgeless(len(dry_run.with_hole), len(dry_run.without_edges))
+        edgeless = Edgeless(dry_run.with_hole, len(dry_run.edgeless))
     return SplitFigures(
         name=pictures.split,
         listed=len(pictures),
@@ -51,7 +51,7 @@ def _figures(pictures: Listing, masks: Listing | None, dry_run: DryRun, config: 
 
 def _holes(masks: Listing | None, dry_run: DryRun) -> Holes | None:
     """Count hole ratios: of the mask files or, where masks are drawn, of the items of the dry run."""
-    ratios = [info.hole_ratio for info in masks.sound] if masks else [item.hole_ratio for item in dry_run.items]
+    ratios = [info.hole_ratio for info in masks.sound] if masks else dry_run.hole_ratios
     ratio = _range(ratios)
     if ratio is None:
         return None

@@ -59,9 +59,7 @@ def check_listings(listings: Sequence[Listing], config: Config) -> Iterator[Find
 
 def bad_files(listings: Sequence[Listing], config: DataConfig, smallest: int) -> Iterator[Finding]:
     """Yield what a run stops at or, with ON_BAD_IMAGE `skip`, passes over until BAD_IMAGE_LIMIT; test.py stops."""
-    faults = [
-        (listing, code, found) for listing in listings for code, found in _faults(listing, config, smallest).items()
-    ]
+    faults = [(listing, *fault) for listing in listings for fault in _faults(listing, config, smallest).items()]
     skipped = {info.path for listing, _, found in faults if listing.split != TEST for info in found}
     skips = config.on_bad_image == "skip" and len(skipped) <= config.bad_image_limit
     facts = {"pixels": config.max_pixels, "smallest": smallest, "threshold": config.mask_threshold}
@@ -69,9 +67,7 @@ def bad_files(listings: Sequence[Listing], config: DataConfig, smallest: int) ->
         severity: Severity = "warning" if skips and listing.split != TEST else "error"
         yield listing.finding(severity, code, FAULTS[code].format(**facts), found)
     if config.on_bad_image == "skip" and not skips:
-        problem = (
-            f"{len(skipped)} files cannot be used, {config.bad_image_limit} may be skipped; mend them, or raise it"
-        )
+        problem = f"{len(skipped)} files cannot be used, {config.bad_image_limit} may be; mend them, or raise it"
         yield Finding("error", "too-many-bad", "BAD_IMAGE_LIMIT", problem)
 
 
@@ -111,7 +107,7 @@ def repeats(listing: Listing) -> Iterator[Finding]:
     if twice:
         problem = f"{len(twice)} of {len(places)} names: listed more than once; keep one line of each"
         yield Finding("warning", "listed-twice", listing.key, problem, twice)
-    groups: dict[bytes, dict[str, FileInfo]] = defaultdict(dict)
+    groups: dict[str, dict[str, FileInfo]] = defaultdict(dict)
     for info in listing.sound:
         if info.digest:
             groups[info.digest].setdefault(info.real, info)
@@ -191,11 +187,10 @@ def check_dry_run(dry_run: DryRun, config: DataConfig) -> Iterator[Finding]:
     """Yield what keeps training from drawing items, and pictures without an edge to learn in their hole."""
     if dry_run.error:
         yield refusal("refused", f"{dry_run.split}_FLIST", dry_run.error)
-    without, items = dry_run.without_edges, dry_run.with_hole
-    if without and config.sigma != NO_EDGES:
-        severity: Severity = "warning" if len(without) > EDGELESS_SHARE * len(items) else "note"
-        problem = f"{len(without)} of {len(items)} items of the dry run: no edge in the hole; lower SIGMA"
-        names = tuple(item.name for item in without)
+    names, items = tuple(dry_run.edgeless), dry_run.with_hole
+    if names and config.sigma != NO_EDGES:
+        severity: Severity = "warning" if len(names) > EDGELESS_SHARE * items else "note"
+        problem = f"{len(names)} of {items} items of the dry run: no edge in the hole; lower SIGMA"
         yield Finding(severity, "no-edges", f"{dry_run.split}_FLIST", f"{problem}, or leave flat pictures out", names)
 
 

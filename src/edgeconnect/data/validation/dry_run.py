@@ -1,10 +1,11 @@
 """What training would see: some items, their masks and edges, and how fast the loader serves them."""
 
-import math
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,32 +24,18 @@ DECODING = 1 / 16  # time a pixel takes to decode, over the time of Canny
 SECONDS = 3.0  # for the loader to show how fast it is
 
 
-@dataclass(frozen=True)
-class Item:
-    """One picture as training sees it; `has_edges` says whether one crosses the missing pixels."""
-
-    name: str
-    hole_ratio: float
-    has_edges: bool
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """Items of one split, or what keeps training from drawing any."""
+class DryRun(NamedTuple):
+    """Items of one split as training sees them, or what keeps it from drawing any."""
 
     split: str
-    items: Sequence[Item] = ()
+    hole_ratios: Sequence[float] = ()
+    edgeless: Sequence[str] = ()  # names of the items that have a hole and no edge in it
     error: UserError | None = None
 
     @property
-    def with_hole(self) -> list[Item]:
-        """Return the items whose mask leaves something missing."""
-        return [item for item in self.items if item.hole_ratio]
-
-    @property
-    def without_edges(self) -> list[Item]:
-        """Return the items that have a hole and no edge in it."""
-        return [item for item in self.with_hole if not item.has_edges]
+    def with_hole(self) -> int:
+        """Return how many items have something missing."""
+        return int(np.count_nonzero(self.hole_ratios))
 
 
 def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> DryRun:
@@ -63,17 +50,19 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
         return DryRun(pictures.split, error=error)
     epoch = 1 if pictures.split == TRAIN else FIXED_EPOCH
 
-    def draw(index: int) -> Item | None:
-        try:
-            batch = dataset[epoch, index]
-        except BadImageError:
-            return None
-        edges = (batch.edge > config.log.edge_threshold) & (batch.mask > 0)
-        return Item(batch.name[0], float(batch.mask.mean()), bool(edges.any()))
+    def draw(index: int) -> "Batch | None":
+        with contextlib.suppress(BadImageError):
+            return dataset[epoch, index]
+        return None
 
     wanted = min(len(dataset), _affordable(config.data.input_size, pictures, quick))
-    indices = range(0, len(dataset), -(-len(dataset) // wanted))
-    return DryRun(pictures.split, [item for item in in_threads(draw, indices, workers) if item])
+    ratios, edgeless = [], []
+    for batch in filter(None, in_threads(draw, range(0, len(dataset), -(-len(dataset) // wanted)), workers)):
+        ratios.append(float(batch.mask.mean()))
+        missing = batch.mask > 0
+        if missing.any() and not (missing & (batch.edge > config.log.edge_threshold)).any():
+            edgeless += batch.name
+    return DryRun(pictures.split, ratios, edgeless)
 
 
 def _affordable(side: int, pictures: Listing, quick: bool) -> int:
@@ -95,17 +84,18 @@ def measure_loader(config: Config) -> Throughput | None:
     settings = replace(config.data, val_flist="", allow_large_holes=True)
     try:
         batches = Feed(replace(config, data=settings)).batches(0)
-        _serve(batches, at_most=1 + 2 * config.run.num_workers)
-        served, spent = _serve(batches)
+        _serve(islice(batches, 1 + 2 * config.run.num_workers))
+        rate = _serve(batches)
     except UserError:
         return None
-    return Throughput(served / spent, config.optim.batch_size, config.run.num_workers)
+    return Throughput(rate, config.optim.batch_size, config.run.num_workers)
 
 
-def _serve(batches: "Iterator[Batch]", at_most: float = math.inf) -> tuple[int, float]:
-    """Return how many pictures came in how many seconds."""
-    start, taken, pictures = time.perf_counter(), 0, 0
-    while not taken or (taken < at_most and time.perf_counter() - start < SECONDS):
-        pictures += len(next(batches).name)
-        taken += 1
-    return pictures, time.perf_counter() - start
+def _serve(batches: "Iterator[Batch]") -> float:
+    """Return how many pictures a second come, in the first seconds."""
+    start, pictures = time.perf_counter(), 0
+    for batch in batches:
+        pictures += len(batch.name)
+        if time.perf_counter() - start >= SECONDS:
+            break
+    return pictures / (time.perf_counter() - start)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 import struct
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from edgeconnect import images
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import masks
+from edgeconnect.digest import sha256_of
 from edgeconnect.errors import BadImageError
 
 DRAFT = 8  # JPEGs are decoded at an eighth: all of their data is read, a sixth of the time is spent
@@ -36,7 +36,7 @@ class FileInfo(NamedTuple):
     kind: str = ""  # format and mode, such as `JPEG RGB`
     width: int = 0  # upright
     height: int = 0
-    digest: bytes = b""  # of a picture's content, where it was asked for
+    digest: str = ""  # of a picture's content, where it was asked for
     hole_ratio: float = 0.0  # share of a mask that is missing, in [0, 1]
     between: float = 0.0  # share of a mask that is neither black nor white,
     gray: float = 0.0  # and that is far from both
@@ -47,11 +47,10 @@ def inspect_picture(path: Path, max_pixels: int, hashed: bool = False) -> FileIn
 
     def decoded(info: FileInfo) -> FileInfo:
         if info.kind.startswith(("JPEG ", "MPO ")):
-            info = _drafted(info)
+            width, height = _drafted_size(path)
         else:
             height, width = images.read_image(path, max_pixels).shape[:2]
-            info = info._replace(width=width, height=height)
-        return info._replace(digest=_digest(path)) if hashed else info
+        return info._replace(width=width, height=height, digest=sha256_of(path) if hashed else "")
 
     return _inspect(path, max_pixels, decoded)
 
@@ -74,39 +73,29 @@ def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
 def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]) -> FileInfo:
     info = FileInfo(path, os.path.realpath(path))
     try:
-        info = _header(info)
-        if info.width * info.height > max_pixels:
-            return info._replace(fault="too-large")
-        return info if info.fault else decode(info)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return info._replace(fault="not-a-file")  # a pipe would be waited for without end
+        if not status.st_size:
+            return info._replace(fault="empty-file")
+        with Image.open(path, formats=images.FORMATS) as picture:
+            info = info._replace(kind=f"{picture.format} {picture.mode}", width=picture.width, height=picture.height)
+        return decode(info) if info.width * info.height <= max_pixels else info._replace(fault="too-large")
     except Exception as error:  # noqa: BLE001 - codecs raise whatever they meet
         cause = error.__cause__ if isinstance(error, BadImageError) else error
         return info._replace(fault=_fault(path, cause))
 
 
-def _header(info: FileInfo) -> FileInfo:
-    status = info.path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        return info._replace(fault="not-a-file")  # a pipe would be waited for without end
-    if not status.st_size:
-        return info._replace(fault="empty-file")
-    with Image.open(info.path, formats=images.FORMATS) as picture:
-        return info._replace(kind=f"{picture.format} {picture.mode}", width=picture.width, height=picture.height)
-
-
-def _drafted(info: FileInfo) -> FileInfo:
-    """Decode a JPEG at an eighth of its size; as in training, damaged EXIF turns nothing."""
-    turned = False
-    with Image.open(info.path, formats=images.FORMATS) as picture:
+def _drafted_size(path: Path) -> tuple[int, int]:
+    """Decode a JPEG at an eighth of its size, return width and height upright; damaged EXIF turns nothing."""
+    with Image.open(path, formats=images.FORMATS) as picture:
+        width, height = picture.size
+        turned = False
         with contextlib.suppress(Exception):
             turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
-        picture.draft(None, (max(1, picture.width // DRAFT), max(1, picture.height // DRAFT)))
+        picture.draft(None, (max(1, width // DRAFT), max(1, height // DRAFT)))
         picture.load()
-    return info._replace(width=info.height, height=info.width) if turned else info
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    return (height, width) if turned else (width, height)
 
 
 def _fault(path: Path, error: BaseException | None) -> str:

@@ -1,10 +1,10 @@
 """The lists that a configuration names, and what their files are found to be."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
@@ -70,40 +70,32 @@ def refusal(code: str, key: str, error: UserError, names: Iterable[str] = (), se
     return Finding(severity, code, key, str(error).removeprefix(f"{key}: "), tuple(names))
 
 
-class _Named(NamedTuple):
-    split: str
-    kind: str
-    key: str
-    value: str
-
-
 def open_lists(config: DataConfig) -> tuple[list[Listing], list[Finding]]:
     """Return the lists that can be opened, and what is wrong with the others."""
     listings, findings = [], []
-    for named in _named(config):
+    for split, kind, key, value in _named(config):
         try:
-            listings.append(_opened(named, config))
+            listings.append(_opened(split, kind, key, value, config))
         except UserError as error:
-            findings.append(refusal("unusable-list", named.key, error))
+            findings.append(refusal("unusable-list", key, error))
     return listings, list(dict.fromkeys(findings))
 
 
-def _named(config: DataConfig) -> Iterator[_Named]:
-    """Yield what training and test.py take from where; VAL borrows the masks of TRAIN."""
+def _named(config: DataConfig) -> Iterator[tuple[str, str, str, str]]:
+    """Yield split, kind, key and value of every list that training and test.py read; VAL borrows TRAIN's masks."""
     for split in SPLITS:
         lists = config.lists(split)
         if split != TRAIN and not lists.pictures:
             continue
-        yield _Named(split, PICTURE, f"{split}_FLIST", lists.pictures)
+        yield split, PICTURE, f"{split}_FLIST", lists.pictures
         owner = TRAIN if split == VAL and not lists.masks else split
         if lists.masks if split == TEST else config.mask not in DRAWN_MASKS:
-            yield _Named(split, MASK, f"{owner}_MASK_FLIST", config.lists(owner).masks)
+            yield split, MASK, f"{owner}_MASK_FLIST", config.lists(owner).masks
         if config.edge == "external" and (lists.edges or split != TEST):
-            yield _Named(split, EDGE, f"{split}_EDGE_FLIST", lists.edges)
+            yield split, EDGE, f"{split}_EDGE_FLIST", lists.edges
 
 
-def _opened(named: _Named, config: DataConfig) -> Listing:
-    split, kind, key, value = named
+def _opened(split: str, kind: str, key: str, value: str, config: DataConfig) -> Listing:
     if kind != PICTURE:
         side = config.input_size if kind == MASK and split != TEST else 0
         return Listing(split, key, kind, files.list_images(value, key), not expanded(value).is_dir(), side)
@@ -113,25 +105,22 @@ def _opened(named: _Named, config: DataConfig) -> Listing:
     return Listing(split, key, kind, source.paths)
 
 
-def _to_read(listings: Sequence[Listing], quick: bool) -> dict[tuple[str, int], list[Path]]:
-    """Return, by kind and side, each path once; for a quick look, paths spread over each list."""
-    found: dict[tuple[str, int], dict[Path, None]] = {}
+def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, workers: int) -> list[Listing]:
+    """Return the lists with what their files are found to be; a file that several of them name is read once.
+
+    With `quick`, at most 64 files of each are read, spread over it.
+    """
+    wanted: dict[tuple[str, int], dict[Path, None]] = defaultdict(dict)  # a dictionary keeps the order
     for listing in listings:
         stride = max(1, -(-len(listing.paths) // QUICK)) if quick else 1
-        found.setdefault((listing.kind, listing.side), {}).update(dict.fromkeys(listing.paths[::stride]))
-    return {group: list(paths) for group, paths in found.items()}
-
-
-def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, workers: int) -> list[Listing]:
-    """Return the lists with what their files are found to be; a file that several of them name is read once."""
+        wanted[listing.kind, listing.side] |= dict.fromkeys(listing.paths[::stride])
     infos: dict[tuple[str, int], dict[Path, FileInfo]] = {}
-    for (kind, side), paths in _to_read(listings, quick).items():
+    for (kind, side), paths in wanted.items():
         inspect: Callable[[Path], FileInfo] = partial(
             inspect_picture, max_pixels=config.max_pixels, hashed=kind == PICTURE and not quick
         )
         if kind == MASK:
             inspect = partial(inspect_mask, config=config, side=side)
-        found = in_threads(inspect, paths, workers)
-        files = tracked(found, len(paths), f"reading {kind}s", "file")
-        infos[kind, side] = {info.path: info for info in files}
+        found = tracked(in_threads(inspect, paths, workers), len(paths), f"reading {kind}s", "file")
+        infos[kind, side] = {info.path: info for info in found}
     return [replace(listing, infos=infos[listing.kind, listing.side]) for listing in listings]

@@ -2,8 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tabulate import tabulate
 
@@ -12,14 +11,13 @@ from edgeconnect.plain import plain
 
 SCHEMA = 1
 COLUMNS = 100
-WIDEST = 40  # characters of a column of text
+WIDEST = 40  # characters of the kinds of pictures
 BINS = 10  # of the hole ratio, 10 % each
 RANKS = {"note": 0, "warning": 1, "error": 2}
 Severity = Literal["error", "warning", "note"]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong, in which list (the key that names it), and every file that it is wrong with."""
 
     severity: Severity
@@ -33,9 +31,17 @@ class Finding:
         files = f": {named(self.files)}" if self.files else ""
         return f"{self.where}: {self.message}{files} [{self.severity}: {self.code}]"
 
+    def lines(self) -> Iterator[str]:
+        """Yield severity, key and code, the message, and a few of the files."""
+        yield f"{self.severity}  {self.where}  {self.code}"
+        message = textwrap.wrap(self.message, COLUMNS - 2, break_long_words=False, break_on_hyphens=False)
+        yield from (f"  {line}" for line in message)
+        yield from (f"    {name}" for name in self.files[:NAMED])
+        if len(self.files) > NAMED:
+            yield f"    and {len(self.files) - NAMED} more"
 
-@dataclass(frozen=True)
-class Range:
+
+class Range(NamedTuple):
     """Smallest, middle and largest of some numbers."""
 
     low: float
@@ -43,8 +49,7 @@ class Range:
     high: float
 
 
-@dataclass(frozen=True)
-class Holes:
+class Holes(NamedTuple):
     """The hole ratios of a split's masks: files of the list `source`, or `drawn` ones."""
 
     source: str
@@ -54,16 +59,14 @@ class Holes:
     ratio: Range
 
 
-@dataclass(frozen=True)
-class Edgeless:
+class Edgeless(NamedTuple):
     """How many items of the dry run have no edge in their hole."""
 
     items: int
     without: int
 
 
-@dataclass(frozen=True)
-class SplitFigures:
+class SplitFigures(NamedTuple):
     """The figures of one split; width, height and kinds are those of the pictures that could be read."""
 
     name: str
@@ -76,8 +79,7 @@ class SplitFigures:
     edgeless: Edgeless | None
 
 
-@dataclass(frozen=True)
-class Throughput:
+class Throughput(NamedTuple):
     """How fast the loader serves pictures to train on."""
 
     pictures_per_second: float
@@ -85,8 +87,7 @@ class Throughput:
     num_workers: int
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """Everything that was found; `quick` says that only a few files of each list were read."""
 
     quick: bool
@@ -101,28 +102,28 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and dictionaries; `schema` counts up where a field changes its meaning or goes."""
-        return {"schema": SCHEMA, "severity": self.severity, **plain(asdict(self))}
+        return {"schema": SCHEMA, "severity": self.severity, **plain(self)}
 
     def table(self) -> str:
         """Return lines of at most 100 columns, paths excepted; a finding names five files and counts the rest."""
-        blocks = [_pictures(self.splits), _holes(self.splits), [*_edges(self.splits), *_loader(self.throughput)]]
-        blocks += [[*_finding_lines(finding)] for finding in self.findings]
-        return printable("\n\n".join("\n".join(block) for block in [*blocks, [self._summary()]] if block))
-
-    def _summary(self) -> str:
         counts = {name: sum(finding.severity == name for finding in self.findings) for name in reversed(RANKS)}
         counted = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
         extent = "; only some files of each list were read" if self.quick else ""
-        return f"{counted or 'nothing found'}{extent}"
+        summary = [f"{counted or 'nothing found'}{extent}"]
+        parts = [_rates(self.splits, self.throughput), *(finding.lines() for finding in self.findings), summary]
+        blocks = [_pictures(self.splits), _holes(self.splits), *map("\n".join, parts)]
+        return printable("\n\n".join(filter(None, blocks)))
 
 
-def _pictures(splits: Sequence[SplitFigures]) -> list[str]:
+def _pictures(splits: Sequence[SplitFigures]) -> str:
     rows = [["pictures", "listed", "read", "width", "height", "kinds"]]
     for split in splits:
         kinds = ", ".join(f"{kind} {count}" for kind, count in split.kinds.items())
-        sizes = [_span(split.width), _span(split.height)]
-        rows.append([split.name, str(split.listed), str(split.read), *sizes, kinds])
-    return _aligned(rows, wide_column=True) if splits else []
+        rows.append([split.name, str(split.listed), str(split.read), _span(split.width), _span(split.height), kinds])
+    if not splits:
+        return ""
+    sides, widths = ["left", *["right"] * 4, "left"], [*[None] * 5, WIDEST]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides, maxcolwidths=widths)
 
 
 def _span(sizes: Range | None) -> str:
@@ -131,49 +132,21 @@ def _span(sizes: Range | None) -> str:
     return f"{sizes.low:g}" if sizes.low == sizes.high else f"{sizes.low:g}-{sizes.high:g}"
 
 
-def _holes(splits: Sequence[SplitFigures]) -> list[str]:
+def _holes(splits: Sequence[SplitFigures]) -> str:
     step = 100 // BINS
     rows = [["holes in %", "masks", *(f"{low}-{low + step}" for low in range(0, 100, step)), "median"]]
     for split in splits:
         if split.holes:
-            counts = [str(count) for count in split.holes.histogram]
+            counts = map(str, split.holes.histogram)
             rows.append([split.name, str(split.holes.read), *counts, f"{split.holes.ratio.median:.1%}"])
-    return _aligned(rows) if len(rows) > 1 else []
+    sides = ["left", *["right"] * (BINS + 2)]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides) if len(rows) > 1 else ""
 
 
-def _edges(splits: Sequence[SplitFigures]) -> Iterator[str]:
+def _rates(splits: Sequence[SplitFigures], loader: Throughput | None) -> Iterator[str]:
     for split in splits:
         if split.edgeless:
             yield f"{split.name}: {split.edgeless.without} of {split.edgeless.items} items have no edge in their hole"
-
-
-def _loader(rate: Throughput | None) -> Iterator[str]:
-    if rate:
-        keys = f"BATCH_SIZE {rate.batch_size}, NUM_WORKERS {rate.num_workers}"
-        yield f"loader: {rate.pictures_per_second:.0f} pictures a second ({keys})"
-
-
-def _aligned(rows: Sequence[Sequence[str]], wide_column: bool = False) -> list[str]:
-    """Align columns: the first to the left, the others to the right; a wide last one to the left, wrapped."""
-    columns = len(rows[0])
-    last, most = ("left", WIDEST) if wide_column else ("right", None)
-    sides = ["left", *["right"] * (columns - 2), last]
-    table = tabulate(
-        rows, tablefmt="plain", disable_numparse=True, colalign=sides, maxcolwidths=[None] * (columns - 1) + [most]
-    )
-    return table.splitlines()
-
-
-def _finding_lines(finding: Finding) -> Iterator[str]:
-    yield f"{finding.severity}  {finding.where}  {finding.code}"
-    yield from textwrap.wrap(
-        finding.message,
-        COLUMNS,
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    yield from (f"    {name}" for name in finding.files[:NAMED])
-    if len(finding.files) > NAMED:
-        yield f"    and {len(finding.files) - NAMED} more"
+    if loader:
+        keys = f"BATCH_SIZE {loader.batch_size}, NUM_WORKERS {loader.num_workers}"
+        yield f"loader: {loader.pictures_per_second:.0f} pictures a second ({keys})"
