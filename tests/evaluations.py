@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from edgeconnect.data.scenes import render
-from edgeconnect.evaluation.entries import STRICT, Filled, open_run, parse_run
+from edgeconnect.evaluation.entries import STRICT, Filled, Run, parse_run
 from edgeconnect.evaluation.evaluate import EvaluationOptions
 from edgeconnect.evaluation.manifest import BIN_EDGES, Preprocessing
 
@@ -58,7 +58,7 @@ def strict_json(path: Path):
 
 def opened(text, overrides=(), sees_edges=STRICT, mirror=False):
     """Open a run by NAME=FOLDER:STAGE."""
-    return open_run(parse_run(text), overrides, sees_edges, mirror)
+    return Run(*parse_run(text), overrides, sees_edges, mirror)
 
 
 class Painter:

@@ -12,8 +12,8 @@ import pytest
 from evaluations import holes, photos, pixels, save, strict_json
 
 from edgeconnect.cli import main
+from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.report import charts
-from edgeconnect.evaluation.request import CLASSICAL
 from edgeconnect.metrics.definitions import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeconnect import images
-from edgeconnect.checkpoint.folder import folder_config
-from edgeconnect.config.sections import Config
+from edgeconnect.checkpoint.folder import Override, folder_config
 from edgeconnect.data import files
+from edgeconnect.data.edges import canny_edges, draw_sigma, to_gray
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
-from edgeconnect.digest import file_digest
+from edgeconnect.digest import file_digest, sha256_of
 from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import Manifest
@@ -51,17 +51,20 @@ class Entry(Protocol):
     """A method that takes part in an evaluation; it paints pictures, draws edges, or both.
 
     `sees_edges` names the protocol of its edges and is empty where it takes none; `provenance` says where its results
-    come from, and is the same for equal results.
+    come from, and is the same for equal results. `folder` holds what it is made of, `lists` what it reads for items.
     """
 
     name: str
-    sees_edges: str
-    paints: bool
-    draws_edges: bool
-    provenance: Mapping[str, str]
+    sees_edges: str = ""
+    paints: bool = True
+    draws_edges: bool = False
+    provenance: Mapping[str, str] = {}
+    folder: Path | None = None
+    lists: Sequence[str] = ()
 
     def prepare(self, manifest: Manifest) -> None:
         """Find what the items need. Raises UserError where something is missing."""
+        return
 
     def identity(self, batch_size: int) -> str:
         """Hash what decides its results, so that those of another are not taken for them."""
@@ -70,17 +73,11 @@ class Entry(Protocol):
         """Complete pictures of one size; known pixels come back bit for bit, but in others' results."""
 
 
-class Classical:
+class Classical(Entry):
     """A method without learning."""
-
-    sees_edges, paints, draws_edges = "", True, False
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.provenance: Mapping[str, str] = {}
-
-    def prepare(self, manifest: Manifest) -> None:
-        """Need nothing."""
 
     def identity(self, batch_size: int) -> str:
         """Name the method."""
@@ -94,19 +91,17 @@ class Classical:
             yield Filled(item.id, np.where(mask, filled, item.picture), None)
 
 
-class Results:
+class Results(Entry):
     """Pictures that somebody else completed, `<id>.png` for each item, anywhere below a folder."""
 
-    sees_edges, paints, draws_edges = "", True, False
-
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
+        self.name, self.folder, self.lists = name, folder, [str(folder)]
         found = files.list_images(str(folder), f"--results {name}")
         self.paths = {path.stem: path for path in found}
         doubles = [stem for stem, n in Counter(path.stem for path in found).items() if n > 1]
         if doubles:
             raise UserError(f"{folder}: several results are called {named(doubles)}; keep one of each")
-        self.provenance: Mapping[str, str] = {"digest": self.identity(1)}
+        self.provenance = {"digest": self.identity(1)}
 
     def prepare(self, manifest: Manifest) -> None:
         """Raise UserError where an item has no result."""
@@ -116,8 +111,7 @@ class Results:
 
     def identity(self, batch_size: int) -> str:
         """Hash every file."""
-        there = [(stem, path) for stem, path in sorted(self.paths.items()) if path.is_file()]  # and no pipe
-        hashes = [(stem, hashlib.sha256(path.read_bytes()).hexdigest()) for stem, path in there]
+        hashes = [(stem, sha256_of(path)) for stem, path in sorted(self.paths.items()) if path.is_file()]  # and no pipe
         return hashlib.sha256(repr(hashes).encode()).hexdigest()
 
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
@@ -130,34 +124,43 @@ class Results:
             yield Filled(item.id, picture, None)
 
 
-class Run:
-    """A trained stage of a run, or a save of it; `mirror` as in `predict.Predictor`."""
+class Run(Entry):
+    """A trained stage of a run, or a save of it, with a label in place of the folder's name; both may be empty.
 
-    def __init__(self, folder: Path, config: Config, sees_edges: str, mirror: bool = False, name: str = "") -> None:
-        self.run = load_run(config, folder)
-        self.folder, self.config, self.mirror = folder, config, mirror
-        self.sees_edges = EXTERNAL if config.data.edge == EXTERNAL else sees_edges
-        stage = self.run.stage
+    The stage is named as by --model, before which MODEL counts; `mirror` as in `predict.Predictor`.
+    """
+
+    def __init__(
+        self, folder: Path, model: str, label: str, overrides: Sequence[Override], sees_edges: str, mirror: bool = False
+    ) -> None:
+        self.folder, self.mirror = folder, mirror
+        chosen = [(f"--runs {folder}:{model}", f"MODEL={model}")] if model else []
+        loaded = folder_config(folder, [*overrides, *chosen])
+        for note in loaded.notes:
+            log.warning("%s", note)
+        self.config = loaded.config
+        self.run = load_run(self.config, folder)
+        data, stage = self.config.data, self.config.stage
+        self.sees_edges = EXTERNAL if data.edge == EXTERNAL else sees_edges
         self.draws_edges, self.paints = stage.draws_edges, stage.predicts == "image"
-        self.name = f"{printable(name or folder.resolve().name, kept='')}:{stage.name}{' mirrored' if mirror else ''}"
-        self.provenance: Mapping[str, str] = self.run.provenance()
-        self.edge_list = (
-            config.data.test_edge_flist or config.data.val_edge_flist if self.sees_edges == EXTERNAL else ""
-        )
-        self.edge_maps: list[Path] = []
+        shown = printable(label or folder.resolve().name, kept="")
+        self.name = f"{shown}:{stage.name}{' mirrored' if mirror else ''}"
+        self.provenance = self.run.provenance()
+        self.lists = [data.test_edge_flist or data.val_edge_flist] if self.sees_edges == EXTERNAL else []
+        self.edge_maps: dict[str, Path] = {}  # by item
         self.side = 0
 
     def prepare(self, manifest: Manifest) -> None:
         """Pair external edge maps with the pictures. Raises UserError where the configuration names none that fit."""
         if self.sees_edges != EXTERNAL:
             return
-        if not self.edge_list:
+        if not self.lists[0]:
             raise UserError(f"{self.name} was trained with EDGE external; name edge maps with TEST_EDGE_FLIST")
         pictures = list(dict.fromkeys(Path(item.picture) for item in manifest.items))
-        maps = files.list_images(self.edge_list, "TEST_EDGE_FLIST")
+        maps = files.list_images(self.lists[0], "TEST_EDGE_FLIST")
         found = files.pair(pictures, maps, "edge map", shared=len(pictures) == 1)
         partners = dict(zip(pictures, found, strict=True))
-        self.edge_maps = [partners[Path(item.picture)] for item in manifest.items]
+        self.edge_maps = {item.id: partners[Path(item.picture)] for item in manifest.items}
         self.side = manifest.preprocessing.size
 
     def identity(self, batch_size: int) -> str:
@@ -168,7 +171,7 @@ class Run:
         data, run = self.config.data, self.config.run
         settings = (data.sigma, str(self.run.engine.dtype), self.mirror, self.sees_edges, run.raw_edges, batch_size)
         seed = (run.seed,) if data.sigma == 0 else ()
-        external = (data.nms, *map(file_digest, self.edge_maps)) if self.edge_maps else ()
+        external = (data.nms, *map(file_digest, self.edge_maps.values())) if self.edge_maps else ()
         return hashlib.sha256(repr((self.provenance, settings + seed + external)).encode()).hexdigest()
 
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
@@ -181,54 +184,38 @@ class Run:
 
     def batch(self, item: LoadedItem) -> Batch:
         """Make a batch of one; its edges are external, or those of the known pixels, or with `ground-truth` of all."""
-        return self._batch(item, self.sees_edges == GROUND_TRUTH, self._edge_map(item))
-
-    def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
-        """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
-        return self._batch(item, True, None).edge[0, 0].numpy()
-
-    def _batch(self, item: LoadedItem, true_edges: bool, external: Picture | None) -> Batch:
+        config, external = self.config.data, None
+        if item.id in self.edge_maps:
+            gray = images.read_gray(self.edge_maps[item.id], config.max_pixels)
+            external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
         return make_item(
             image=item.picture,
             mask=item.mask,
             name=item.id,
-            config=self.config.data,
-            rng=np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number)),
-            true_edges=true_edges,
+            config=config,
+            rng=self._rng(item),
+            true_edges=self.sees_edges == GROUND_TRUTH,
             external=external,
         )
 
-    def _edge_map(self, item: LoadedItem) -> Picture | None:
-        if not self.edge_maps:
-            return None
-        gray = images.read_gray(self.edge_maps[item.number], self.config.data.max_pixels)
-        return images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
+    def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
+        """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
+        return canny_edges(to_gray(item.picture), draw_sigma(self.config.data.sigma, self._rng(item)))
+
+    def _rng(self, item: LoadedItem) -> np.random.Generator:
+        return np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number))
 
 
-class RunName(NamedTuple):
-    """A run's folder, the stage that is evaluated and the name in reports; both may be empty."""
+def parse_run(text: str) -> tuple[Path, str, str]:
+    """Read folder, stage and label of `[NAME=]FOLDER[:STAGE]`; folders may have `=` and `:` in their names.
 
-    folder: Path
-    stage: str = ""
-    name: str = ""
-
-
-def parse_run(text: str) -> RunName:
-    """Read `[NAME=]FOLDER[:STAGE]`; folders may have `=` and `:` in their names. Raises UserError without a folder."""
+    Raises UserError without a folder.
+    """
     name, _, rest = text.partition("=")
     for label, spec in (("", text), (name, rest)):
         folder, _, stage = spec.rpartition(":")
         if spec and Path(spec).is_dir():
-            return RunName(Path(spec), "", label)
+            return Path(spec), "", label
         if folder and Path(folder).is_dir():
-            return RunName(Path(folder), stage, label)
+            return Path(folder), stage, label
     raise UserError(f"--runs: {text} is no run's folder; give FOLDER, or FOLDER:STAGE")
-
-
-def open_run(wanted: RunName, overrides: Sequence[tuple[str, str]], sees_edges: str, mirror: bool = False) -> Run:
-    """Open a run at a stage; stages are numbers or names, as for --model, before which MODEL counts."""
-    model = [(f"--runs {wanted.folder}:{wanted.stage}", f"MODEL={wanted.stage}")] if wanted.stage else []
-    loaded = folder_config(wanted.folder, [*overrides, *model])
-    for note in loaded.notes:
-        log.warning("%s", note)
-    return Run(wanted.folder, loaded.config, sees_edges, mirror, wanted.name)

@@ -67,10 +67,8 @@ def evaluate(
     write_report(study, found, measured, options)
     if failures:
         names = ", ".join(f"{failure.id} ({failure.method})" for failure in failures[:5])
-        raise IncompleteError(
-            f"{len(failed)} of {len(manifest.items)} items failed and count for no "
-            f"method: {names}; {folder / RESULTS} has them all"
-        )
+        count = f"{len(failed)} of {len(manifest.items)} items failed and count for no method"
+        raise IncompleteError(f"{count}: {names}; {folder / RESULTS} has them all")
     return found
 
 

@@ -23,7 +23,6 @@ PER_BIN, EACH, STEM = PAIRINGS = ("per-bin", "all", "stem")
 LONGEST_ID = 251  # file systems take 255 bytes, with the suffix
 SMALLEST_SIDE, LARGEST_SIDE = 16, 10_000
 SCENE = re.compile(r"scenes:\d{1,15}")
-HASH = re.compile(r"[0-9a-f]{16}")
 
 
 class Item(NamedTuple):
@@ -66,8 +65,8 @@ class Manifest:
 
     def bins(self) -> list[str]:
         """Name the bins that hold items, from small holes to large ones."""
-        names = [self.bin(item) for item in self.items]
-        return sorted(set(names), key=lambda name: bin_names(self.preprocessing.edges).index(name))
+        found = {self.bin(item) for item in self.items}
+        return [name for name in bin_names(self.preprocessing.edges) if name in found]
 
     def bin(self, item: Item) -> str:
         """Name the bin of an item: `(10,20]` in percent, `0` for no hole."""
@@ -95,7 +94,8 @@ def read_manifest(path: Path) -> Manifest:
         contents: dict[str, Any] = json.loads(path.read_text("utf-8"))
         preprocessing = _read_preprocessing(contents["setting"])
         manifest = Manifest(preprocessing, tuple(_read_item(row) for row in contents["items"]))
-        _check_ids([item.id for item in manifest.items])
+        ids = {item.id.casefold() for item in manifest.items}
+        _require(0 < len(ids) == len(manifest.items), "items", sorted(ids))
         _require(contents["schema"] == SCHEMA, "schema", contents["schema"])
         digest = contents["digest"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -125,24 +125,18 @@ def _read_preprocessing(row: dict[str, Any]) -> Preprocessing:
 
 
 def _read_item(row: dict[str, Any]) -> Item:
+    """Read an item; its hashes and its ratio are what `pairing.verify` holds against the files."""
     found = Item(*(row[name] for name in Item._fields))
-    for (name, value), kind in zip(found._asdict().items(), (str, str, str, int, float, str, str), strict=True):
-        _require(type(value) is kind, name, value)
+    for name, kind in Item.__annotations__.items():
+        _require(type(row[name]) is kind, name, row[name])
+    _require(found.id and found.id == file_name(found.id) and len(os.fsencode(found.id)) <= LONGEST_ID, "id", found.id)
+    _require(not found.picture.startswith("scenes:") or SCENE.fullmatch(found.picture), "picture", found.picture)
     _require(-1 <= found.seed < 2**53, "seed", found.seed)
     _require(0 <= found.ratio <= 1, "ratio", found.ratio)
-    for name, value in (("picture_hash", found.picture_hash), ("mask_hash", found.mask_hash)):
-        _require(HASH.fullmatch(value), name, value)
-    _require(not found.picture.startswith("scenes:") or SCENE.fullmatch(found.picture), "picture", found.picture)
     if found.seed >= 0:
-        generator, (low, high) = parse_drawn(found.mask)
-        _require(generator in mask_shapes.GENERATORS and 0 <= low < high <= 1, "mask", found.mask)
+        kind, (low, high) = parse_drawn(found.mask)
+        _require(kind in mask_shapes.GENERATORS and 0 <= low < high <= 1, "mask", found.mask)
     return found
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    for id_ in ids:
-        _require(id_ and id_ == file_name(id_) and len(os.fsencode(id_)) <= LONGEST_ID, "id", id_)
-    _require(ids and len({id_.casefold() for id_ in ids}) == len(ids), "items", ids)
 
 
 def parse_drawn(name: str) -> tuple[str, tuple[float, float]]:

@@ -5,33 +5,34 @@ import itertools
 import math
 import os
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.data import files, mask_shapes, masks
-from edgeconnect.data.sources import SceneSource, Source, open_source
+from edgeconnect.data.sources import SceneSource, open_source
 from edgeconnect.digest import sha256_of
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.evaluation.manifest import EACH, PER_BIN, STEM, Item, Manifest, Preprocessing, file_name, parse_drawn
-from edgeconnect.metrics.images import Picture
+from edgeconnect.threads import in_threads
 
 LONGEST_NAME = 200  # bytes of an id before it is numbered
 
 
+@dataclass(frozen=True)
 class Library:
     """Reads the pictures and masks of items. Raises BadImageError where a file cannot be used."""
 
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        self.preprocessing = preprocessing
+    preprocessing: Preprocessing
 
-    def picture(self, name: str) -> Picture:
+    def picture(self, name: str) -> NDArray[np.uint8]:
         """Read, crop and resize a picture, (H, W, 3); `scenes:12` is built-in scene 12."""
         if name.startswith("scenes:"):
             return SceneSource(int(name[7:]), int(name[7:]) + 1, self.preprocessing.size or 256).read(0)
@@ -61,43 +62,40 @@ def compose(pictures: str, masks_from: str, preprocessing: Preprocessing, worker
     if drawn and preprocessing.pairing != PER_BIN:
         raise UserError(f"--pairing: {preprocessing.pairing} is of mask files; {masks_from} masks are drawn {PER_BIN}")
     source = open_source(pictures, "--pictures", preprocessing.size, preprocessing.max_pixels)
-    names = [_name(source, index) for index in range(len(source))]
+    if isinstance(source, SceneSource):
+        names = [f"scenes:{number}" for number in range(source.first, source.last)]
+    else:
+        names = [str(path.absolute()) for path in source.paths]  # found again, from wherever
     library = Library(preprocessing)
-    chosen = list(_drawn(names, masks_from, preprocessing) if drawn else _paired(names, masks_from, library, workers))
-    return Manifest(preprocessing, tuple(_identified(_items(chosen, library, workers))))
+    pairs = _drawn(names, masks_from, preprocessing) if drawn else _paired(names, masks_from, library, workers)
+    unmeasured = [Item("", picture, mask, seed, 0.0, "", "") for picture, mask, seed in pairs]
+    return Manifest(preprocessing, tuple(_named(_measured(unmeasured, library, workers))))
 
 
 def verify(manifest: Manifest, workers: int = 1) -> None:
     """Raise UserError where a picture or a mask is not what it was when the manifest was written."""
-    chosen = [(item.picture, item.mask, item.seed) for item in manifest.items]
-    for item, found in zip(manifest.items, _items(chosen, Library(manifest.preprocessing), workers), strict=True):
-        if found._replace(id=item.id) != item:
+    again = _measured(manifest.items, Library(manifest.preprocessing), workers)
+    for item, found in zip(manifest.items, again, strict=True):
+        if found != item:
             name = item.picture if found.picture_hash != item.picture_hash else item.mask
             raise UserError(f"{name}: is not what it was when the manifest was written; restore it, or compose anew")
 
 
-def _items(chosen: Sequence[tuple[str, str, int]], library: Library, workers: int) -> list[Item]:
-    """Measure the hole ratios of (picture, mask, seed); the items have no id yet."""
-    pictures = list(dict.fromkeys(name for name, _, _ in chosen))
-    contents = list(dict.fromkeys([*pictures, *(mask for _, mask, seed in chosen if seed < 0)]))
+def _measured(items: Sequence[Item], library: Library, workers: int) -> list[Item]:
+    """Return the items with the ratios and hashes of what is there now."""
+    pictures = list(dict.fromkeys(item.picture for item in items))
+    contents = list(dict.fromkeys([*pictures, *(item.mask for item in items if item.seed < 0)]))
+    hashes = dict(zip(contents, in_threads(_content_hash, contents, workers), strict=True))
+    sizes = in_threads(lambda name: library.picture(name).shape[:2], pictures, workers)
+    shapes = dict(zip(pictures, sizes, strict=True))
 
-    def item(part: tuple[str, str, int]) -> Item:
-        picture, name, seed = part
-        mask = library.mask(name, seed, *shapes[picture])
-        mask_hash = hashes[name] if seed < 0 else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
-        return Item("", picture, name, seed, float(mask.mean()), hashes[picture], mask_hash)
+    def measured(item: Item) -> Item:
+        name = item.mask
+        mask = library.mask(name, item.seed, *shapes[item.picture])
+        mask_hash = hashes[name] if item.seed < 0 else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
+        return item._replace(ratio=float(mask.mean()), picture_hash=hashes[item.picture], mask_hash=mask_hash)
 
-    with ThreadPoolExecutor(workers) as pool:
-        hashes = dict(zip(contents, pool.map(_content_hash, contents), strict=True))
-        shapes = dict(zip(pictures, pool.map(lambda name: library.picture(name).shape[:2], pictures), strict=True))
-        return list(pool.map(item, chosen))
-
-
-def _name(source: Source, index: int) -> str:
-    """Name a picture so that it is found again, from wherever."""
-    if isinstance(source, SceneSource):
-        return f"scenes:{source.first + index}"
-    return str(Path(source.name(index)).absolute())
+    return list(in_threads(measured, items, workers))
 
 
 def _drawn(names: Sequence[str], kind: str, preprocessing: Preprocessing) -> Iterator[tuple[str, str, int]]:
@@ -127,11 +125,10 @@ def _paired(names: Sequence[str], masks_from: str, library: Library, workers: in
         yield from ((name, str(mask), -1) for name in names for mask in found)
     else:
         side = preprocessing.size or 256
-        with ThreadPoolExecutor(workers) as pool:
-            ratios = list(pool.map(lambda path: float(library.mask(str(path), -1, side, side).mean()), found))
-        shelves: dict[int, list[Path]] = {}
+        ratios = in_threads(lambda path: float(library.mask(str(path), -1, side, side).mean()), found, workers)
+        shelves: defaultdict[int, list[Path]] = defaultdict(list)
         for path, ratio in zip(found, ratios, strict=True):
-            shelves.setdefault(bisect_left(preprocessing.edges, ratio), []).append(path)
+            shelves[bisect_left(preprocessing.edges, ratio)].append(path)
         for index, name in enumerate(names):
             for shelf in sorted(shelves):
                 chosen = np.random.default_rng((preprocessing.seed, index, shelf)).integers(len(shelves[shelf]))
@@ -147,33 +144,30 @@ def _content_hash(name: str) -> str:
     return sha256_of(Path(name))[:16]
 
 
-def _identified(items: Sequence[Item]) -> Iterator[Item]:
-    """Name items after their picture and mask, shortly where that tells them apart."""
+def _named(items: Sequence[Item]) -> Iterator[Item]:
+    """Name items after their picture, and their mask where the picture has several."""
     stems = _told_apart([item.picture for item in items])
     mask_stems = {item.mask: item.mask.replace(" ", "_") for item in items if item.seed >= 0}
     mask_stems |= _told_apart([item.mask for item in items if item.seed < 0])
-    alone = Counter(item.picture for item in items)
-    both = (f"{stems[item.picture]}__{mask_stems[item.mask]}" for item in items)
-    names = (stems[item.picture] if alone[item.picture] == 1 else name for item, name in zip(items, both, strict=True))
-    for item, name in zip(items, _unique(names), strict=True):
-        yield item._replace(id=name)
+    counts = Counter(item.picture for item in items)
+    taken: set[str] = set()
+    for item in items:
+        stem = stems[item.picture]
+        id_ = _free(stem if counts[item.picture] == 1 else f"{stem}__{mask_stems[item.mask]}", taken)
+        taken.add(id_.casefold())
+        yield item._replace(id=id_)
 
 
 def _told_apart(names: Sequence[str]) -> dict[str, str]:
     """Return a stem for each path, with folders where stems repeat."""
-    paths = {name: Path(name) for name in names}
-    suffixes = files.unique_suffixes(paths.values(), without_suffix=True)
-    return {name: "_".join(suffixes[path]) for name, path in paths.items()}
+    suffixes = files.unique_suffixes(map(Path, names), without_suffix=True)
+    return {str(path): "_".join(suffix) for path, suffix in suffixes.items()}
 
 
-def _unique(names: Iterable[str]) -> Iterator[str]:
-    """Make each name fit to be a file's, and number those that are taken, whatever the case of their letters."""
-    taken: set[str] = set()
-    for name in names:
-        fit = file_name(name)
-        if len(os.fsencode(fit)) > LONGEST_NAME:
-            fit = f"{fit[: LONGEST_NAME // 8]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
-        numbered = itertools.chain([fit], (f"{fit}_{number}" for number in itertools.count(2)))
-        free = next(candidate for candidate in numbered if candidate.casefold() not in taken)
-        taken.add(free.casefold())
-        yield free
+def _free(name: str, taken: set[str]) -> str:
+    """Make a name fit to be a file's, and number it where it is taken, whatever the case of its letters."""
+    fit = file_name(name)
+    if len(os.fsencode(fit)) > LONGEST_NAME:
+        fit = f"{fit[: LONGEST_NAME // 8]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    numbered = itertools.chain([fit], (f"{fit}_{number}" for number in itertools.count(2)))
+    return next(candidate for candidate in numbered if candidate.casefold() not in taken)

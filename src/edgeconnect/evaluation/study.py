@@ -14,7 +14,6 @@ import logging
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,16 +56,14 @@ class Study:
 
     def claim(self) -> None:
         """Write down what is evaluated. Raises UserError where no item has a hole, or the folder holds other items."""
-        path = self.folder / MANIFEST
+        path, count = self.folder / MANIFEST, len(self.manifest.items)
         if path.is_file() and read_manifest(path).digest() != self.manifest.digest():
-            raise UserError(
-                f"{path}: holds other pictures, masks or sizes; give another --output, or --manifest {path}"
-            )
+            raise UserError(f"{path}: holds other pictures, masks or sizes; use another --output, or --manifest {path}")
         whole = [item.id for item in self.manifest.items if item.ratio == 0]
-        if len(whole) == len(self.manifest.items):
+        if len(whole) == count:
             raise UserError("--masks: no mask has a hole, so nothing is evaluated; mark holes with 255 in the masks")
         if whole:
-            log.warning("%d of %d items have no hole: %s", len(whole), len(self.manifest.items), named(whole))
+            log.warning("%d of %d items have no hole: %s", len(whole), count, named(whole))
         self.manifest.write(path)  # again, too: files may have moved
 
     def begin(self, entries: Sequence[Entry], overwrite: bool = False) -> None:
@@ -84,14 +81,12 @@ class Study:
             if not entry.paints and not entry.draws_edges:
                 raise UserError(f"{entry.name} paints no pictures and draws no edges; leave it out")
             taken.add(slug(entry.name).casefold())
-        changed = [
-            entry for entry in entries if known.get(entry.name, identities[entry.name]) != identities[entry.name]
-        ]
+        changed = [entry for entry in entries if known.get(entry.name) not in (None, identities[entry.name])]
         refused = [entry.name for entry in changed if not isinstance(entry, Results) and self._folders(entry)]
         if refused and not overwrite:
             raise UserError(
-                f"{self.folder}: its results of {named(refused)} are of other weights or settings; give --overwrite to "
-                "complete them anew, or another --output"
+                f"{self.folder}: its results of {named(refused)} are of other weights or settings; "
+                "give --overwrite to complete them anew, or another --output"
             )
         self.claim()
         for entry in changed:
@@ -131,38 +126,32 @@ class Study:
     def complete(self, entry: Entry) -> Iterator[Failure]:
         """Complete and write what is not there yet; yield what could not be, which counts for no method.
 
-        The pictures of one batch are written while the next is completed.
+        Pictures are written by threads while the next are completed.
         """
-        items = self.manifest.items
-        left = [number for number, item in enumerate(items) if not self._is_done(entry, item)]
-        writes: list[Future[None]] = []
-        done = len(items) - len(left)
-        with progress(len(items), done, entry.name, "item") as bar, ThreadPoolExecutor(self.workers) as pool:
-            for batch in self._batches(left):
-                completed, why = _completed(entry, batch)
-                if why:  # which of them was it?
-                    for item in batch:
-                        alone, why = _completed(entry, [item])
-                        completed += alone
-                        if why:
-                            log.warning("%s: %s: %s", entry.name, item.id, why)
-                            yield Failure(entry.name, item.id, why)
-                for write in writes:
-                    write.result()
-                writes = [pool.submit(self._write, entry, item, filled) for item, filled in completed]
-                bar.update(len(batch))
-            for write in writes:
-                write.result()
+        left = [number for number, item in enumerate(self.manifest.items) if not self._is_done(entry, item)]
+
+        def write(attempt: tuple[LoadedItem, Filled | str]) -> Failure | None:
+            item, filled = attempt
+            if isinstance(filled, str):
+                return Failure(entry.name, item.id, filled)
+            if filled.edge is not None:
+                write_png(self.edge(entry.name, item), filled.edge)
+            if filled.picture is not None:
+                write_png(self.picture(entry.name, item), filled.picture)
+            return None
+
+        count = len(self.manifest.items)
+        attempts = (attempt for batch in self._batches(left) for attempt in _attempts(entry, batch))
+        with progress(count, count - len(left), entry.name, "item") as bar:
+            for failure in in_threads(write, attempts, self.workers):
+                if failure:
+                    log.warning("%s: %s: %s", *failure)
+                    yield failure
+                bar.update()
 
     def _is_done(self, entry: Entry, item: Item) -> bool:
         painted = not entry.paints or self.picture(entry.name, item).is_file()
         return painted and (not entry.draws_edges or self.edge(entry.name, item).is_file())
-
-    def _write(self, entry: Entry, item: LoadedItem, filled: Filled) -> None:
-        if filled.edge is not None:
-            write_png(self.edge(entry.name, item), filled.edge)
-        if filled.picture is not None:
-            write_png(self.picture(entry.name, item), filled.picture)
 
     def _batches(self, indices: Sequence[int]) -> Iterator[list[LoadedItem]]:
         """Read items ahead and put neighbours of one size together."""
@@ -178,28 +167,24 @@ class Study:
 
         The counts of edges, EDGE_COUNTS, come with them, to be added up. What was measured before is read again.
         """
-        path = table_of(self.folder, entry.name)
-        columns = (*metrics, *distances, *EDGE_COUNTS)
+        path, columns = table_of(self.folder, entry.name), (*metrics, *distances, *EDGE_COUNTS)
         self._forget_other_weights(path, distances)
         known = {id_: row for id_, row in read_table(path).items() if row.keys() >= set(columns)}
+        table = {id_: {name: row[name] for name in columns} for id_, row in known.items()}
         done = {item.id: number for number, item in enumerate(self.manifest.items) if self._is_done(entry, item)}
-        left = [id_ for id_ in done if id_ not in known]
+        left = [id_ for id_ in done if id_ not in table]
 
-        def one(id_: str) -> dict[str, float]:
-            found = self._measured(entry, self.load(done[id_]), metrics, distances)
-            bar.update()
-            return found
+        def measured(id_: str) -> dict[str, float]:
+            return self._measured(entry, self.load(done[id_]), metrics, distances)
 
-        label, known_already = f"measuring {entry.name}", len(done) - len(left)
-        with (
-            progress(len(done), known_already, label, "item", leave=False) as bar,
-            ThreadPoolExecutor(self.workers) as pool,
-        ):
-            for first in range(0, len(left), CHUNK):
-                part = left[first : first + CHUNK]
-                known |= dict(zip(part, pool.map(one, part), strict=True))
-                write_table(path, {id_: {name: known[id_][name] for name in columns} for id_ in done if id_ in known})
-        return {id_: {name: known[id_][name] for name in columns} for id_ in done}
+        found = zip(left, in_threads(measured, left, self.workers), strict=True)
+        with progress(len(done), len(done) - len(left), f"measuring {entry.name}", "item", leave=False) as bar:
+            for count, (id_, row) in enumerate(found, 1):
+                table[id_] = row
+                bar.update()
+                if count % CHUNK == 0 or count == len(left):
+                    write_table(path, {known_id: table[known_id] for known_id in done if known_id in table})
+        return {id_: table[id_] for id_ in done}
 
     def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
         """Drop metrics that a network of other weights made."""
@@ -217,27 +202,48 @@ class Study:
     def _measured(
         self, entry: Entry, item: LoadedItem, metrics: Sequence[str], distances: Mapping[str, Perceptual]
     ) -> dict[str, float]:
-        found: dict[str, float] = {}
+        found = dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan)
         file = self.picture(entry.name, item)
         if file.is_file():
             completed = images.read_image(file)
-            found = compute_metrics(item.picture, completed, item.mask, metrics)
+            found |= compute_metrics(item.picture, completed, item.mask, metrics)
             found |= {name: distance(item.picture[None], completed[None])[0] for name, distance in distances.items()}
         file = self.edge(entry.name, item)
         if isinstance(entry, Run) and file.is_file():
             counts = count_edges(entry.true_edges(item), images.read_gray(file), item.mask)
             found |= {name: float(value) for name, value in counts._asdict().items()}
-        return dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan) | found
+        return found
+
+    def export(self) -> None:
+        """Write what somebody else's program needs to take part: damaged pictures and masks, named by item."""
+        self.claim()
+
+        def write(number: int) -> None:
+            item = self.load(number)
+            write_png(self.folder / "masks" / f"{item.id}.png", item.mask.astype("uint8") * 255)
+            write_png(self.folder / "damaged" / f"{item.id}.png", item.picture * ~item.mask[..., None])
+
+        count = len(self.manifest.items)
+        with progress(count, 0, "exporting", "item") as bar:
+            for _ in in_threads(write, range(count), self.workers):
+                bar.update()
+        log.info("%d items in %s; evaluate with --manifest %s", count, self.folder, self.folder / MANIFEST)
 
 
-def _completed(entry: Entry, batch: Sequence[LoadedItem]) -> tuple[list[tuple[LoadedItem, Filled]], str]:
-    """Complete a batch; return why that failed instead of the error, which would hold the batch's memory."""
+def _attempts(entry: Entry, batch: Sequence[LoadedItem]) -> Iterator[tuple[LoadedItem, Filled | str]]:
+    """Yield each item as it was completed, or why it could not be; the items of a batch that fails are tried alone."""
+    why = ""  # instead of the error, which would hold the batch's memory
     try:
-        return list(zip(batch, entry.complete(batch), strict=True)), ""
+        yield from list(zip(batch, entry.complete(batch), strict=True))
     except Exception as error:
         if not isinstance(error, BadImageError) and not is_out_of_memory(error):
             raise
-        return [], reason(error)
+        why = reason(error)
+    if why and len(batch) == 1:
+        yield batch[0], why
+    elif why:
+        for item in batch:
+            yield from _attempts(entry, [item])
 
 
 def slug(method: str) -> str:
@@ -261,12 +267,11 @@ def measures_of(folder: Path, method: str) -> dict[str, dict[str, float]]:
 
 def write_table(path: Path, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Write metrics by id as CSV; numbers to the last digit, nothing for nan."""
-    names = list(next(iter(rows.values())))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", *names])
+    table.writerow(["id", *next(iter(rows.values()))])
     for id_, row in rows.items():
-        table.writerow([id_, *("" if math.isnan(row[name]) else repr(row[name]) for name in names)])
+        table.writerow([id_, *("" if math.isnan(value) else value for value in row.values())])
     write_whole(path, text.getvalue().encode())
 
 
