@@ -7,7 +7,7 @@ from pathlib import Path
 from edgeconnect.atomic import explained
 from edgeconnect.checkpoint.saves import RECORD, read_save
 from edgeconnect.config import file as config_file
-from edgeconnect.config.file import Loaded, scalar
+from edgeconnect.config.file import Loaded, Override, scalar
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.provenance import provenance
 
@@ -30,7 +30,7 @@ def record_start(
         file.write(json.dumps(line) + "\n")
 
 
-def folder_config(folder: Path, overrides: Sequence[tuple[str, str]] = (), by_model: bool = False) -> Loaded:
+def folder_config(folder: Path, overrides: Sequence[Override] = (), by_model: bool = False) -> Loaded:
     """Read the configuration that completes pictures with a run, or with a save given in place of its folder.
 
     What the stage was last trained with counts (`resolved_<stage>.yml`), and config.yml for lists, devices and the

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeconnect.atomic import expanded
-from edgeconnect.checkpoint.folder import Override, folder_config
+from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.commands.runs import load_trained, require_folder, shown
 from edgeconnect.config import file as config_file
+from edgeconnect.config.file import Override
 from edgeconnect.config.sections import DRAWN_MASKS, Config, DataConfig
 from edgeconnect.data import files, mask_shapes
 from edgeconnect.errors import IncompleteError, UserError

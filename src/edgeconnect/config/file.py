@@ -25,6 +25,8 @@ NOT_COMPARED = ("MODE", "MODEL", "RAW_EDGES")
 LONGEST = 100  # characters of a value, entries of a list
 LEGACY = {"GAN_POOL_SIZE": "GAN_POOL_SIZE is accepted and ignored: it never did anything"}
 
+Override = tuple[str, str]  # where it is written, and `KEY=VALUE`
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -34,7 +36,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-def load(path: Path | None, overrides: Iterable[tuple[str, str]] = (), completing: bool = False) -> Loaded:
+def load(path: Path | None, overrides: Iterable[Override] = (), completing: bool = False) -> Loaded:
     """Read a YAML file of flat keys and apply overrides: (where it was written, `KEY=VALUE`).
 
     Relative paths are looked for in the file's folder, then in the working directory; those of overrides the other

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeconnect import images
-from edgeconnect.checkpoint.folder import Override, folder_config
+from edgeconnect.checkpoint.folder import folder_config
+from edgeconnect.config.file import Override
 from edgeconnect.data import files
 from edgeconnect.data.edges import canny_edges, draw_sigma, to_gray
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
