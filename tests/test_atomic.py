@@ -161,8 +161,8 @@ def test_file_system_that_cannot_flush_folders_is_lived_with(tmp_path, monkeypat
 
 
 def test_leftovers_of_a_dead_run_are_swept(tmp_path):
-    (atomic._beside(tmp_path / "a") / "b").mkdir(parents=True)
-    atomic._beside(tmp_path / "c").touch()
+    (atomic.beside_of(tmp_path / "a") / "b").mkdir(parents=True)
+    atomic.beside_of(tmp_path / "c").touch()
     foreign = [".a.123.part", ".c.9.part", ".download.part", f".{'a' * 16}.x.part", "d.part"]
     for name in foreign:
         (tmp_path / name).touch()

@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeconnect.errors import UserError
 
 REPLACED = ".replaced"
-OURS = re.compile(r"\.[0-9a-f]{16}\.\d+\.part")  # the names that `_beside` makes
+OURS = re.compile(r"\.[0-9a-f]{16}\.\d+\.part")  # the names that `beside_of` makes
 
 
 def expanded(source: str, variables: bool = True) -> Path:
@@ -43,7 +43,7 @@ def copy_whole(source: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
     """Give a file to write, flush it, rename it: neither a crash nor a full disk costs what was there."""
-    beside = _beside(path)
+    beside = beside_of(path)
     with explained(path):
         try:
             yield beside
@@ -59,7 +59,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Raises UserError naming the folder and the reason; what was there stays until the new one is complete.
     """
-    beside, former = _beside(path), path.with_name(f".{path.name}{REPLACED}")
+    beside, former = beside_of(path), path.with_name(f".{path.name}{REPLACED}")
     with explained(path):
         try:
             beside.mkdir(parents=True)
@@ -85,7 +85,7 @@ def bring_back(former: Path) -> None:
         shutil.rmtree(former, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
+def beside_of(path: Path) -> Path:
     """Name what becomes a file: briefly, for names may be as long as the file system allows."""
     return path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.part")
 

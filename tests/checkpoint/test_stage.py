@@ -530,3 +530,14 @@ def test_frozen_network_at_the_top_is_never_written(tmp_path):
     assert not is_trained(method.networks["edge_generator"])
     begin_and_save(tmp_path, "edge_inpaint", method, 1)
     assert (tmp_path / "EdgeModel_gen.pth").read_bytes() == before
+
+
+def test_removal_of_a_save_that_was_interrupted_is_finished_by_the_next_start(tmp_path, monkeypatch):
+    checkpoints, method = checkpoints_of(tmp_path, "edge", keep=2), method_of("edge")
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    for step in (1, 2, 3):
+        checkpoints.save(method.networks, step, parts_of(method))
+    monkeypatch.undo()
+    assert len(list((tmp_path / "saves/edge").glob(".*"))) == 1
+    begin(tmp_path, "edge", method_of("edge"))
+    assert not list((tmp_path / "saves/edge").glob(".*"))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeconnect.atomic import discard, explained, free_name, keep_aside, sweep, whole_folder
+from edgeconnect.atomic import beside_of, discard, explained, free_name, keep_aside, sweep, whole_folder
 from edgeconnect.digest import damage, file_digest
 from edgeconnect.errors import UserError, reason
 
@@ -149,7 +149,7 @@ class StageSaves:
 
     def mark_best(self, step: int) -> None:
         """Let `best` point to a save."""
-        link, beside = self.place / BEST, self.place / f".{BEST}.part"
+        link, beside = self.place / BEST, beside_of(self.place / BEST)
         discard(beside)
         try:
             beside.symlink_to(f"{step:07d}")
@@ -164,7 +164,7 @@ class StageSaves:
         self._removals.clear()
         for save in saves_in(self.place)[:-keep] if keep else ():
             if save.path.resolve() != best:
-                doomed = save.path.with_name(f".{save.path.name}.part")
+                doomed = beside_of(save.path)
                 with explained(save.path):
                     save.path.rename(doomed)
                 self._removals.append(self._remover.submit(shutil.rmtree, doomed, ignore_errors=True))
