@@ -1,6 +1,7 @@
 """Evaluations side by side: the same items, the difference of each pair of methods and how sure it is."""
 
 import itertools
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,11 +11,11 @@ import numpy as np
 from tabulate import tabulate
 
 from edgeconnect.data.files import unique_suffixes
-from edgeconnect.errors import UserError, counted, named, printable
+from edgeconnect.errors import UserError, counted, named, printable, reason
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
 from edgeconnect.evaluation.report import tables
-from edgeconnect.evaluation.results import ALL, Rows, is_measured, read_results, share
+from edgeconnect.evaluation.results import ALL, RESULTS, Rows, is_measured, labelled, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.plain import plain
@@ -81,14 +82,23 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
             raise UserError(f"{both} evaluate different items; repeat one with --manifest of the other")
     methods = []
     for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
-        found, where = read_results(folder), printable("/".join(suffix), kept="")
-        failed = frozenset(failure.id for failure in found.failures)
-        for method in found.methods:
-            rows = measures_of(folder, method.name)
-            methods.append(ComparedMethod(method.name, f"{where}/{method.label}", rows, failed))
+        where = printable("/".join(suffix), kept="")
+        failed, labels = read_methods(folder / RESULTS)
+        for name, label in labels.items():
+            methods.append(ComparedMethod(name, f"{where}/{label}", measures_of(folder, name), failed))
     if len(methods) < 2:
         raise UserError(f"{first}: holds one method; name another evaluation beside it")
     return manifest, methods
+
+
+def read_methods(path: Path) -> tuple[frozenset[str], dict[str, str]]:
+    """Return the ids of failed items and the labels of methods by name. Raises UserError for damaged results."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        failed = frozenset(failure["id"] for failure in found["failures"])
+        return failed, {method["name"]: labelled(method["name"], method["edges"]) for method in found["methods"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: holds no results ({reason(error)}); give a folder of evaluate.py") from error
 
 
 def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False) -> list[Pair]:
