@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
@@ -18,7 +18,6 @@ from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, RESULTS, Rows, is_measured, labelled, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
-from edgeconnect.plain import plain
 
 FEWEST = 6  # pictures: fewer that all say the same are no proof, as a sign test of them cannot pass 5 % either
 
@@ -165,9 +164,3 @@ def table(found: Sequence[Difference]) -> str:
         aligned = tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
         blocks.append(f"{name} {DEFINITIONS[name].arrow} compared with {first}\n{aligned}")
     return "\n\n".join(blocks)
-
-
-def as_json(manifest: Manifest, found: Sequence[Difference]) -> dict[str, Any]:
-    """Return plain lists and dictionaries."""
-    rows = [plain(d) | {"verdict": d.verdict, "doubt": d.doubt} for d in found]
-    return {"schema": 1, "manifest": manifest.digest(), "differences": rows}
