@@ -44,7 +44,8 @@ class Example(NamedTuple):
 
 def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     """Run the preset in a folder, and leave `summary.json` and `sheet.png` there."""
-    config = prepare(folder, overrides)
+    config = config_file.load(preset("demo"), [(f"--set {text}", text) for text in overrides]).config
+    write_whole(folder / CONFIG_FILE, config_file.dump(config).encode())  # test.py and train.py go by it, too
     run.train(config, folder)
     examples = list(complete(config, folder))
     results = measure(examples, config)
@@ -56,13 +57,6 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     sheet = image_grid(rows).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
     write_png(folder / "sheet.png", sheet)
     log.info("%s\nsee also %s and %s", tables.summary(results), folder / "summary.json", folder / "sheet.png")
-
-
-def prepare(folder: Path, overrides: Iterable[str]) -> Config:
-    """Put the preset into the run's folder, so that test.py and train.py go by it, too."""
-    config = config_file.load(preset("demo"), [(f"--set {text}", text) for text in overrides]).config
-    write_whole(folder / CONFIG_FILE, config_file.dump(config).encode())
-    return config
 
 
 def complete(config: Config, folder: Path) -> Iterable[Example]:

@@ -11,12 +11,12 @@ from edgeconnect.cli import main
 from edgeconnect.errors import IncompleteError, UserError
 from edgeconnect.evaluation.compare import ComparedMethod, Difference, choose_pairs, differences, load
 from edgeconnect.evaluation.entries import Classical
-from edgeconnect.evaluation.evaluate import evaluate
+from edgeconnect.evaluation.evaluate import evaluate, require_all
 from edgeconnect.evaluation.intervals import Interval
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report import charts
-from edgeconnect.evaluation.results import Measured, read_results, summarize
+from edgeconnect.evaluation.results import Measured, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS
 
 
@@ -178,8 +178,10 @@ def folders(tmp_path_factory, trained):
     runs = [opened(f"{trained}:{stage}") for stage in (1, 4)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(charts, "curves", lambda results: {})
+        entries = [Painter("black", 0, ["3__m"]), Classical("telea")]
+        found = evaluate(place / "a/evaluation", manifest, entries, OPTIONS)
         with pytest.raises(IncompleteError):
-            evaluate(place / "a/evaluation", manifest, [Painter("black", 0, ["3__m"]), Classical("telea")], OPTIONS)
+            require_all(found, place / "a/evaluation")
         evaluate(place / "b/evaluation", manifest, [Classical("telea"), *runs], OPTIONS)
     return place
 
@@ -206,9 +208,9 @@ def test_folders_are_compared_item_by_item(folders, capsys):
     assert black["difference"]["low"] > 0
     of_edges = {key[:2] for key in rows if key[2] == "edge_f1"}
     assert of_edges == {tuple(f"b/evaluation/run:{stage} (strict edges)" for stage in ("edge", "joint"))}
-    cell = read_results(folders / "a/evaluation").methods[0].bins["all"]["psnr_rgb"]
-    assert black["means"][0] == pytest.approx(cell.value)
-    assert (cell.n, black["n"]) == (13, 13)
+    cell = strict_json(folders / "a/evaluation/results.json")["methods"][0]["bins"]["all"]["psnr_rgb"]
+    assert black["means"][0] == pytest.approx(cell["value"])
+    assert (cell["n"], black["n"]) == (13, 13)
 
 
 def test_the_report_and_the_comparison_say_the_same_of_edges(folders, capsys):
@@ -217,8 +219,8 @@ def test_the_report_and_the_comparison_say_the_same_of_edges(folders, capsys):
     )
     assert code == 0
     means = next(row["means"] for row in json.loads(printed)["differences"] if row["bin"] == "all")
-    methods = read_results(folders / "b/evaluation").methods[1:]
-    assert means == pytest.approx([method.bins["all"]["edge_f1"].value for method in methods])
+    methods = strict_json(folders / "b/evaluation/results.json")["methods"][1:]
+    assert means == pytest.approx([method["bins"]["all"]["edge_f1"]["value"] for method in methods])
 
 
 def test_one_folder_is_compared_in_itself_and_twice_is_once(folders, capsys):

@@ -23,7 +23,9 @@ EDGES = (0.0, 0.1, 0.3, 1.0)
 
 
 def evaluate(*arguments):
-    return evaluation.evaluate(*arguments).to_json()
+    found = evaluation.evaluate(*arguments)
+    evaluation.require_all(found, arguments[0])
+    return found.to_json()
 
 
 @pytest.fixture

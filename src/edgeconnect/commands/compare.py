@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.errors import UserError, counted
+from edgeconnect.plain import plain
 
 METRICS = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
 
@@ -28,7 +29,7 @@ def add_compare_options(sub: argparse.ArgumentParser) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Print the paired differences of methods."""
-    from edgeconnect.evaluation.compare import as_json, choose_pairs, differences, load, require_metrics, table
+    from edgeconnect.evaluation.compare import choose_pairs, differences, load, require_metrics, table
 
     a = arguments
     names = list(dict.fromkeys(a.measures))
@@ -41,7 +42,8 @@ def compare(arguments: argparse.Namespace) -> None:
     failed = frozenset().union(*(method.failed for method in methods))
     if failed:
         log.warning("left out, as a method failed at them: %s", counted(len(failed), "item"))
-    text = json.dumps(as_json(manifest, found), indent=1)
+    rows = [plain(d) | {"verdict": d.verdict, "doubt": d.doubt} for d in found]
+    text = json.dumps({"schema": 1, "manifest": manifest.digest(), "differences": rows}, indent=1)
     print(text if a.json else table(found))
     if a.output:
         write_whole(a.output, (text + "\n").encode())

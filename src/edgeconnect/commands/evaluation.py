@@ -8,7 +8,6 @@ What needs PyTorch or SciPy is imported by the function that uses it: `--help` a
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,7 +20,7 @@ from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Override
 from edgeconnect.config.sections import DRAWN_MASKS, Config, DataConfig
 from edgeconnect.data import files, mask_shapes
-from edgeconnect.errors import IncompleteError, UserError
+from edgeconnect.errors import UserError
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import LARGEST_SIDE, SMALLEST_SIDE, Manifest, Preprocessing, read_manifest
 
@@ -103,10 +102,9 @@ def evaluate_run(arguments: argparse.Namespace) -> None:
 
 def run_request(request: EvaluateRequest) -> None:
     """Evaluate, and say where the report is."""
-    from edgeconnect.evaluation.evaluate import PAGE
+    from edgeconnect.evaluation.evaluate import PAGE, require_all
     from edgeconnect.evaluation.evaluate import evaluate as run
     from edgeconnect.evaluation.report import tables
-    from edgeconnect.evaluation.results import RESULTS, read_results
     from edgeconnect.evaluation.study import Study
 
     check_numbers(request)
@@ -124,15 +122,13 @@ def run_request(request: EvaluateRequest) -> None:
     manifest = find_items(request, config.data, pictures, masks)
     lists = [pictures, masks, *(source for entry in entries for source in entry.lists)]
     refuse_overlap("--output", output, lists, [request.checkpoints, *(entry.folder for entry in entries)], manifest)
-    try:
-        run(output, manifest, entries, options)
-    finally:
-        if (output / RESULTS).is_file() and sys.exc_info()[0] in (None, IncompleteError):
-            print(tables.summary(read_results(output)))
-            for entry in entries:
-                if entry.provenance:
-                    log.info("%s: %s", entry.name, ", ".join(f"{k} {v}" for k, v in entry.provenance.items()))
-            log.info("the report: %s", output / PAGE)
+    found = run(output, manifest, entries, options)
+    print(tables.summary(found))
+    for method in found.methods:
+        if method.provenance:
+            log.info("%s: %s", method.name, ", ".join(f"{k} {v}" for k, v in method.provenance.items()))
+    log.info("the report: %s", output / PAGE)
+    require_all(found, output)
 
 
 def check_numbers(request: EvaluateRequest) -> None:

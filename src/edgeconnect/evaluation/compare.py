@@ -1,23 +1,23 @@
 """Evaluations side by side: the same items, the difference of each pair of methods and how sure it is."""
 
 import itertools
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tabulate import tabulate
 
 from edgeconnect.data.files import unique_suffixes
-from edgeconnect.errors import UserError, counted, named, printable
+from edgeconnect.errors import UserError, counted, named, printable, reason
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
 from edgeconnect.evaluation.report import tables
-from edgeconnect.evaluation.results import ALL, Rows, is_measured, read_results, share
+from edgeconnect.evaluation.results import ALL, RESULTS, Rows, is_measured, labelled, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
-from edgeconnect.plain import plain
 
 FEWEST = 6  # pictures: fewer that all say the same are no proof, as a sign test of them cannot pass 5 % either
 
@@ -81,14 +81,23 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
             raise UserError(f"{both} evaluate different items; repeat one with --manifest of the other")
     methods = []
     for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
-        found, where = read_results(folder), printable("/".join(suffix), kept="")
-        failed = frozenset(failure.id for failure in found.failures)
-        for method in found.methods:
-            rows = measures_of(folder, method.name)
-            methods.append(ComparedMethod(method.name, f"{where}/{method.label}", rows, failed))
+        where = printable("/".join(suffix), kept="")
+        failed, labels = read_methods(folder / RESULTS)
+        for name, label in labels.items():
+            methods.append(ComparedMethod(name, f"{where}/{label}", measures_of(folder, name), failed))
     if len(methods) < 2:
         raise UserError(f"{first}: holds one method; name another evaluation beside it")
     return manifest, methods
+
+
+def read_methods(path: Path) -> tuple[frozenset[str], dict[str, str]]:
+    """Return the ids of failed items and the labels of methods by name. Raises UserError for damaged results."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        failed = frozenset(failure["id"] for failure in found["failures"])
+        return failed, {method["name"]: labelled(method["name"], method["edges"]) for method in found["methods"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: holds no results ({reason(error)}); give a folder of evaluate.py") from error
 
 
 def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: bool = False) -> list[Pair]:
@@ -155,9 +164,3 @@ def table(found: Sequence[Difference]) -> str:
         aligned = tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
         blocks.append(f"{name} {DEFINITIONS[name].arrow} compared with {first}\n{aligned}")
     return "\n\n".join(blocks)
-
-
-def as_json(manifest: Manifest, found: Sequence[Difference]) -> dict[str, Any]:
-    """Return plain lists and dictionaries."""
-    rows = [plain(d) | {"verdict": d.verdict, "doubt": d.doubt} for d in found]
-    return {"schema": 1, "manifest": manifest.digest(), "differences": rows}

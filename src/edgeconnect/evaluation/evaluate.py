@@ -16,7 +16,7 @@ from edgeconnect.evaluation.entries import Entry
 from edgeconnect.evaluation.fid import LoaderOptions, cache_folder, score
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.evaluation.report import page, tables
-from edgeconnect.evaluation.results import RESULTS, EvaluationResults, Measured, summarize
+from edgeconnect.evaluation.results import ALL, RESULTS, EvaluationResults, Measured, summarize
 from edgeconnect.evaluation.study import Study, slug
 from edgeconnect.images import write_png
 from edgeconnect.metrics.inception import Inception
@@ -48,7 +48,7 @@ def evaluate(
 ) -> EvaluationResults:
     """Evaluate every entry on every item and write the report into the folder; return the results.
 
-    Raises UserError where the folder holds another evaluation, IncompleteError at the end where items failed.
+    Raises UserError where the folder holds another evaluation; items that failed are in the results' failures.
     """
     study = Study(folder, manifest, options.batch_size, options.workers)
     for entry in entries:
@@ -65,11 +65,16 @@ def evaluate(
     weights = {name: distance.digest for name, distance in options.distances.items()}
     found = summarize(manifest, measured, failures, extractor, weights)
     write_report(study, found, measured, options)
-    if failures:
-        names = ", ".join(f"{failure.id} ({failure.method})" for failure in failures[:5])
-        count = f"{len(failed)} of {len(manifest.items)} items failed and count for no method"
-        raise IncompleteError(f"{count}: {names}; {folder / RESULTS} has them all")
     return found
+
+
+def require_all(found: EvaluationResults, folder: Path) -> None:
+    """Raise IncompleteError where items failed."""
+    if found.failures:
+        failed = len({failure.id for failure in found.failures})
+        names = ", ".join(f"{failure.id} ({failure.method})" for failure in found.failures[:5])
+        count = f"{failed} of {failed + found.bins[ALL].items} items failed and count for no method"
+        raise IncompleteError(f"{count}: {names}; {folder / RESULTS} has them all")
 
 
 def measure_dataset(study: Study, entry: Entry, options: EvaluationOptions, failed: Set[str]) -> dict[str, float]:

@@ -1,13 +1,10 @@
 """Results of an evaluation: means in bins of the hole ratio, with intervals; every table and page is made of them."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgeconnect.errors import UserError, reason
 from edgeconnect.evaluation.intervals import ratio_interval
 from edgeconnect.evaluation.manifest import Item, Manifest, Preprocessing
 from edgeconnect.evaluation.study import Failure
@@ -61,6 +58,11 @@ class Bin(NamedTuple):
     ratio: float
 
 
+def labelled(name: str, edges: str) -> str:
+    """Name a method with the protocol of its edges."""
+    return f"{name} ({edges} edges)" if edges else name
+
+
 @dataclass(frozen=True)
 class MethodResults:
     """What one method reached: cells by bin and metric, and metrics of the whole dataset by name."""
@@ -74,7 +76,7 @@ class MethodResults:
     @property
     def label(self) -> str:
         """Name the method with the protocol of its edges."""
-        return f"{self.name} ({self.edges} edges)" if self.edges else self.name
+        return labelled(self.name, self.edges)
 
     @property
     def paints(self) -> bool:
@@ -175,39 +177,3 @@ def _cell(name: str, items: Sequence[Item], rows: Rows) -> Cell:
     interval = ratio_interval([(part, whole) for _, part, whole in kept], [picture for picture, _, _ in kept])
     capped = sum(part >= DEFINITIONS[name].cap for _, part, _ in kept)
     return Cell(*interval, n=len(kept), capped=capped, empty=len(known) - len(kept))
-
-
-def read_results(folder: Path) -> EvaluationResults:
-    """Read the results of an evaluation. Raises UserError where the folder holds none."""
-    path = folder / RESULTS
-    try:
-        return from_json(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: holds no results ({reason(error)}); give a folder of evaluate.py") from error
-
-
-def from_json(contents: Mapping[str, Any]) -> EvaluationResults:
-    """Return the results that `to_json` made plain; raise KeyError, TypeError or ValueError where it did not."""
-    methods = []
-    for m in contents["methods"]:
-        rows = {bin_: m["bins"][bin_] for bin_ in (*contents["bins"], ALL)}
-        cells = {
-            bin_: {name: Cell(**_numbers(row[name])) for name in contents["measures"]} for bin_, row in rows.items()
-        }
-        methods.append(MethodResults(m["name"], m["edges"], cells, _numbers(m["set"]), m.get("provenance", {})))
-    return EvaluationResults(
-        contents["manifest"],
-        Preprocessing(**contents["setting"] | {"edges": tuple(contents["setting"]["edges"])}),
-        contents["pictures"],
-        {name: Bin(**_numbers(bin_)) for name, bin_ in contents["bins"].items()},
-        {name: Definition(**about) for name, about in contents["measures"].items()},
-        tuple(methods),
-        tuple(Failure(**failure) for failure in contents["failures"]),
-        contents.get("extractor", ""),
-        contents.get("weights", {}),
-    )
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nan for None."""
-    return {name: math.nan if value is None else value for name, value in values.items()}

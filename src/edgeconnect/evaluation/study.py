@@ -7,7 +7,6 @@ measures/<method>.csv every metric of every item
 """
 
 import csv
-import io
 import itertools
 import json
 import logging
@@ -26,6 +25,7 @@ from edgeconnect.evaluation.pairing import Library
 from edgeconnect.images import write_png
 from edgeconnect.metrics.images import compute_metrics, count_edges
 from edgeconnect.metrics.perceptual import Perceptual
+from edgeconnect.plain import csv_text
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
 
@@ -267,12 +267,8 @@ def measures_of(folder: Path, method: str) -> dict[str, dict[str, float]]:
 
 def write_table(path: Path, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Write metrics by id as CSV; numbers to the last digit, nothing for nan."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", *next(iter(rows.values()))])
-    for id_, row in rows.items():
-        table.writerow([id_, *("" if math.isnan(value) else value for value in row.values())])
-    write_whole(path, text.getvalue().encode())
+    header = ["id", *next(iter(rows.values()))]
+    write_whole(path, csv_text([header, *((id_, *row.values()) for id_, row in rows.items())]).encode())
 
 
 def read_table(path: Path) -> dict[str, dict[str, float]]:

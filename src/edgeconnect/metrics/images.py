@@ -77,10 +77,7 @@ METRICS: dict[str, tuple[Callable[[Picture], Samples], Callable[[Samples, Sample
 
 
 def compute_metrics(
-    truth: Picture,
-    completed: Picture,
-    mask: NDArray[np.bool_] | None = None,
-    names: Sequence[str] = obtainable({MASK}),
+    truth: Picture, completed: Picture, mask: NDArray[np.bool_] | None = None, names: Sequence[str] = obtainable({MASK})
 ) -> dict[str, float]:
     """Return the named metrics of one completion; nan where one does not apply, as in a hole without (H, W) `mask`."""
     views = {view: (view(truth), view(completed)) for view in (colour, rgb2gray)}

@@ -1,7 +1,6 @@
 """The Inception-v3 that FID and KID are defined on: pytorch-fid's, ported from TensorFlow's of 2015-12-05."""
 
 import logging
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,9 +61,25 @@ class Inception:
 
     @cached_property
     def network(self) -> nn.Module:
-        """Build the network up to the layer, frozen."""
+        """Build the package's network up to the layer; raise UserError naming a weight that is missing or misshaped."""
+        inception = package()
+        with torch.device("meta"):  # the package changes what some layers compute, but none of their weights
+            whole = inception._inception_v3(num_classes=1008, aux_logits=False, weights=None).state_dict()
+        wanted = {name: value.shape for name, value in whole.items() if not name.endswith(COUNTER)}
         state = load_state(str(self.path), self.url, self.option)
-        return build(state, self.dims, f"{self.option}: {self.path}").to(self.device)
+        remedy = f"give a copy of {inception.FID_WEIGHTS_URL}"
+        found = fitting(state, wanted, f"{self.option}: {self.path}", remedy)
+        weights = dict.fromkeys(whole, torch.zeros(())) | found
+        # The package loads its weights from its own address while it builds, and has no parameter for others: for the
+        # moment, its loader answers with ours.
+        fetch = inception.load_state_dict_from_url
+        inception.load_state_dict_from_url = lambda *_, **__: weights
+        try:
+            block = inception.InceptionV3.BLOCK_INDEX_BY_DIM[self.dims]
+            network: nn.Module = inception.InceptionV3([block], resize_input=False)
+        finally:
+            inception.load_state_dict_from_url = fetch
+        return network.eval().to(self.device)
 
     def resized(self, picture: NDArray[np.uint8]) -> Tensor:
         """Return (1, 3, 299, 299) in [0, 1] of (H, W, 3): the resize that pytorch-fid's network begins with.
@@ -88,23 +103,3 @@ def package() -> Any:
     from pytorch_fid import inception  # type: ignore[import-untyped]
 
     return inception
-
-
-def build(state: Mapping[str, Tensor], dims: int, source: str) -> nn.Module:
-    """Build the package's network with these weights; raise UserError naming the first that is missing or misshaped."""
-    inception = package()
-    with torch.device("meta"):  # the package changes what some layers compute, but none of their weights
-        whole = inception._inception_v3(num_classes=1008, aux_logits=False, weights=None).state_dict()
-    wanted = {name: value.shape for name, value in whole.items() if not name.endswith(COUNTER)}
-    remedy = f"give a copy of {inception.FID_WEIGHTS_URL}"
-    weights = dict.fromkeys(whole, torch.zeros(())) | fitting(state, wanted, source, remedy)
-    # The package loads its weights from its own address while it builds, and has no parameter for others: for the
-    # moment, its loader answers with ours.
-    fetch = inception.load_state_dict_from_url
-    inception.load_state_dict_from_url = lambda *_, **__: weights
-    try:
-        block = inception.InceptionV3.BLOCK_INDEX_BY_DIM[dims]
-        network: nn.Module = inception.InceptionV3([block], resize_input=False)
-    finally:
-        inception.load_state_dict_from_url = fetch
-    return network.eval()

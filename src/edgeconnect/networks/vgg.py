@@ -53,7 +53,13 @@ def load_vgg(weights: str, url: str = "") -> VGGFeatures:
         log.warning("VGG_WEIGHTS random: style and content are measured by an untrained network; for trials only")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(RANDOM_SEED)
-            return _initialized(VGGFeatures())
+            network = VGGFeatures()
+            for value in network.parameters():  # Kaiming's start, so that deep features keep their scale
+                if value.ndim > 1:
+                    nn.init.kaiming_normal_(value, nonlinearity="relu")
+                else:
+                    nn.init.zeros_(value)
+        return network
     if weights != IMAGENET and not Path(weights).is_file():
         raise UserError(f"VGG_WEIGHTS: {weights} does not exist; write imagenet, random, or the path of a state dict")
     from torchvision.models import VGG19_Weights
@@ -64,14 +70,4 @@ def load_vgg(weights: str, url: str = "") -> VGGFeatures:
     shapes = {name: value.shape for name, value in network.state_dict().items()}
     remedy = "give a state dict of torchvision's vgg19"
     network.load_state_dict(fitting(state, shapes, f"VGG_WEIGHTS: {weights}", remedy))
-    return network
-
-
-def _initialized(network: VGGFeatures) -> VGGFeatures:
-    """Kaiming's start, so that deep features keep their scale."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
     return network

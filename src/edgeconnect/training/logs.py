@@ -1,7 +1,6 @@
 """What a run leaves to read: CSV, TensorBoard, grids of samples."""
 
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from edgeconnect.atomic import explained, keep_aside, write_whole
 from edgeconnect.images import to_uint8, write_png
+from edgeconnect.plain import csv_text
 from edgeconnect.types import Batch, Completion
 
 
@@ -27,7 +27,7 @@ class CsvLog:
             place = self.columns.index("iteration")
             complete = [row for row in rows if len(row) == len(self.columns) and row[place].isdecimal()]
             kept = [row for row in complete if int(row[place]) <= step]
-            write_whole(path, _csv([self.columns, *kept]).encode())
+            write_whole(path, csv_text([self.columns, *kept]).encode())
         else:
             self.columns = []
             if path.is_file():
@@ -39,21 +39,15 @@ class CsvLog:
         if new:
             _, *rows = self._read()
             self.columns = [*self.columns, *new]
-            write_whole(self.path, _csv([self.columns, *(row + [""] * len(new) for row in rows)]).encode())
+            write_whole(self.path, csv_text([self.columns, *(row + [""] * len(new) for row in rows)]).encode())
         values = [row.get(name, "") for name in self.columns]
         with explained(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_csv([[f"{value:.7g}" if isinstance(value, float) else str(value) for value in values]]))
+            file.write(csv_text([[f"{value:.7g}" if isinstance(value, float) else str(value) for value in values]]))
 
     def _read(self) -> list[list[str]]:
         """Return the header, empty where there is no file, and the rows."""
         text = self.path.read_text("utf-8", errors="replace") if self.path.is_file() else ""
         return list(csv.reader(text.splitlines())) or [[]]
-
-
-def _csv(rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 class RunLog:
