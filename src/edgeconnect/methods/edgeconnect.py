@@ -185,11 +185,8 @@ class Joint(TwoStage):
     def __init__(self, config: Config, prepare: Prepare) -> None:
         super().__init__(config, prepare)
         self.networks = self.edge.networks | self.networks
-        generators, discriminators = (
-            [self.edge.generator, self.generator],
-            [self.edge.discriminator, self.discriminator],
-        )
-        self.optimizers = adam_pair(generators, discriminators, config.optim)
+        judges = [self.edge.discriminator, self.discriminator]
+        self.optimizers = adam_pair([self.edge.generator, self.generator], judges, config.optim)
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train all four networks on one batch."""
@@ -240,5 +237,5 @@ def check_weights(config: Config) -> None:
         load_vgg(weights.vgg_weights)
 
 
-AnyStage = Edge | Inpaint | EdgeInpaint | Joint
-STAGES: dict[str, type[AnyStage]] = {"edge": Edge, "inpaint": Inpaint, "edge_inpaint": EdgeInpaint, "joint": Joint}
+STAGES: dict[str, type[Edge | Inpaint]]
+STAGES = {"edge": Edge, "inpaint": Inpaint, "edge_inpaint": EdgeInpaint, "joint": Joint}
