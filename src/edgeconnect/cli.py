@@ -50,15 +50,9 @@ class ShowDefaults(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = action.help or "", action.default
-        if (
-            not action.option_strings
-            or action.nargs == 0
-            or default in (None, "", [], argparse.SUPPRESS)
-            or "default" in text
-        ):
+        if action.nargs == 0 or default in (None, "", [], argparse.SUPPRESS) or "default" in text:
             return text
-        shown = " ".join(map(str, default)) if isinstance(default, list) else str(default)
-        return f"{text} (default: {shown.replace('%', '%%')})"
+        return f"{text} (default: {' '.join(default) if isinstance(default, list) else '%(default)s'})"
 
 
 def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:

@@ -104,7 +104,7 @@ class Engine:
 
         def update(losses: Mapping[str, Tensor]) -> None:
             if not self.refused:
-                wanted = losses if roles is None else {role: loss for role, loss in losses.items() if role in roles}
+                wanted = {role: loss for role, loss in losses.items() if roles is None or role in roles}
                 self.update(method.optimizers, wanted)
 
         with self.autocast():
@@ -127,16 +127,13 @@ class Engine:
                 scaled.backward(inputs=parameters(optimizers[role]))  # type: ignore[no-untyped-call]
             self.is_moving = True
             for role in losses:
-                self._move(optimizers[role])
+                if self.grad_clip:
+                    self.scaler.unscale_(optimizers[role])
+                    nn.utils.clip_grad_norm_(parameters(optimizers[role]), self.grad_clip)
+                self.scaler.step(optimizers[role])
             self.scaler.update()
             self.is_moving = False
         torch.clear_autocast_cache()  # or what follows in this step would see the weights before the move
-
-    def _move(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.grad_clip:
-            self.scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(parameters(optimizer), self.grad_clip)
-        self.scaler.step(optimizer)
 
 
 def all_finite(network: nn.Module) -> bool:

@@ -104,16 +104,8 @@ class Predictor:
 
         Edges are Canny's of the known pixels, or those of `external`, (H, W) in 0 to 255. `index` seeds SIGMA 0.
         """
-        batch = make_item(
-            image=image,
-            mask=mask,
-            name=name,
-            config=self.config,
-            rng=np.random.default_rng((self.seed, FIXED_EPOCH, index)),
-            true_edges=False,
-            external=external,
-            with_edges=self.needs_edges,
-        )
+        rng, needed = np.random.default_rng((self.seed, FIXED_EPOCH, index)), self.needs_edges
+        batch = make_item(image, mask, name, self.config, rng, true_edges=False, external=external, with_edges=needed)
         (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)

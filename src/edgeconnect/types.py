@@ -38,7 +38,6 @@ Metrics = dict[str, Tensor]
 Update = Callable[[Mapping[str, Tensor]], None]
 """Takes {optimiser name: loss}: every gradient first, then every step. See `engine.Engine.update`."""
 
-
 Prepare = Callable[[nn.Module], nn.Module]
 """Puts a network where and how it shall run. See `engine.Engine.prepare`."""
 

@@ -32,11 +32,10 @@ def to_published(state: Mapping[str, Tensor], alias: Alias = None) -> State:
         for ours, published in RENAMED:
             name = name.replace(ours, published)
         renamed[name] = value.detach().cpu().contiguous()
-    if alias is None:
-        return renamed
-    kept, second = alias
-    twice = {second + name[len(kept) :]: value for name, value in renamed.items() if name.startswith(f"{kept}.")}
-    return renamed | twice
+    if alias:
+        kept, second = alias
+        renamed |= {second + name[len(kept) :]: value for name, value in renamed.items() if name.startswith(f"{kept}.")}
+    return renamed
 
 
 def from_published(state: Mapping[str, Tensor], alias: Alias = None) -> State:

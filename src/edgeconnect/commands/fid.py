@@ -38,7 +38,14 @@ def add_fid_options(sub: argparse.ArgumentParser) -> None:
 def fid_score(arguments: argparse.Namespace) -> None:
     """Compare two sides, or write the statistics of one."""
     a = arguments
-    refuse(a)
+    numbers = ("--batch-size", a.batch_size, 1), ("--workers", a.workers, 1), ("--kid-size", a.kid_size, 2)
+    for option, value, least in numbers:
+        if value < least:
+            raise UserError(f"{option}: {value} is too small; give {least} or more")
+    if len(a.path) != (1 if a.save_stats else 2):
+        raise UserError(f"--path: {len(a.path)} given; give two to compare, or one with --save-stats")
+    if a.save_stats and (a.save_stats.suffix != ".npz" or a.path[0].lower().endswith(".npz")):
+        raise UserError(f"--save-stats: {a.save_stats} of {a.path[0]}; give a folder, and a name that ends in .npz")
     from edgeconnect.evaluation import fid
     from edgeconnect.metrics.inception import Inception
 
@@ -51,19 +58,6 @@ def fid_score(arguments: argparse.Namespace) -> None:
         return
     scores = fid.score(a.path, extractor, options, a.kid, a.kid_size)
     print(json.dumps(scores.to_json(), indent=1) if a.json else scores.table())
-
-
-def refuse(arguments: argparse.Namespace) -> None:
-    """Raise UserError for options that make no sense."""
-    a = arguments
-    numbers = ("--batch-size", a.batch_size, 1), ("--workers", a.workers, 1), ("--kid-size", a.kid_size, 2)
-    for option, value, least in numbers:
-        if value < least:
-            raise UserError(f"{option}: {value} is too small; give {least} or more")
-    if len(a.path) != (1 if a.save_stats else 2):
-        raise UserError(f"--path: {len(a.path)} given; give two to compare, or one with --save-stats")
-    if a.save_stats and (a.save_stats.suffix != ".npz" or a.path[0].lower().endswith(".npz")):
-        raise UserError(f"--save-stats: {a.save_stats} of {a.path[0]}; give a folder, and a name that ends in .npz")
 
 
 def device_of(gpu: int | None) -> "torch.device":

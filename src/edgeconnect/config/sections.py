@@ -88,11 +88,8 @@ class DataConfig:
 
     def lists(self, split: str) -> Lists:
         """Return the lists of TRAIN, VAL or TEST."""
-        return {
-            TRAIN: Lists(self.train_flist, self.train_mask_flist, self.train_edge_flist),
-            VAL: Lists(self.val_flist, self.val_mask_flist, self.val_edge_flist),
-            TEST: Lists(self.test_flist, self.test_mask_flist, self.test_edge_flist),
-        }[split]
+        kinds = ("flist", "mask_flist", "edge_flist")
+        return Lists(*(getattr(self, f"{split.lower()}_{kind}") for kind in kinds))
 
 
 @dataclass(frozen=True)

@@ -103,22 +103,14 @@ def _pair(part: str, model: str) -> dict[str, Network]:
 _EDGE, _INPAINT = _pair("edge", "EdgeModel"), _pair("inpaint", "InpaintingModel")
 _EDGE_LOSSES = ("l_d1", "l_g1", "l_fm")
 _INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty")
-_FIDELITY = {"psnr": "psnr", "mae": "mae"}
+_ACCURACY, _FIDELITY = {"precision": "precision", "recall": "recall"}, {"psnr": "psnr", "mae": "mae"}
 
 EDGECONNECT = MethodRow(
     name="edgeconnect",
     source="Nazeri et al. 2019, arXiv:1901.00212",
     stages=(
-        Stage(
-            number=1,
-            name="edge",
-            networks=_EDGE,
-            losses=_EDGE_LOSSES,
-            metrics={"precision": "precision", "recall": "recall"},
-            predicts="edge",
-            draws_edges=True,
-        ),
-        Stage(number=2, name="inpaint", networks=_INPAINT, losses=_INPAINT_LOSSES, metrics=_FIDELITY),
+        Stage(1, "edge", _EDGE, _EDGE_LOSSES, _ACCURACY, predicts="edge", draws_edges=True),
+        Stage(2, "inpaint", _INPAINT, _INPAINT_LOSSES, _FIDELITY),
         Stage(
             number=3,
             name="edge_inpaint",

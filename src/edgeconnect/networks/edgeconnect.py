@@ -36,8 +36,9 @@ def full_precision_weight(layer: nn.Conv2d | nn.ConvTranspose2d, device: str) ->
         return layer.weight
 
 
-def _plain(layer: nn.Module) -> nn.Module:
-    return layer
+def normalized(layer: Conv | ConvTranspose, spectral: bool) -> tuple[nn.Module, nn.Module]:
+    """Follow a layer by instance normalisation; `spectral` also normalises its weight."""
+    return spectral_norm(layer) if spectral else layer, nn.InstanceNorm2d(layer.out_channels)
 
 
 class ResidualBlock(nn.Module):
@@ -45,15 +46,12 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, dilation: int, spectral: bool) -> None:
         super().__init__()
-        norm = spectral_norm if spectral else _plain
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(dilation),
-            norm(Conv(channels, channels, 3, dilation=dilation, bias=not spectral)),
-            nn.InstanceNorm2d(channels),
+            *normalized(Conv(channels, channels, 3, dilation=dilation, bias=not spectral), spectral),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            norm(Conv(channels, channels, 3, bias=not spectral)),
-            nn.InstanceNorm2d(channels),
+            *normalized(Conv(channels, channels, 3, bias=not spectral), spectral),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,26 +71,20 @@ class Generator(nn.Module):
         self, in_channels: int, out_channels: int, base: int = 64, blocks: int = 8, spectral: bool = False
     ) -> None:
         super().__init__()
-        norm = spectral_norm if spectral else _plain
         self.encoder = nn.Sequential(
             nn.ReflectionPad2d(3),
-            norm(Conv(in_channels, base, 7)),
-            nn.InstanceNorm2d(base),
+            *normalized(Conv(in_channels, base, 7), spectral),
             nn.ReLU(inplace=True),
-            norm(Conv(base, 2 * base, 4, stride=2, padding=1)),
-            nn.InstanceNorm2d(2 * base),
+            *normalized(Conv(base, 2 * base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
-            norm(Conv(2 * base, 4 * base, 4, stride=2, padding=1)),
-            nn.InstanceNorm2d(4 * base),
+            *normalized(Conv(2 * base, 4 * base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
         )
         self.middle = nn.Sequential(*(ResidualBlock(4 * base, 2, spectral) for _ in range(blocks)))
         self.decoder = nn.Sequential(
-            norm(ConvTranspose(4 * base, 2 * base, 4, stride=2, padding=1)),
-            nn.InstanceNorm2d(2 * base),
+            *normalized(ConvTranspose(4 * base, 2 * base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
-            norm(ConvTranspose(2 * base, base, 4, stride=2, padding=1)),
-            nn.InstanceNorm2d(base),
+            *normalized(ConvTranspose(2 * base, base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(3),
             nn.Conv2d(base, out_channels, 7),

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -115,15 +116,13 @@ class Trainer:
 
     def fetch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield batches until a signal asks to stop, which does not wait for the next one."""
-        try:
+        with suppress(Stopped):
             while not self.signals.stop:
                 with self.signals.interrupting():
                     batch = next(batches, None)
                 if batch is None:
                     return
                 yield batch
-        except Stopped:
-            return
 
     def write_what_is_due(self, feed: "Feed") -> None:
         """Sample, evaluate, save at their intervals, or as a signal asks; nothing of it after a bad loss."""
