@@ -5,13 +5,23 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-from edgeconnect.errors import reason
+from edgeconnect.errors import BadImageError, reason
 
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def picture_digest(path: Path) -> str:
+    """Return the SHA-256 of a listed file's bytes. Raises BadImageError where it cannot be read."""
+    if not path.is_file():  # a pipe would be waited for without end
+        raise BadImageError(path, "is no file, or not there; restore it, or take it off the list")
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise BadImageError(path, f"cannot be read ({error.strerror}); change its permissions") from error
 
 
 def file_digest(path: Path) -> str:

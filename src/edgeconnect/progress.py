@@ -43,9 +43,9 @@ def progress(total: int, done: int, label: str, unit: str, leave: bool = True) -
         yield bar
 
 
-def tracked(items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
-    """Yield the items and show how far they have come; a bar vanishes at the end."""
-    with progress(total, 0, label, unit, leave=False) as bar:
+def tracked(items: Iterable[T], total: int, label: str, unit: str, done: int = 0, leave: bool = False) -> Iterator[T]:
+    """Yield the items and show how far they have come, `done` of them before; a bar vanishes without `leave`."""
+    with progress(total, done, label, unit, leave) as bar:
         for item in items:
             yield item
             bar.update()

@@ -178,7 +178,7 @@ def test_the_manifest_follows_files_that_moved(manifest, tmp_path):
 def test_two_items_are_read_and_written_at_a_time(what, manifest, tmp_path, monkeypatch):
     """Each waits for another; alone it would wait in vain."""
     together = threading.Barrier(2, timeout=10)
-    place, name = (Study, "load") if what == "read" else (study_module, "write_png")
+    place, name = (Study, "load") if what == "read" else (study_module.images, "write_png")
     original = getattr(place, name)
 
     def meeting(*arguments):

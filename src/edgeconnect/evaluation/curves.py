@@ -35,7 +35,6 @@ STYLE = BARE_STYLE | TITLES | {"grid.color": "#dde2e7", "svg.hashsalt": "curves"
 
 Values = NDArray[np.float64]
 
-
 Log = dict[str, Values]
 """The iterations and what is drawn over them by name, each (rows,), nan where a row has no value; empty without any."""
 
@@ -165,9 +164,7 @@ def figure(stage: str, curves: Mapping[str, Curves], names: Sequence[str], optio
         drawn.suptitle(stage, x=0.01, ha="left", fontsize=13, fontweight="bold")
         handles = [Line2D([], [], color=colour, linewidth=2, label=label) for label, colour in colours.items()]
         if any(len(run.validation.get(ITERATION, ())) for run in curves.values()):
-            handles.append(
-                Line2D([], [], color="#59626d", linestyle="--", marker="o", markersize=3.5, label="validation")
-            )
+            handles += [Line2D([], [], color="#59626d", linestyle="--", marker="o", markersize=3.5, label="validation")]
         drawn.legend(handles=handles, loc="outside lower left", ncols=4, frameon=False)
     return drawn
 

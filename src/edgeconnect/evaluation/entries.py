@@ -21,12 +21,11 @@ from edgeconnect.digest import file_digest, sha256_of
 from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import Manifest
+from edgeconnect.metrics.images import Picture
 from edgeconnect.predict import complete_batch, load_run
 from edgeconnect.types import Batch
 
 STRICT, GROUND_TRUTH, EXTERNAL = "strict", "ground-truth", "external"
-
-Picture = NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,8 @@ class Entry(Protocol):
         return
 
     def identity(self, batch_size: int) -> str:
-        """Hash what decides its results, so that those of another are not taken for them."""
+        """Hash or name what decides its results, so that those of another are not taken for them."""
+        return self.name
 
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete pictures of one size; known pixels come back bit for bit, but in others' results."""
@@ -79,10 +79,6 @@ class Classical(Entry):
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    def identity(self, batch_size: int) -> str:
-        """Name the method."""
-        return self.name
 
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Fill one picture after the other."""
@@ -185,19 +181,12 @@ class Run(Entry):
 
     def batch(self, item: LoadedItem) -> Batch:
         """Make a batch of one; its edges are external, or those of the known pixels, or with `ground-truth` of all."""
-        config, external = self.config.data, None
+        data, external = self.config.data, None
+        whole = self.sees_edges == GROUND_TRUTH
         if item.id in self.edge_maps:
-            gray = images.read_gray(self.edge_maps[item.id], config.max_pixels)
+            gray = images.read_gray(self.edge_maps[item.id], data.max_pixels)
             external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
-        return make_item(
-            image=item.picture,
-            mask=item.mask,
-            name=item.id,
-            config=config,
-            rng=self._rng(item),
-            true_edges=self.sees_edges == GROUND_TRUTH,
-            external=external,
-        )
+        return make_item(item.picture, item.mask, item.id, data, self._rng(item), true_edges=whole, external=external)
 
     def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
         """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""

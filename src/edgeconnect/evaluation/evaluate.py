@@ -93,7 +93,9 @@ def measure_dataset(study: Study, entry: Entry, options: EvaluationOptions, fail
         if not path.is_file():
             write_png(path, study.load(number).picture)
     lists = [study.folder / "truth.flist", study.folder / "pictures" / f"{slug(entry.name)}.flist"]
-    for path, names in zip(lists, (truths, [study.picture(entry.name, item) for _, item in kept]), strict=True):
+    for path, names in zip(
+        lists, (truths, [study.file("pictures", entry.name, item.id) for _, item in kept]), strict=True
+    ):
         write_whole(path, b"".join(os.fsencode(name.absolute()) + b"\n" for name in names))
     loader = LoaderOptions(options.workers, cache_folder())
     scores = score([str(path) for path in lists], options.inception, loader, options.kid)

@@ -15,8 +15,8 @@ import torch
 from edgeconnect import images
 from edgeconnect.atomic import expanded, write_whole
 from edgeconnect.data import files
-from edgeconnect.digest import sha256_of
-from edgeconnect.errors import BadImageError, UserError, counted, printable, reason
+from edgeconnect.digest import picture_digest
+from edgeconnect.errors import UserError, counted, printable, reason
 from edgeconnect.metrics.fid import KID, Features, Moments, Statistics, frechet_distance, kernel_distance
 from edgeconnect.metrics.inception import RESIZE, Inception
 from edgeconnect.progress import tracked
@@ -75,7 +75,7 @@ def stats_of(source: str, extractor: Inception, options: LoaderOptions, keep_fea
     Raises UserError below two pictures, BadImageError for one that cannot be read.
     """
     paths = list_pictures(source)
-    digests = list(in_threads(_digest, paths, options.workers))
+    digests = list(in_threads(picture_digest, paths, options.workers))
     made_of = "\n".join([str(VERSION), str(extractor.dims), *info_of(extractor), *sorted(digests)])
     name = f"{hashlib.sha256(made_of.encode()).hexdigest()}{ARCHIVE}"
     kept = options.cache / "fid" / name if options.cache else None
@@ -113,15 +113,6 @@ def cache_folder() -> Path:
     """Return $EDGECONNECT_CACHE, else `edgeconnect` in $XDG_CACHE_HOME or ~/.cache."""
     own, common = os.environ.get("EDGECONNECT_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return expanded(own) if own else expanded(common or "~/.cache") / "edgeconnect"
-
-
-def _digest(path: Path) -> str:
-    if not path.is_file():  # a pipe would be waited for without end
-        raise BadImageError(path, "is no file, or not there; take it off the list")
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise BadImageError(path, f"cannot be read ({error.strerror}); change its permissions") from error
 
 
 def write_archive(path: Path, made: FeatureStats) -> None:
@@ -192,8 +183,7 @@ def score(
     Both are looked for before the extractor's weights, so that a mistake shows before a download.
     Raises UserError where features of different networks would be compared, or KID is asked of an archive.
     """
-    named = [source for source in sources if source.lower().endswith(ARCHIVE)]
-    archives = {source: read_archive(source, extractor.dims) for source in named}
+    archives = {source: read_archive(source, extractor.dims) for source in sources if source.lower().endswith(ARCHIVE)}
     if archives and with_kid:
         raise UserError(f"--kid: {next(iter(archives))} holds no features; give the folder that it was made of")
     for source in sources:

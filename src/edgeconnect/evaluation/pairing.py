@@ -18,7 +18,7 @@ from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.sources import SceneSource, open_source
-from edgeconnect.digest import sha256_of
+from edgeconnect.digest import picture_digest
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.evaluation.manifest import EACH, PER_BIN, STEM, Item, Manifest, Preprocessing, file_name, parse_drawn
 from edgeconnect.threads import in_threads
@@ -139,9 +139,7 @@ def _content_hash(name: str) -> str:
     """Hash the bytes of a file, or the name of a scene."""
     if name.startswith("scenes:"):
         return hashlib.sha256(name.encode()).hexdigest()[:16]
-    if not Path(name).is_file():  # a pipe would be waited for without end
-        raise BadImageError(name, "is no file, or not there; restore it, or take it off the list")
-    return sha256_of(Path(name))[:16]
+    return picture_digest(Path(name))[:16]
 
 
 def _named(items: Sequence[Item]) -> Iterator[Item]:

@@ -13,6 +13,7 @@ import logging
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +23,10 @@ from edgeconnect.errors import BadImageError, UserError, is_out_of_memory, named
 from edgeconnect.evaluation.entries import Entry, Filled, LoadedItem, Results, Run
 from edgeconnect.evaluation.manifest import Item, Manifest, read_manifest
 from edgeconnect.evaluation.pairing import Library
-from edgeconnect.images import write_png
 from edgeconnect.metrics.images import compute_metrics, count_edges
 from edgeconnect.metrics.perceptual import Perceptual
 from edgeconnect.plain import csv_text
-from edgeconnect.progress import progress
+from edgeconnect.progress import tracked
 from edgeconnect.threads import in_threads
 
 MANIFEST, METHODS = "manifest.json", "methods.json"
@@ -34,6 +34,9 @@ CHUNK = 500  # items that an interruption costs the metrics of
 EDGE_COUNTS = ("true_positives", "drawn", "wanted")
 
 log = logging.getLogger(__name__)
+
+Table = dict[str, dict[str, float]]
+"""Metrics by name, by item id; nan where one does not apply."""
 
 
 class Failure(NamedTuple):
@@ -109,13 +112,9 @@ class Study:
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path}: cannot be read ({reason(error)}); remove it and pictures/ beside it") from error
 
-    def picture(self, method: str, item: Item | LoadedItem) -> Path:
-        """Name the file of a completed picture."""
-        return self.folder / "pictures" / slug(method) / f"{item.id}.png"
-
-    def edge(self, method: str, item: Item | LoadedItem) -> Path:
-        """Name the file of drawn edges."""
-        return self.folder / "edges" / slug(method) / f"{item.id}.png"
+    def file(self, part: str, method: str, id_: str) -> Path:
+        """Name the file of an item: its completed picture in the part `pictures`, its drawn edges in `edges`."""
+        return self.folder / part / slug(method) / f"{id_}.png"
 
     def load(self, index: int) -> LoadedItem:
         """Read an item."""
@@ -130,28 +129,25 @@ class Study:
         """
         left = [number for number, item in enumerate(self.manifest.items) if not self._is_done(entry, item)]
 
-        def write(attempt: tuple[LoadedItem, Filled | str]) -> Failure | None:
-            item, filled = attempt
-            if isinstance(filled, str):
-                return Failure(entry.name, item.id, filled)
-            if filled.edge is not None:
-                write_png(self.edge(entry.name, item), filled.edge)
-            if filled.picture is not None:
-                write_png(self.picture(entry.name, item), filled.picture)
+        def write(attempt: Filled | Failure) -> Failure | None:
+            if isinstance(attempt, Failure):
+                return attempt
+            for part, picture in (("edges", attempt.edge), ("pictures", attempt.picture)):
+                if picture is not None:
+                    images.write_png(self.file(part, entry.name, attempt.id), picture)
             return None
 
         count = len(self.manifest.items)
         attempts = (attempt for batch in self._batches(left) for attempt in _attempts(entry, batch))
-        with progress(count, count - len(left), entry.name, "item") as bar:
-            for failure in in_threads(write, attempts, self.workers):
-                if failure:
-                    log.warning("%s: %s: %s", *failure)
-                    yield failure
-                bar.update()
+        written = in_threads(write, attempts, self.workers)
+        for failure in tracked(written, count, entry.name, "item", count - len(left), leave=True):
+            if failure:
+                log.warning("%s: %s: %s", *failure)
+                yield failure
 
     def _is_done(self, entry: Entry, item: Item) -> bool:
-        painted = not entry.paints or self.picture(entry.name, item).is_file()
-        return painted and (not entry.draws_edges or self.edge(entry.name, item).is_file())
+        parts = {"pictures": entry.paints, "edges": entry.draws_edges}
+        return all(self.file(part, entry.name, item.id).is_file() for part, wanted in parts.items() if wanted)
 
     def _batches(self, indices: Sequence[int]) -> Iterator[list[LoadedItem]]:
         """Read items ahead and put neighbours of one size together."""
@@ -160,30 +156,24 @@ class Study:
             while batch := list(itertools.islice(group, self.batch_size)):
                 yield batch
 
-    def measure(
-        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual]
-    ) -> dict[str, dict[str, float]]:
+    def measure(self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual]) -> Table:
         """Return the metrics of each item's files by its id; nan where one does not apply, nothing without files.
 
         The counts of edges, EDGE_COUNTS, come with them, to be added up. What was measured before is read again.
         """
         path, columns = table_of(self.folder, entry.name), (*metrics, *distances, *EDGE_COUNTS)
         self._forget_other_weights(path, distances)
-        known = {id_: row for id_, row in read_table(path).items() if row.keys() >= set(columns)}
-        table = {id_: {name: row[name] for name in columns} for id_, row in known.items()}
+        known = read_table(path).items()
+        table = {id_: {name: row[name] for name in columns} for id_, row in known if row.keys() >= set(columns)}
         done = {item.id: number for number, item in enumerate(self.manifest.items) if self._is_done(entry, item)}
         left = [id_ for id_ in done if id_ not in table]
-
-        def measured(id_: str) -> dict[str, float]:
-            return self._measured(entry, self.load(done[id_]), metrics, distances)
-
-        found = zip(left, in_threads(measured, left, self.workers), strict=True)
-        with progress(len(done), len(done) - len(left), f"measuring {entry.name}", "item", leave=False) as bar:
-            for count, (id_, row) in enumerate(found, 1):
-                table[id_] = row
-                bar.update()
-                if count % CHUNK == 0 or count == len(left):
-                    write_table(path, {known_id: table[known_id] for known_id in done if known_id in table})
+        measured = partial(self._measured, entry, metrics, distances)
+        rows = in_threads(measured, [done[id_] for id_ in left], self.workers)
+        found = tracked(rows, len(done), f"measuring {entry.name}", "item", len(done) - len(left))
+        for count, (id_, row) in enumerate(zip(left, found, strict=True), 1):
+            table[id_] = row
+            if count % CHUNK == 0 or count == len(left):
+                write_table(path, {known_id: table[known_id] for known_id in done if known_id in table})
         return {id_: table[id_] for id_ in done}
 
     def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
@@ -200,15 +190,15 @@ class Study:
             write_whole(file, (json.dumps(known | wanted, indent=1) + "\n").encode())
 
     def _measured(
-        self, entry: Entry, item: LoadedItem, metrics: Sequence[str], distances: Mapping[str, Perceptual]
+        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual], number: int
     ) -> dict[str, float]:
-        found = dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan)
-        file = self.picture(entry.name, item)
+        item, found = self.load(number), dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan)
+        file = self.file("pictures", entry.name, item.id)
         if file.is_file():
             completed = images.read_image(file)
             found |= compute_metrics(item.picture, completed, item.mask, metrics)
             found |= {name: distance(item.picture[None], completed[None])[0] for name, distance in distances.items()}
-        file = self.edge(entry.name, item)
+        file = self.file("edges", entry.name, item.id)
         if isinstance(entry, Run) and file.is_file():
             counts = count_edges(entry.true_edges(item), images.read_gray(file), item.mask)
             found |= {name: float(value) for name, value in counts._asdict().items()}
@@ -220,27 +210,26 @@ class Study:
 
         def write(number: int) -> None:
             item = self.load(number)
-            write_png(self.folder / "masks" / f"{item.id}.png", item.mask.astype("uint8") * 255)
-            write_png(self.folder / "damaged" / f"{item.id}.png", item.picture * ~item.mask[..., None])
+            images.write_png(self.folder / "masks" / f"{item.id}.png", item.mask.astype("uint8") * 255)
+            images.write_png(self.folder / "damaged" / f"{item.id}.png", item.picture * ~item.mask[..., None])
 
         count = len(self.manifest.items)
-        with progress(count, 0, "exporting", "item") as bar:
-            for _ in in_threads(write, range(count), self.workers):
-                bar.update()
+        for _ in tracked(in_threads(write, range(count), self.workers), count, "exporting", "item", leave=True):
+            pass
         log.info("%d items in %s; evaluate with --manifest %s", count, self.folder, self.folder / MANIFEST)
 
 
-def _attempts(entry: Entry, batch: Sequence[LoadedItem]) -> Iterator[tuple[LoadedItem, Filled | str]]:
+def _attempts(entry: Entry, batch: Sequence[LoadedItem]) -> Iterator[Filled | Failure]:
     """Yield each item as it was completed, or why it could not be; the items of a batch that fails are tried alone."""
     why = ""  # instead of the error, which would hold the batch's memory
     try:
-        yield from list(zip(batch, entry.complete(batch), strict=True))
+        yield from list(entry.complete(batch))
     except Exception as error:
         if not isinstance(error, BadImageError) and not is_out_of_memory(error):
             raise
         why = reason(error)
     if why and len(batch) == 1:
-        yield batch[0], why
+        yield Failure(entry.name, batch[0].id, why)
     elif why:
         for item in batch:
             yield from _attempts(entry, [item])
@@ -256,7 +245,7 @@ def table_of(folder: Path, method: str) -> Path:
     return folder / "measures" / f"{slug(method)}.csv"
 
 
-def measures_of(folder: Path, method: str) -> dict[str, dict[str, float]]:
+def measures_of(folder: Path, method: str) -> Table:
     """Read the metrics of a method, by item id. Raises UserError where they are not there."""
     path = table_of(folder, method)
     found = read_table(path)
@@ -271,7 +260,7 @@ def write_table(path: Path, rows: Mapping[str, Mapping[str, float]]) -> None:
     write_whole(path, csv_text([header, *((id_, *row.values()) for id_, row in rows.items())]).encode())
 
 
-def read_table(path: Path) -> dict[str, dict[str, float]]:
+def read_table(path: Path) -> Table:
     """Read what `write_table` wrote; nothing where there is none, or it is damaged."""
     try:
         rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeconnect import images
 from edgeconnect.evaluation.entries import LoadedItem
@@ -17,6 +16,7 @@ from edgeconnect.evaluation.report.charts import MAIN
 from edgeconnect.evaluation.results import EvaluationResults, Rows, share
 from edgeconnect.evaluation.study import Study
 from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.metrics.images import Picture
 
 LONGEST = 256  # pixels of a thumbnail's longer side
 SMALL = 128  # up to here thumbnails are kept without loss
@@ -25,8 +25,6 @@ LOSSLESS = 101
 GAIN = 3  # times brighter: error maps
 MOST_PICTURES = 500  # in a page: some 20 MB
 RANKING = ("lpips_alex", "lpips_vgg", "psnr_rgb_hole", "psnr_rgb", "edge_f1")
-
-Picture = NDArray[np.uint8]
 
 
 class Frame(NamedTuple):
@@ -123,12 +121,12 @@ class Gallery:
         method, name = self.methods[index], self.methods[index].name
         filled, wrong = [], []
         if method.paints:
-            completed = images.read_image(self.study.picture(name, item))
+            completed = images.read_image(self.study.file("pictures", name, item.id))
             filled.append(frame("completed", f"{item.id} completed by {name}", completed))
             error = error_map(completed, loaded.picture)
             wrong.append(frame(f"error × {GAIN}", f"error of {name} in {item.id}", error))
         if method.draws_edges:
-            drawn = images.read_gray(self.study.edge(name, item))
+            drawn = images.read_gray(self.study.file("edges", name, item.id))
             filled.append(frame("edges drawn", f"edges of {item.id} drawn by {name}", drawn))
         values = {metric: value_of(metric, self.rows[name][item.id]) for metric in MAIN}
         texts = [(n, tables.number(v, DEFINITIONS[n].unit)) for n, v in values.items() if not math.isnan(v)]

@@ -14,7 +14,6 @@ from edgeconnect.plain import csv_text
 DIGITS = {"dB": 2}
 USUAL_DIGITS = 4
 SUMMED_UP = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
-NEEDS = r"% \usepackage{booktabs}"
 ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}"}
@@ -31,14 +30,9 @@ class Shown(NamedTuple):
     best: bool = False
 
     @property
-    def note(self) -> str:
-        """Return what stands behind the value."""
-        return f"{self.interval} {self.notes}".strip()
-
-    @property
     def text(self) -> str:
         """Return everything in one line."""
-        return f"{self.value} {self.note}".strip()
+        return " ".join(part for part in self[:3] if part)
 
 
 class Row(NamedTuple):
@@ -168,7 +162,7 @@ def _piped(heads: Sequence[str], rows: Sequence[Row]) -> str:
 
 def as_latex(results: EvaluationResults) -> str:
     """Write a booktabs table for each metric, intervals below the means; the best of a column in bold."""
-    blocks = [NEEDS]
+    blocks = [r"% \usepackage{booktabs}"]
     for table in tables(results):
         arrow = r"$\uparrow$" if table.definition.higher_is_better else r"$\downarrow$"
         caption = f"{table.metric.translate(ESCAPED)} {arrow}: {table.definition.what.translate(ESCAPED)}"
