@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from torchvision.models.vgg import cfgs, make_layers
 from edgeconnect.cli import main
 
 sys.path.insert(0, str(PARITY))
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells start what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny networks gain nothing from more, and pytest runs in two processes
 
 Command = Callable[..., tuple[int, str]]
