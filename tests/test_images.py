@@ -1,14 +1,12 @@
 """Pictures for eyes: 8 bits, grids of rows and columns, PNG."""
 
-import io
-
 import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
 
-from edgeconnect.images import GAP, PAPER, image_grid, losses, png_bytes, to_uint8
+from edgeconnect.images import GAP, PAPER, image_grid, losses, to_uint8, write_png
 from edgeconnect.training.logs import sample_rows
 from edgeconnect.types import Batch, Completion, composite
 
@@ -72,16 +70,17 @@ def test_truth_of_an_edge_completion_is_the_edge_map():
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1, 3)])
-def test_png_is_lossless(shape):
+def test_png_is_lossless(tmp_path, shape):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    data = png_bytes(array)
-    assert data.startswith(b"\x89PNG")
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), array)
+    write_png(tmp_path / "a.png", array)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), array)
 
 
-def test_png_takes_arrays_that_are_views():
+def test_png_takes_arrays_that_are_views(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)[:, ::-1]
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(array)))), array)
+    write_png(tmp_path / "a.png", array)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), array)
 
 
 SRGB, OTHER = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"\0A\0d\0o\0b\0e\0 \0R\0G\0B"

@@ -36,6 +36,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]  # these swap width and height
 ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata; once, for filters belong to all threads together
@@ -56,22 +57,17 @@ def losses(path: Path) -> list[str]:
         profile = picture.info.get("icc_profile") or b""
         found = {
             "more than 8 bits a channel": picture.mode[:1] in ("I", "F") or ";16" in str(picture.tile),
-            "an alpha channel": has_alpha(picture),
+            "an alpha channel": picture.has_transparency_data,
             "a colour profile other than sRGB": bool(profile) and b"sRGB" not in profile.replace(b"\0", b""),
         }
     return [what for what, is_lost in found.items() if is_lost]
-
-
-def has_alpha(picture: Image.Image) -> bool:
-    """Return whether a picture has an alpha channel or a transparent colour."""
-    return picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
 
 
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
     with _judged(path):
         picture = _opened(path, max_pixels)
-        if has_alpha(picture):
+        if picture.has_transparency_data:
             layer = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
         return np.array(picture.convert("L"), dtype=np.uint8)
@@ -113,17 +109,16 @@ def _opened(path: Path, max_pixels: int) -> Image.Image:
                 problem = f"{what} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
                 raise BadImageError(path, problem)
         picture.load()
-        upright = _upright(picture)
+        turn = turn_of(picture)
+        upright = picture if turn is None else picture.transpose(turn)
         return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turn a picture as EXIF says; unlike ImageOps.exif_transpose, let damaged EXIF turn nothing and write none."""
-    try:
-        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - its parser raises whatever it meets
-        return picture
-    return picture if turn is None else picture.transpose(turn)
+def turn_of(picture: Image.Image) -> Image.Transpose | None:
+    """Return how EXIF turns a picture; unlike ImageOps.exif_transpose, let damaged EXIF turn nothing."""
+    with contextlib.suppress(Exception):  # its parser raises whatever it meets
+        return TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
@@ -138,12 +133,12 @@ def _reduced(picture: Image.Image) -> Image.Image:
     return Image.fromarray((samples * scale).round().clip(0, 255).astype(np.uint8))
 
 
-def fit(image: NDArray[np.uint8], side: int, crop: bool = True) -> NDArray[np.uint8]:
+def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Centre-crop to a square, then resize to (side, side) with Pillow's bilinear filter; 0 leaves it as it is."""
     if not side:
         return image
     height, width = image.shape[:2]
-    if crop and height != width:
+    if height != width:
         short = min(height, width)
         top, left = (height - short) // 2, (width - short) // 2
         image = image[top : top + short, left : left + short]
@@ -182,14 +177,9 @@ def image_grid(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]
     return paper
 
 
-def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """Encode (H, W) gray or (H, W, 3) RGB as PNG."""
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write (H, W) gray or (H, W, 3) RGB as PNG, whole or not at all."""
     ok, data = cv2.imencode(".png", np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1]))
     if not ok:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded as PNG")
-    return bytes(data.tobytes())
-
-
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a picture as PNG, whole or not at all."""
-    write_whole(path, png_bytes(image))
+    write_whole(path, data.tobytes())

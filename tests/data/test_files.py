@@ -386,10 +386,10 @@ def test_fit_is_a_centre_crop_and_pillows_bilinear(shape, side):
     np.testing.assert_array_equal(images.fit(image, side), expected)
 
 
-def test_fit_without_a_crop_stretches():
+def test_resize_without_a_crop_stretches():
     image = noise(20, 31, 3)
     expected = np.asarray(Image.fromarray(image).resize((16, 16), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(images.fit(image, 16, crop=False), expected)
+    np.testing.assert_array_equal(images.resize(image, 16, 16), expected)
 
 
 @pytest.mark.parametrize("side", [0, 24])

@@ -19,7 +19,7 @@ EDGES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def described(size=(32,), kinds=("irregular",), edges=EDGES, count=4, interior=0.5, seed=0):
-    return MaskPlan.checked(size, kinds, edges, count, interior, seed)
+    return MaskPlan(size, kinds, edges, count, interior, seed)
 
 
 def written(folder, workers=1, **keys):

@@ -75,7 +75,7 @@ def masks(arguments: argparse.Namespace) -> None:
     from edgeconnect.data.mask_files import MaskPlan, write_masks
 
     a = arguments
-    write_masks(a.output, MaskPlan.checked(a.size, a.kinds, a.bins, a.count, a.interior, a.seed), a.workers)
+    write_masks(a.output, MaskPlan(a.size, a.kinds, a.bins, a.count, a.interior, a.seed), a.workers)
 
 
 def add_check_options(sub: argparse.ArgumentParser) -> None:

@@ -68,10 +68,8 @@ def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
     names = named([str(job.image) for job in failed])
     place = os.path.commonpath([job.output.parent for job in jobs])
     others = f"; the others are in {place}" if len(failed) < len(jobs) else ""
-    return IncompleteError(
-        f"{len(failed)} of {len(jobs)} pictures could not be completed: {names}{others}; "
-        "correct what the messages above name and run again with --skip-existing"
-    )
+    problem = f"{len(failed)} of {len(jobs)} pictures could not be completed: {names}{others}"
+    return IncompleteError(f"{problem}; correct what the messages above name and run again with --skip-existing")
 
 
 def _output(image: Path, source: Path, target: Path, count: int) -> Path:

@@ -33,9 +33,7 @@ class Feed:
         needs_edges, smallest = config.stage.needs_edges, config.stage.smallest_side
         self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
         self.evaluates = bool(config.data.val_flist)
-        self.shown = self.training
-        if self.evaluates:
-            self.shown = InpaintingDataset(config.data, VAL, self.seed, needs_edges)
+        self.shown = InpaintingDataset(config.data, VAL, self.seed, needs_edges) if self.evaluates else self.training
 
     def describe(self) -> str:
         """Say how many pictures there are."""
@@ -92,10 +90,8 @@ class Feed:
         count, limit = len(self.bad_images), self.bad_image_limit
         log.warning("skipped (%d of at most %d): %s", count, limit, error)
         if count > limit:
-            raise UserError(
-                f"{count} files cannot be used, BAD_IMAGE_LIMIT allows {limit}; the last: {error} "
-                "(scripts/check_data.py names them all)"
-            )
+            problem = f"{count} files cannot be used, BAD_IMAGE_LIMIT allows {limit}; the last: {error}"
+            raise UserError(f"{problem} (scripts/check_data.py names them all)")
 
 
 def epoch_items(length: int, seed: int, start: int = 0) -> Iterator[tuple[int, int]]:
@@ -161,10 +157,9 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
     except (RuntimeError, OSError, EOFError) as error:  # the latter two where a process dies while it hands over
         if not _deaths and all(worker.is_alive() for worker in workers):
             raise
-        raise UserError(
-            f"a process that reads data died ({reason(_deaths[0] if _deaths else error)}); 'Killed' means that memory "
-            "ran out: lower NUM_WORKERS, or --set NUM_WORKERS=0 to see what it meets"
-        ) from error
+        why = reason(_deaths[0] if _deaths else error)
+        remedy = "'Killed' means that memory ran out: lower NUM_WORKERS, or --set NUM_WORKERS=0 to see what it meets"
+        raise UserError(f"a process that reads data died ({why}); {remedy}") from error
     except BaseException:  # a signal that does not wait for the batch
         _interrupted.append(batches)
         raise

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +52,6 @@ class Bin(NamedTuple):
         return Pixels(low + 1, high)
 
 
-@dataclass(frozen=True)
 class MaskPlan:
     """Which masks to draw: `count` in each bin, the kinds in turn.
 
@@ -61,36 +59,27 @@ class MaskPlan:
     nor the number of processes changes a mask.
     """
 
-    height: int
-    width: int
-    kinds: tuple[str, ...]
-    bins: tuple[Bin, ...]
-    count: int
-    interior: float  # share of the irregular masks, and of the boxes, that keep away from the border
-    seed: int
-
-    @classmethod
-    def checked(
-        cls, size: Sequence[int], kinds: Sequence[str], edges: Sequence[float], count: int, interior: float, seed: int
-    ) -> "MaskPlan":
+    def __init__(
+        self, size: Sequence[int], kinds: Sequence[str], edges: Sequence[float], count: int, interior: float, seed: int
+    ) -> None:
         """Plan masks by side, or height and width, and by the edges of adjoining bins of hole ratios.
 
+        `interior` is the share of the irregular masks, and of the boxes, that keep away from the border.
         Raises UserError where a number makes no sense or a kind cannot reach a bin.
         """
-        height, width = checked_size(size)
+        self.height, self.width = checked_size(size)
+        self.kinds, self.count, self.interior, self.seed = kinds, count, interior, seed
+        self.bins = [Bin(*ends) for ends in itertools.pairwise(edges)]
         refuse_outside("--count", count, 1, MOST)
         refuse_outside("--seed", seed, 0, LARGEST_SEED)
         refuse_outside("--interior", interior, 0, 1)
         unknown = next((kind for kind in kinds if kind not in mask_shapes.GENERATORS), None)
         if unknown is not None or not kinds:
             raise UserError(f"--kinds: {unknown or 'nothing'} is none of: {', '.join(mask_shapes.GENERATORS)}")
-        bins = tuple(itertools.starmap(Bin, itertools.pairwise(edges)))
-        if not bins or not all(0 <= low < high <= 1 for low, high in bins):
+        if not self.bins or not all(0 <= low < high <= 1 for low, high in self.bins):
             named = " ".join(f"{edge:g}" for edge in edges)
             raise UserError(f"--bins: {named} are no two or more rising hole ratios from 0 to 1")
-        plan = cls(height, width, tuple(kinds), bins, count, interior, seed)
-        plan._refuse_unreachable()
-        return plan
+        self._refuse_unreachable()
 
     def __len__(self) -> int:
         return len(self.bins) * self.count
@@ -102,17 +91,14 @@ class MaskPlan:
         words = (self.seed, *(round(share * 1e9) for share in chosen), number)
         seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 11  # exact in spreadsheets
         rng, pixels = np.random.default_rng(seed), chosen.pixels(self.height, self.width)
-        mask = mask_shapes.draw(kind, self.height, self.width, rng, pixels, self._touches_border(kind, number))
+        touches_border = None
+        if kind in mask_shapes.INTERIOR:  # the interior ones are spread evenly over those of their kind
+            turn = number // len(self.kinds)
+            touches_border = math.floor((turn + 1) * self.interior) == math.floor(turn * self.interior)
+        mask = mask_shapes.draw(kind, self.height, self.width, rng, pixels, touches_border)
         file = f"{chosen}/mask_{number:06d}.png"
         write_png(folder / file, mask.astype(np.uint8) * 255)
         return file, kind, seed, np.count_nonzero(mask) / mask.size, int(mask_shapes.at_border(mask))
-
-    def _touches_border(self, kind: str, number: int) -> bool | None:
-        """Spread the interior masks evenly over those of a kind that knows them."""
-        if kind not in mask_shapes.INTERIOR:
-            return None
-        turn = number // len(self.kinds)
-        return math.floor((turn + 1) * self.interior) == math.floor(turn * self.interior)
 
     def _refuse_unreachable(self) -> None:
         """Raise UserError where a bin holds no whole number of pixels, or a kind cannot have its hole ratios."""

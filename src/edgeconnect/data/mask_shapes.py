@@ -1,6 +1,7 @@
 """Masks of every shape, drawn for training and for files: (H, W) arrays, True = missing."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -20,7 +21,8 @@ class Pixels(NamedTuple):
 
 
 Generator = Callable[[int, int, np.random.Generator, Pixels], Mask]
-Line = NDArray[np.int32]
+Canvas = NDArray[np.uint8]  # (H, W), 1 = drawn
+Numbers = NDArray[np.int32]  # whole ones
 
 MARGIN = 50 / 512  # of the sides, which the interior half of the masks of arXiv:1804.07723 keeps known
 STRAIGHT_STROKE = 0.16  # of the shorter side, the widest of MASK 7: 40 pixels of 256
@@ -29,7 +31,7 @@ LONGEST_STROKE = 45  # points
 MOST_STROKES = 300  # what so many leave is filled from their rims
 SPECK = 0.04  # of the hole, or of a tenth of the picture: no stroke is begun for less
 MOST_BOXES = 5
-HALVINGS = 32  # of an interval that holds the wanted size: finer than a pixel of any picture
+SIZES = 2**32  # between nothing and all: finer than a pixel of any picture
 
 
 def pixel_range(height: int, width: int, ratio: tuple[float, float]) -> Pixels:
@@ -51,10 +53,10 @@ def draw(
         room = (height - 2 * top) * (width - 2 * left)
         inner = INTERIOR[kind](height - 2 * top, width - 2 * left, rng, Pixels(pixels.least, min(pixels.most, room)))
         return np.pad(inner, ((top, top), (left, left)))
-    mask = GENERATORS[kind](height, width, rng, pixels)
-    while touches_border and not at_border(mask):
+    while True:
         mask = GENERATORS[kind](height, width, rng, pixels)
-    return mask
+        if not touches_border or at_border(mask):
+            return mask
 
 
 def reaches(kind: str, height: int, width: int, pixels: Pixels, touches_border: bool | None = None) -> bool:
@@ -112,9 +114,7 @@ def strokes(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -
     return canvas > 0
 
 
-def _stroke(
-    canvas: NDArray[np.uint8], rng: np.random.Generator, brush: float, aim: int, high: int
-) -> NDArray[np.uint8]:
+def _stroke(canvas: Canvas, rng: np.random.Generator, brush: float, aim: int, high: int) -> Canvas:
     """Draw one winding line; stop at the aim, and before a segment that would pass the upper bound."""
     height, width = canvas.shape
     x, y = rng.uniform(0, width), rng.uniform(0, height)
@@ -135,13 +135,13 @@ def _stroke(
     return canvas
 
 
-def _topped_up(canvas: NDArray[np.uint8], rng: np.random.Generator, aim: int) -> NDArray[np.uint8]:
+def _topped_up(canvas: Canvas, rng: np.random.Generator, aim: int) -> Canvas:
     """Grow the strokes by the pixels still missing, those nearest to them first."""
     distance = cv2.distanceTransform(1 - canvas, cv2.DIST_L2, 3).ravel() + rng.uniform(0, 0.5, canvas.size)
     distance[canvas.ravel() > 0] = np.inf
-    grown = canvas.ravel().copy()
-    grown[np.argsort(distance)[: max(0, aim - np.count_nonzero(canvas))]] = 1
-    return grown.reshape(canvas.shape)
+    grown = canvas.copy()
+    grown.ravel()[np.argsort(distance)[: max(0, aim - np.count_nonzero(canvas))]] = 1
+    return grown
 
 
 def irregular(
@@ -166,9 +166,7 @@ def irregular(
     return _topped_up(mask.astype(np.uint8), rng, aim) > 0
 
 
-def _winding(
-    height: int, width: int, rng: np.random.Generator, brush: float, inside: bool
-) -> tuple[Line, NDArray[np.int32]]:
+def _winding(height: int, width: int, rng: np.random.Generator, brush: float, inside: bool) -> tuple[Numbers, Numbers]:
     """Return a line's points (N, 2), x before y, and the widths (N,) on the way to each; borders throw it back."""
     steps = np.arange(rng.integers(10, LONGEST_STROKE))
     thickness = max(1.0, brush * rng.uniform(0.3, 1.0))
@@ -186,7 +184,7 @@ def _winding(
     return np.rint(np.stack(axes, 1)).astype(np.int32), np.maximum(1, np.rint(widths)).astype(np.int32)
 
 
-def _new_pixels(mask: Mask, line: Line, widths: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+def _new_pixels(mask: Mask, line: Numbers, widths: Numbers, count: int) -> NDArray[np.intp]:
     """Return where in the flat picture the first `count` pixels lie that a stroke adds to a mask, or all if fewer."""
     order = np.zeros(mask.shape, dtype=np.uint8)  # the piece of the stroke, from 1, that comes there first
     for piece in range(len(line) - 1, 0, -1):  # the earliest is drawn last and stays
@@ -249,14 +247,8 @@ def border(height: int, width: int, rng: np.random.Generator, pixels: Pixels) ->
 def _sized(shape: Callable[[float], Mask], rng: np.random.Generator, pixels: Pixels) -> Mask:
     """Return a shape of the size in [0, 1] that meets the range; where sizes leap over it, add part of the leap."""
     aim = int(rng.integers(pixels.least, pixels.most + 1))
-    small, large = 0.0, 1.0
-    for _ in range(HALVINGS):
-        middle = (small + large) / 2
-        if np.count_nonzero(shape(middle)) < aim:
-            small = middle
-        else:
-            large = middle
-    below, above = shape(small), shape(large)
+    smaller = bisect_left(range(1, SIZES), aim, key=lambda step: int(np.count_nonzero(shape(step / SIZES))))
+    below, above = shape(smaller / SIZES), shape((smaller + 1) / SIZES)
     if np.count_nonzero(above) <= pixels.most:
         return above
     gap = max(0, pixels.least - np.count_nonzero(below))
@@ -275,13 +267,6 @@ def mixture(height: int, width: int, rng: np.random.Generator, pixels: Pixels) -
     return irregular(height, width, rng, pixels, holes=part)
 
 
-GENERATORS: dict[str, Generator] = {
-    "strokes": strokes,
-    "irregular": irregular,
-    "boxes": boxes,
-    "half": half,
-    "centre": centre,
-    "border": border,
-    "mixture": mixture,
-}
+_KINDS: tuple[Generator, ...] = (strokes, irregular, boxes, half, centre, border, mixture)
+GENERATORS = {kind.__name__: kind for kind in _KINDS}
 INTERIOR: dict[str, Generator] = {"irregular": partial(irregular, inside=True), "boxes": boxes}

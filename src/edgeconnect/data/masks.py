@@ -19,7 +19,6 @@ def refuse_large_holes(ratios: list[float], key: str) -> None:
     """Raise UserError where masks are probably inverted: a median hole ratio above 0.6."""
     median = float(np.median(ratios))
     if median > LARGE_HOLES:
-        raise UserError(
-            f"{key}: the masks' median hole ratio is {median:.2f}; if white is what is known, set MASK_POLARITY: known "
-            "(or --set MASK_POLARITY=known); if holes are meant to be that large, set ALLOW_LARGE_HOLES: 1"
-        )
+        known = "if white is what is known, set MASK_POLARITY: known (or --set MASK_POLARITY=known)"
+        large = "if holes are meant to be that large, set ALLOW_LARGE_HOLES: 1"
+        raise UserError(f"{key}: the masks' median hole ratio is {median:.2f}; {known}; {large}")

@@ -32,11 +32,9 @@ def examine(config: Config, *, quick: bool = False, workers: int = 0) -> Report:
 
 
 def _figures(pictures: Listing, masks: Listing | None, dry_run: DryRun, config: DataConfig) -> SplitFigures:
-    """Return the figures of one split."""
-    sound, edgeless = pictures.sound, None
+    sound, items = pictures.sound, dry_run.with_hole
     kinds = Counter(info.kind for info in sound)
-    if dry_run.with_hole and config.sigma != NO_EDGES:
-        edgeless = Edgeless(dry_run.with_hole, len(dry_run.edgeless))
+    edgeless = Edgeless(items, len(dry_run.edgeless)) if items and config.sigma != NO_EDGES else None
     return SplitFigures(
         name=pictures.split,
         listed=len(pictures),

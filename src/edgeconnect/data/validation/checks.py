@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, Config, DataConfig
@@ -164,7 +165,7 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
     Masks to test with may be of other names: evaluate.py chooses among them, only test.py pairs them.
     """
     shared = others.shared if others.kind == MASK else len(pictures) == 1
-    names = pictures.names
+    names = [Path(scene_name(number)) for number in pictures.scenes] or pictures.paths
     try:
         partners = files.pair(names, others.paths, others.kind, shared)
     except UserError as error:

@@ -1,6 +1,5 @@
 """What training would see: some items, their masks and edges, and how fast the loader serves them."""
 
-import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 from edgeconnect.config.sections import TRAIN, Config
 from edgeconnect.data.validation.listings import Listing
 from edgeconnect.data.validation.report import Throughput
-from edgeconnect.errors import BadImageError, UserError
+from edgeconnect.errors import UserError
 from edgeconnect.threads import in_threads
 
 if TYPE_CHECKING:
@@ -43,21 +42,18 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
     from edgeconnect.data.dataset import InpaintingDataset
     from edgeconnect.data.items import FIXED_EPOCH
 
-    settings = replace(config.data, allow_large_holes=True)  # inverted masks are a finding of their own
+    # inverted masks and bad files are findings of their own
+    settings = replace(config.data, allow_large_holes=True, on_bad_image="skip")
     try:
         dataset = InpaintingDataset(settings, pictures.split, config.run.seed)
     except UserError as error:
         return DryRun(pictures.split, error=error)
     epoch = 1 if pictures.split == TRAIN else FIXED_EPOCH
-
-    def draw(index: int) -> "Batch | None":
-        with contextlib.suppress(BadImageError):
-            return dataset[epoch, index]
-        return None
-
     wanted = min(len(dataset), _affordable(config.data.input_size, pictures, quick))
+    chosen = range(0, len(dataset), -(-len(dataset) // wanted))
+    batches = in_threads(lambda index: dataset.draw(epoch, index, stand_in=False).batch, chosen, workers)
     ratios, edgeless = [], []
-    for batch in filter(None, in_threads(draw, range(0, len(dataset), -(-len(dataset) // wanted)), workers)):
+    for batch in filter(None, batches):
         ratios.append(float(batch.mask.mean()))
         missing = batch.mask > 0
         if missing.any() and not (missing & (batch.edge > config.log.edge_threshold)).any():

@@ -1,6 +1,5 @@
 """Single files as they are found: whether they decode, what they hold, what a mask leaves missing."""
 
-import contextlib
 import errno
 import os
 import stat
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from edgeconnect import images
 from edgeconnect.config.sections import DataConfig
@@ -19,7 +18,6 @@ from edgeconnect.errors import BadImageError
 
 DRAFT = 8  # JPEGs are decoded at an eighth: all of their data is read, a sixth of the time is spent
 MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
-TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 JPEG, PNG, WEBP, TIFF = b"\xff\xd8\xff", b"\x89PNG", b"RIFF", (b"II*\0", b"MM\0*")
 JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
@@ -87,19 +85,16 @@ def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]
 
 
 def _drafted_size(path: Path) -> tuple[int, int]:
-    """Decode a JPEG at an eighth of its size, return width and height upright; damaged EXIF turns nothing."""
+    """Decode a JPEG at an eighth of its size, return width and height upright."""
     with Image.open(path, formats=images.FORMATS) as picture:
         width, height = picture.size
-        turned = False
-        with contextlib.suppress(Exception):
-            turned = picture.getexif().get(ExifTags.Base.Orientation) in TURNED
+        turned = images.turn_of(picture) in images.SIDEWAYS
         picture.draft(None, (max(1, width // DRAFT), max(1, height // DRAFT)))
         picture.load()
     return (height, width) if turned else (width, height)
 
 
 def _fault(path: Path, error: BaseException | None) -> str:
-    """Name what kept a file from being decoded."""
     if error is None or isinstance(error, MemoryError):
         return "too-large"  # the one judgement that `files` passes without a cause
     if isinstance(error, PermissionError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, SPLITS, TEST, TRAIN, VAL, DataConfig
 from edgeconnect.data import files
-from edgeconnect.data.sources import SceneSource, open_source, scene_name
+from edgeconnect.data.sources import SceneSource, open_source
 from edgeconnect.data.validation.file_info import FileInfo, inspect_mask, inspect_picture
 from edgeconnect.data.validation.report import Finding, Severity
 from edgeconnect.errors import UserError
@@ -38,11 +38,6 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.scenes) or len(self.paths)
-
-    @property
-    def names(self) -> Sequence[Path]:
-        """Return what masks and edge maps are paired with."""
-        return [Path(scene_name(number)) for number in self.scenes] or self.paths
 
     @property
     def inspected(self) -> list[FileInfo]:
@@ -116,9 +111,8 @@ def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, wor
         wanted[listing.kind, listing.side] |= dict.fromkeys(listing.paths[::stride])
     infos: dict[tuple[str, int], dict[Path, FileInfo]] = {}
     for (kind, side), paths in wanted.items():
-        inspect: Callable[[Path], FileInfo] = partial(
-            inspect_picture, max_pixels=config.max_pixels, hashed=kind == PICTURE and not quick
-        )
+        hashed = kind == PICTURE and not quick
+        inspect: Callable[[Path], FileInfo] = partial(inspect_picture, max_pixels=config.max_pixels, hashed=hashed)
         if kind == MASK:
             inspect = partial(inspect_mask, config=config, side=side)
         found = tracked(in_threads(inspect, paths, workers), len(paths), f"reading {kind}s", "file")
