@@ -155,7 +155,7 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
     except GeneratorExit:
         raise
     except (RuntimeError, OSError, EOFError) as error:  # the latter two where a process dies while it hands over
-        if not _deaths and all(worker.is_alive() for worker in workers):
+        if not _deaths and not wait([worker.sentinel for worker in workers], timeout=1):
             raise
         why = reason(_deaths[0] if _deaths else error)
         remedy = "'Killed' means that memory ran out: lower NUM_WORKERS, or --set NUM_WORKERS=0 to see what it meets"
