@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from multiprocessing.connection import wait
 from types import FrameType
 
 import cv2

@@ -57,7 +57,8 @@ class Edge:
         judged = self.discriminator(torch.cat([batch.gray, fake], dim=1))
         g1 = losses.generator_loss(judged[-1], weights.gan_loss)
         fm = weights.fm_loss_weight * losses.feature_distance(judged, real_maps)
-        return Objective({"discriminator": d1, "generator": g1 + fm}, fake, detached(l_d1=d1, l_g1=g1, l_fm=fm))
+        scalars = detached({"l_d1": d1, "l_g1": g1, "l_fm": fm})
+        return Objective({"discriminator": d1, "generator": g1 + fm}, fake, scalars)
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch."""
@@ -78,7 +79,8 @@ class Edge:
 
     def accuracy(self, true: Tensor, drawn: Tensor, mask: Tensor) -> Scalars:
         """Precision and recall under the published columns' names."""
-        precision, recall = edge_precision_recall(true, drawn.detach(), mask, self.config.log.edge_threshold)
+        threshold = self.config.log.edge_threshold
+        precision, recall = edge_precision_recall(true, drawn.detach(), mask, threshold)
         return {"precision": precision, "recall": recall}
 
 
@@ -99,27 +101,27 @@ class Inpaint:
         """The feature network, loaded by the first loss that asks for it: completing needs none."""
         return self.prepare(load_vgg(self.config.losses.vgg_weights))
 
-    def generate(self, batch: Batch) -> Tensor:
-        """Paint (B, 3, H, W) everywhere along the batch's edges."""
+    def generate(self, batch: Batch, edge: Tensor) -> Tensor:
+        """Paint (B, 3, H, W) everywhere along the given edges."""
         image = batch.image * (1 - batch.mask) + batch.mask
-        painted = self.generator(torch.cat([image, batch.edge], dim=1))
+        painted = self.generator(torch.cat([image, edge], dim=1))
         return (torch.tanh(painted.float()) + 1) / 2
 
-    def objective(self, batch: Batch) -> Objective:
+    def objective(self, batch: Batch, edge: Tensor) -> Objective:
         """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8)."""
-        weights, fake = self.config.losses, self.generate(batch)
+        weights, fake = self.config.losses, self.generate(batch, edge)
         real_maps, fake_maps = self.discriminator(batch.image), self.discriminator(fake.detach())
         d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
         g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(self.discriminator(fake)[-1], weights.gan_loss)
         l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.mask)
         content, style = self.perceptual(batch, fake)
-        scalars = detached(l_d2=d2, l_g2=g2, l_l1=l1, l_per=content, l_sty=style)
+        scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
         return Objective({"discriminator": d2, "generator": g2 + l1 + content + style}, fake, scalars)
 
     def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
-        weights = self.config.losses
-        content = style = fake.new_zeros(())
+        weights, zero = self.config.losses, fake.new_zeros(())
+        content = style = zero
         if weights.content_loss_weight:
             distance = losses.feature_distance(*self.features(fake, batch.image, CONTENT))
             content = weights.content_loss_weight * distance
@@ -135,15 +137,23 @@ class Inpaint:
         return self.vgg(fake, layers).values(), wanted.values()
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
-        """Train both networks on one batch along its edges."""
-        objective = self.objective(batch)
+        """Train both networks on one batch along its true edges."""
+        return self.step_along(batch, batch.edge, update)
+
+    def step_along(self, batch: Batch, edge: Tensor, update: Update) -> Scalars:
+        """Train both networks on one batch along the given edges."""
+        objective = self.objective(batch, edge)
         update(objective.losses)
         return objective.scalars | fidelity(batch.image, objective.fake, batch.mask)
 
     def complete(self, batch: Batch) -> Completion:
-        """Paint the hole along the batch's edges."""
-        raw = self.generate(batch)
-        return Completion(composite(batch.image, raw, batch.mask), raw, batch.edge)
+        """Paint the hole along the batch's own edges."""
+        return self.complete_along(batch, batch.edge)
+
+    def complete_along(self, batch: Batch, edge: Tensor) -> Completion:
+        """Paint the hole along the given edges."""
+        raw = self.generate(batch, edge)
+        return Completion(composite(batch.image, raw, batch.mask), raw, edge)
 
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """PSNR and relative MAE of the composite."""
@@ -151,55 +161,66 @@ class Inpaint:
         return metrics
 
 
-class TwoStage(Inpaint):
-    """Completes in two: `Edge` draws, `Inpaint` paints along what was drawn."""
-
-    def __init__(self, config: Config, prepare: Prepare) -> None:
-        self.edge = Edge(config, prepare)
-        super().__init__(config, prepare)
-
-    def complete(self, batch: Batch) -> Completion:
-        """Draw, then paint; RAW_EDGES paints along G1's output alone, as the published test program does."""
-        drawn = self.edge.complete(batch)
-        return super().complete(batch._replace(edge=drawn.raw if self.config.run.raw_edges else drawn.merged))
-
-
-class EdgeInpaint(TwoStage):
+class EdgeInpaint:
     """Stage 3: `Inpaint` along the edges of a frozen G1."""
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
-        super().__init__(config, prepare)
+        self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
+        self.raw_edges = config.run.raw_edges
         self.edge.generator.requires_grad_(False)
-        self.networks = {"edge_generator": self.edge.generator} | self.networks
+        self.networks = {"edge_generator": self.edge.generator} | self.inpaint.networks
+        self.optimizers = self.inpaint.optimizers
+        self.stateful: dict[str, Stateful] = {}
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train G2 and D2 on one batch along composited edges."""
         with torch.no_grad():
             edge = self.edge.complete(batch).merged
-        return super().step(batch._replace(edge=edge), update, progress)
+        return self.inpaint.step_along(batch, edge, update)
+
+    def complete(self, batch: Batch) -> Completion:
+        """Draw the edges of the hole, then paint along them."""
+        return complete_in_two(self.edge, self.inpaint, batch, self.raw_edges)
+
+    def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
+        """PSNR and relative MAE of the composite."""
+        return self.inpaint.evaluate(batch, completion)
 
 
-class Joint(TwoStage):
+class Joint:
     """Stage 4: `Edge` and `Inpaint` at once, without detaching; per role, their losses are summed."""
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
-        super().__init__(config, prepare)
-        self.networks = self.edge.networks | self.networks
-        judges = [self.edge.discriminator, self.discriminator]
-        self.optimizers = adam_pair([self.edge.generator, self.generator], judges, config.optim)
+        self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
+        self.raw_edges = config.run.raw_edges
+        self.networks = self.edge.networks | self.inpaint.networks
+        self.stateful: dict[str, Stateful] = {}
+        generators = [self.edge.generator, self.inpaint.generator]
+        discriminators = [self.edge.discriminator, self.inpaint.discriminator]
+        self.optimizers = adam_pair(generators, discriminators, config.optim)
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train all four networks on one batch."""
         first = self.edge.objective(batch)
-        second = self.objective(batch._replace(edge=composite(batch.edge, first.fake, batch.mask)))
+        second = self.inpaint.objective(batch, composite(batch.edge, first.fake, batch.mask))
         update({role: loss + second.losses[role] for role, loss in first.losses.items()})
         drawn = self.edge.accuracy(batch.edge, first.fake, batch.mask)
         painted = fidelity(batch.image, second.fake, batch.mask)
         return first.scalars | short(drawn) | second.scalars | painted
 
+    def complete(self, batch: Batch) -> Completion:
+        """Draw the edges of the hole, then paint along them."""
+        return complete_in_two(self.edge, self.inpaint, batch, self.raw_edges)
+
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """Precision and recall of the edges, PSNR and relative MAE of the composite."""
-        return short(self.edge.evaluate(batch, completion)) | super().evaluate(batch, completion)
+        return short(self.edge.evaluate(batch, completion)) | self.inpaint.evaluate(batch, completion)
+
+
+def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
+    """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
+    drawn = edge.complete(batch)
+    return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
 
 
 def fidelity(image: Tensor, filled: Tensor, mask: Tensor) -> Scalars:
@@ -213,7 +234,7 @@ def short(accuracy: Scalars) -> Scalars:
     return {"pre": accuracy["precision"], "rec": accuracy["recall"]}
 
 
-def detached(**scalars: Tensor) -> Scalars:
+def detached(scalars: Scalars) -> Scalars:
     """Cut scalars off the graph; they stay on the device."""
     return {name: value.detach() for name, value in scalars.items()}
 
@@ -237,5 +258,5 @@ def check_weights(config: Config) -> None:
         load_vgg(weights.vgg_weights)
 
 
-STAGES: dict[str, type[Edge | Inpaint]]
-STAGES = {"edge": Edge, "inpaint": Inpaint, "edge_inpaint": EdgeInpaint, "joint": Joint}
+AnyStage = Edge | Inpaint | EdgeInpaint | Joint
+STAGES: dict[str, type[AnyStage]] = {"edge": Edge, "inpaint": Inpaint, "edge_inpaint": EdgeInpaint, "joint": Joint}
