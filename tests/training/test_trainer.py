@@ -340,19 +340,19 @@ def test_error_out_of_a_step_costs_no_step_before_it(train, tmp_path):
     assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 3
 
 
-def test_half_moved_weights_are_not_saved(train, tmp_path, monkeypatch):
-    real = Engine._move
-    steps = []
+def test_half_moved_weights_are_not_saved(train, tmp_path):
+    method, steps = FakeMethod(), []
+    real = method.optimizers["generator"].step
 
-    def move(self, optimizer):
+    def move(*arguments):
         steps.append(1)
         if len(steps) == 4:
             raise RuntimeError("device lost")
-        real(self, optimizer)
+        return real(*arguments)
 
-    monkeypatch.setattr(Engine, "_move", move)
+    method.optimizers["generator"].step = move
     with pytest.raises(RuntimeError, match="device lost"):
-        train(MAX_ITERS=9, SAVE_INTERVAL=2)
+        train(method=method, MAX_ITERS=9, SAVE_INTERVAL=2)
     assert torch.load(tmp_path / "run/InpaintingModel_gen.pth")["iteration"] == 2
 
 
