@@ -121,9 +121,10 @@ def test_refused_update_and_later_ones_of_its_step_move_nothing():
     assert not engine.refused
 
 
-def test_only_the_roles_of_a_phase_move():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_only_the_roles_of_a_phase_move(dtype):
     method = Alternating(1)
-    Engine(torch.device("cpu")).step(method, random_batch(), roles=[])
+    Engine(torch.device("cpu"), dtype).step(method, random_batch(), roles=[])
     assert method.network.weight.item() == 1
 
 

@@ -105,7 +105,8 @@ class Engine:
         def update(losses: Mapping[str, Tensor]) -> None:
             if not self.refused:
                 wanted = {role: loss for role, loss in losses.items() if roles is None or role in roles}
-                self.update(method.optimizers, wanted)
+                if wanted:
+                    self.update(method.optimizers, wanted)
 
         with self.autocast():
             return method.step(batch, update, progress)
