@@ -54,6 +54,7 @@ def test_rates_are_set():
         ("{edge: [{end: 5}, {end: 5}]}", "edge"),
         ("{edge: [{end: 5, rate: 1}]}", "rate"),
         ("{edge: [{end: 5, lr: fast}]}", "PHASES"),
+        ("{edge: [{end: 5, train: []}]}", "train"),
         ("{edges: [{end: 5}]}", "edges"),
     ],
 )

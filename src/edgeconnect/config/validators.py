@@ -130,6 +130,8 @@ def _phase(part: Any) -> dict[str, Any]:
         checked["lr"] = {name(role): rate(number) for role, number in lr.items()} if isinstance(lr, dict) else rate(lr)
     if "train" in part:
         roles = part["train"] if isinstance(part["train"], list) else [part["train"]]
+        if not roles:
+            raise ValueError(f"has a phase {part!r} in which nothing learns; name roles in `train`, or leave it out")
         checked["train"] = [name(role) for role in roles]
     return checked
 
