@@ -1,5 +1,6 @@
 """How a stage begins, and what it leaves: its networks in the published files, its state beside them."""
 
+import functools
 import logging
 import platform
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from torch import nn
 from edgeconnect import __version__
 from edgeconnect.atomic import copy_whole, keep_aside, sweep
 from edgeconnect.checkpoint import weights
-from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, owner
+from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, intact, owner
 from edgeconnect.config.file import dump, refuse_fixed
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.digest import file_digest
@@ -74,9 +75,10 @@ class Checkpoints:
             return self._resume(networks, save, init_from)
         if resume == "must":
             raise UserError(f"--resume must: {self.folder} holds no save of stage {self.stage.name}; name its folder")
+        newest = functools.cache(intact)
         for name in self.stage.frozen:
-            self._load_frozen(name, networks[name], init_from)
-        return self._initialize(networks, init_from, counts_on=resume == "auto")
+            self._load_frozen(name, networks[name], init_from, newest)
+        return self._initialize(networks, init_from, newest, counts_on=resume == "auto")
 
     def _resume(self, networks: Networks, save: Save, init_from: Path | None) -> Start:
         state = current_layout(weights.read(save.path / STATE))
@@ -112,10 +114,11 @@ class Checkpoints:
         if known is None or known.path.parent == save.path.parent or known.written < save.written:
             copy_whole(save.path / file, top)
 
-    def _load_frozen(self, name: str, module: nn.Module, init_from: Path | None) -> None:
+    def _load_frozen(self, name: str, module: nn.Module, init_from: Path | None, newest: weights.Newest) -> None:
         network, trainers = self.stage.networks[name], self.row.trainers_of(name)
         places = [init_from, self.folder] if init_from else [self.folder]
-        source = next(filter(None, (weights.trained_source(place, network, trainers) for place in places)), None)
+        found = (weights.trained_source(place, network, trainers, newest) for place in places)
+        source = next(filter(None, found), None)
         if source is None:
             top = self.folder / network.file
             if top.is_file():
@@ -125,7 +128,7 @@ class Checkpoints:
         iteration, _ = weights.load_averaged(source, name, network, module)
         self.frozen[name] = Frozen(iteration, file_digest(source.path))
 
-    def _initialize(self, networks: Networks, init_from: Path | None, counts_on: bool) -> Start:
+    def _initialize(self, networks: Networks, init_from: Path | None, newest: weights.Newest, counts_on: bool) -> Start:
         """Begin with weights for the networks that learn: from `init_from`, or of a stage before this one."""
         trained = self.stage.trained
         found = {}
@@ -133,7 +136,7 @@ class Checkpoints:
             stages = list(self.stage.starts_from)
             if init_from:
                 stages = [self.stage.name, *stages, *self.row.trainers_of(name)]
-            source = weights.trained_source(init_from or self.folder, self.stage.networks[name], stages)
+            source = weights.trained_source(init_from or self.folder, self.stage.networks[name], stages, newest)
             if source:
                 found[name] = source
         leader = next((name for name in reversed(trained) if name in found and name in self.stage.completing), None)

@@ -2,7 +2,8 @@
 
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from edgeconnect.errors import UserError, reason
 from edgeconnect.methods.catalogue import Network, Stage
 
 Contents = dict[str, Any]
+Newest = Callable[[Path], Save | None]  # the newest whole save in a stage's folder
 
 log = logging.getLogger(__name__)
 
@@ -77,18 +79,21 @@ def put_by_hand(folder: Path, file: str) -> Path | None:
     return top
 
 
-def trained_source(folder: Path, network: Network, stages: Sequence[str]) -> Source | None:
-    """Find a trained network to begin with: one put there by hand, else of the first of `stages` that has a save."""
+def trained_source(folder: Path, network: Network, stages: Sequence[str], newest: Newest = intact) -> Source | None:
+    """Find a trained network to begin with: one put there by hand, else of the first of `stages` that has a save.
+
+    To look at a save is to read all of it: give several networks one cached `newest`.
+    """
     if (folder / RECORD).is_file():
         save = read_save(folder)
         return Source(folder / network.file, save) if network.file in save.files else None
     top = put_by_hand(folder, network.file)
     if top:
         return Source(top, None)
-    saves = [intact(folder / SAVES / stage) for stage in stages]
-    if (folder / network.file).is_file():
-        saves.append(owner(folder, folder / network.file))  # of a former run, whose saves were renamed
-    for save in filter(None, saves):
+    saves = (newest(folder / SAVES / stage) for stage in stages)
+    held = filter(Path.is_file, [folder / network.file])
+    former = (owner(folder, file) for file in held)  # of a former run, whose saves were renamed
+    for save in filter(None, chain(saves, former)):
         if save.stage in stages and network.file in save.files and network.file not in save.origins:
             return Source(save.path / network.file, save)
     return None
