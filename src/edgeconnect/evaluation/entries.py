@@ -186,7 +186,8 @@ class Run(Entry):
         if item.id in self.edge_maps:
             gray = images.read_gray(self.edge_maps[item.id], data.max_pixels)
             external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
-        return make_item(item.picture, item.mask, item.id, data, self._rng(item), true_edges=whole, external=external)
+        drawn, needed = (item.picture, item.mask, item.id, data, self._rng(item)), self.run.stage.needs_edges
+        return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
 
     def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
         """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
