@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from support import FakeMethod, random_batch
+from support import FakeMethod, random_batch, tiny_config
 from torch import nn
 
-from edgeconnect.engine import Engine, choose_device, choose_precision
+from edgeconnect.engine import Engine, choose_device, choose_precision, choose_threads
 from edgeconnect.errors import UserError
 
 CPU = torch.device("cpu")
@@ -82,8 +82,22 @@ def test_device_auto_takes_the_first_gpu_listed(monkeypatch):
 def test_precision_auto_asks_what_the_gpu_computes_in(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert choose_precision("auto", torch.device("cuda")) == expected
-    assert choose_precision("auto", CPU) == torch.float32
     assert choose_precision("bf16", CPU) == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
+@pytest.mark.parametrize("has", [False, True])
+def test_precision_auto_asks_what_the_processor_computes_in(monkeypatch, name, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, name: has})
+    assert choose_precision("auto", CPU) == (torch.bfloat16 if has else torch.float32)
+
+
+@pytest.mark.parametrize(("size", "batch", "threads"), [(64, 8, 1), (256, 2, 4), (0, 1, 16)])
+def test_small_networks_get_fewer_threads(monkeypatch, size, batch, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    settings = {"BASE_CHANNELS": 24 if size == 64 else 32, "INPUT_SIZE": size, "BATCH_SIZE": batch}
+    assert choose_threads(tiny_config(**settings)) == threads
+    assert choose_threads(tiny_config(**settings, THREADS=3)) == 3
 
 
 class Alternating:

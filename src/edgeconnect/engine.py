@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from edgeconnect.config.sections import Config
 from edgeconnect.errors import UserError
-from edgeconnect.types import Batch, Method, Progress, Scalars
+from edgeconnect.types import Batch, Method, Progress, Scalars, is_trained
 
 FIRST = Progress(iteration=1)
+ACTIVATIONS = (
+    2**20
+)  # of the first layer, that keep one thread busy between two of the waits that threads have in common
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
@@ -32,11 +35,26 @@ def choose_device(name: str, gpus: tuple[int, ...]) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Resolve PRECISION; `auto` is bfloat16 on GPUs that compute in it, else float32."""
+    """Resolve PRECISION; `auto` is bfloat16 where the hardware computes in it, GPUs and processors, else float32."""
     if name != "auto":
         return DTYPES[name]
-    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = any(has and name.endswith("bf16") for name, has in torch.cpu.get_capabilities().items())
     return torch.bfloat16 if native else torch.float32
+
+
+def choose_threads(config: Config) -> int:
+    """Resolve THREADS; 0 is one for each core that PyTorch found, fewer where a step trains a small network.
+
+    Threads wait for each other after every operation. Short operations gain little from more threads, and with a busy
+    neighbour on one of the cores they lose far more: benchmarks/contention.py.
+    """
+    size = config.data.input_size
+    first_layer = config.optim.batch_size * size**2 * config.networks.base_channels
+    useful = -(-first_layer // ACTIVATIONS) if size else torch.get_num_threads()
+    return config.run.threads or min(torch.get_num_threads(), useful)
 
 
 def make_engine(config: Config, training: bool = False) -> "Engine":
@@ -48,10 +66,13 @@ def make_engine(config: Config, training: bool = False) -> "Engine":
         torch.cuda.set_device(device)  # or helper threads would open a context on GPU 0
         rounded = dtype != torch.float32  # PyTorch's default computes float32 convolutions in TF32
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounded
+    elif training or config.run.threads:
+        torch.set_num_threads(choose_threads(config))
     torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
     if len(config.run.gpu) > 1 and device.type == "cuda":
         log.warning("GPU: %s names several; one process trains on one GPU, here %s", list(config.run.gpu), device)
-    log.info("device %s, precision %s", device, str(dtype).removeprefix("torch."))
+    threads = f", threads {torch.get_num_threads()}" if device.type == "cpu" else ""
+    log.info("device %s, precision %s%s", device, str(dtype).removeprefix("torch."), threads)
     check_every_step = device.type == "cpu" or config.optim.skip_nonfinite > 0
     return Engine(device, dtype, config.optim.grad_clip, check_every_step)
 
@@ -77,11 +98,11 @@ class Engine:
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
 
     def prepare(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device.
-
-        Not channels last: instance normalisation undoes that layout anyway, and its CPU backward pass is wrong
-        there for a batch of one (docs/numerics.md).
-        """
+        """Move a network to the device; weights that never learn are cast once, not in every pass."""
+        if not is_trained(network):
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.to(self.dtype)
         return network.to(self.device)
 
     def place(self, batch: Batch) -> Batch:
@@ -122,10 +143,11 @@ class Engine:
             if self.refused:
                 return
         with torch.autocast(self.device.type, enabled=False):
-            for role, loss in losses.items():
+            for left, (role, loss) in enumerate(losses.items(), 1 - len(losses)):
                 optimizers[role].zero_grad(set_to_none=True)
                 scaled: Tensor = self.scaler.scale(loss)
-                scaled.backward(inputs=parameters(optimizers[role]))  # type: ignore[no-untyped-call]
+                learning = parameters(optimizers[role])
+                scaled.backward(inputs=learning, retain_graph=left < 0)  # type: ignore[no-untyped-call]
             self.is_moving = True
             for role in losses:
                 if self.grad_clip:

@@ -33,7 +33,7 @@ def generator_loss(fake: Tensor, kind: str) -> Tensor:
 
 def feature_distance(fake: Iterable[Tensor], real: Iterable[Tensor]) -> Tensor:
     """Sum the mean absolute differences of pairs of feature maps (eq. 3 and 5); `real` gets no gradient."""
-    return sum_of(F.l1_loss(f.float(), r.detach().float()) for f, r in zip(fake, real, strict=True))
+    return sum_of((f - r.detach()).abs().mean(dtype=torch.float32) for f, r in zip(fake, real, strict=True))
 
 
 def gram(features: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def test_features_are_those_of_torchvisions_own_layers(network):
     for n, layer in enumerate(reference):
         y = layer(y.clone())
         for name in (name for name, index in LAYERS.items() if index == n):
-            assert torch.equal(found[name], y), name
+            torch.testing.assert_close(found[name], y, msg=name)  # another memory layout, another order of sums
     assert found["relu5_2"].shape == (2, 512, 2, 1)
     assert found["relu5_2"].std() > 0.01
 

@@ -39,8 +39,9 @@ class RunConfig:
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
     gpu: tuple[int, ...] = key((0,), validators.gpus, "GPUs by number; DEVICE auto takes the first")
     precision: str = key(
-        "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 on GPUs that have it), fp32, bf16, fp16"
+        "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 where it is native), fp32, bf16, fp16"
     )
+    threads: int = key(0, validators.whole(0, 1024), "threads that compute on a processor; 0: as many as help")
     num_workers: int = key(2, validators.whole(0, 1024), "processes that read data; 0 reads in the training process")
     raw_edges: bool = key(False, validators.switch, "1: complete along the drawn edges alone, as published")
     debug: bool = key(False, validators.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from edgeconnect import losses
 from edgeconnect.config.sections import RANDOM, Config, OptimizerConfig
@@ -51,12 +52,11 @@ class Edge:
     def objective(self, batch: Batch) -> Objective:
         """Adversarial and feature-matching loss (eq. 1 to 4)."""
         weights, fake = self.config.losses, self.generate(batch)
-        real_maps = self.discriminator(torch.cat([batch.gray, batch.edge], dim=1))
-        fake_maps = self.discriminator(torch.cat([batch.gray, fake.detach()], dim=1))
+        pairs = (torch.cat([batch.gray, edge], dim=1) for edge in (batch.edge, fake))
+        real_maps, fake_maps = judged(self.discriminator, *pairs)
         d1 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
-        judged = self.discriminator(torch.cat([batch.gray, fake], dim=1))
-        g1 = losses.generator_loss(judged[-1], weights.gan_loss)
-        fm = weights.fm_loss_weight * losses.feature_distance(judged, real_maps)
+        g1 = losses.generator_loss(fake_maps[-1], weights.gan_loss)
+        fm = weights.fm_loss_weight * losses.feature_distance(fake_maps, real_maps)
         scalars = detached({"l_d1": d1, "l_g1": g1, "l_fm": fm})
         return Objective({"discriminator": d1, "generator": g1 + fm}, fake, scalars)
 
@@ -110,9 +110,9 @@ class Inpaint:
     def objective(self, batch: Batch, edge: Tensor) -> Objective:
         """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8)."""
         weights, fake = self.config.losses, self.generate(batch, edge)
-        real_maps, fake_maps = self.discriminator(batch.image), self.discriminator(fake.detach())
+        real_maps, fake_maps = judged(self.discriminator, batch.image, fake)
         d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
-        g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(self.discriminator(fake)[-1], weights.gan_loss)
+        g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
         l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.mask)
         content, style = self.perceptual(batch, fake)
         scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
@@ -217,6 +217,15 @@ class Joint:
         return short(self.edge.evaluate(batch, completion)) | self.inpaint.evaluate(batch, completion)
 
 
+def judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the feature maps of both, for either role's loss, with weights that are normalised once.
+
+    `fake` is not detached: `update` takes each loss into its own role's weights alone.
+    """
+    with parametrize.cached():
+        return discriminator(real), discriminator(fake)
+
+
 def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
     """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
     drawn = edge.complete(batch)
@@ -246,7 +255,7 @@ def adam_pair(
 
     def adam(networks: Iterable[nn.Module], lr: float) -> torch.optim.Optimizer:
         parameters = [parameter for network in networks for parameter in network.parameters()]
-        return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2))
+        return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2), fused=True)
 
     return {"generator": adam(generators, config.lr), "discriminator": adam(discriminators, config.lr * config.d2g_lr)}
 

@@ -3,42 +3,18 @@
 Layer positions give the published state-dict names (`encoder.1`, `middle.0.conv_block.1`, ...).
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+
+from edgeconnect.networks.normalization import InstanceNorm, laid_out, spectral_norm
 
 STRIDE = 4  # the generators halve the picture twice
 SMALLEST = 12  # a dilated 3x3 kernel needs 3 features a side at quarter size
 
 
-class Conv(nn.Conv2d):
-    """A convolution whose weight is normalised in float32, whatever the precision that it runs in."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve; autocast would compute the spectral norm in half precision."""
-        weight = full_precision_weight(self, x.device.type)
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
-
-
-class ConvTranspose(nn.ConvTranspose2d):
-    """A transposed convolution of the same kind."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Convolve; `output_size` is not used."""
-        weight, padding = full_precision_weight(self, x.device.type), [int(side) for side in self.padding]
-        return F.conv_transpose2d(x, weight, self.bias, self.stride, padding)
-
-
-def full_precision_weight(layer: nn.Conv2d | nn.ConvTranspose2d, device: str) -> Tensor:
-    """Return the weight; under spectral norm, this runs its power iteration and division, here outside autocast."""
-    with torch.autocast(device, enabled=False):
-        return layer.weight
-
-
-def normalized(layer: Conv | ConvTranspose, spectral: bool) -> tuple[nn.Module, nn.Module]:
+def normalized(layer: nn.Conv2d | nn.ConvTranspose2d, spectral: bool) -> tuple[nn.Module, nn.Module]:
     """Follow a layer by instance normalisation; `spectral` also normalises its weight."""
-    return spectral_norm(layer) if spectral else layer, nn.InstanceNorm2d(layer.out_channels)
+    return spectral_norm(layer) if spectral else layer, InstanceNorm()
 
 
 class ResidualBlock(nn.Module):
@@ -48,10 +24,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(dilation),
-            *normalized(Conv(channels, channels, 3, dilation=dilation, bias=not spectral), spectral),
+            *normalized(nn.Conv2d(channels, channels, 3, dilation=dilation, bias=not spectral), spectral),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            *normalized(Conv(channels, channels, 3, bias=not spectral), spectral),
+            *normalized(nn.Conv2d(channels, channels, 3, bias=not spectral), spectral),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,18 +49,18 @@ class Generator(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(
             nn.ReflectionPad2d(3),
-            *normalized(Conv(in_channels, base, 7), spectral),
+            *normalized(nn.Conv2d(in_channels, base, 7), spectral),
             nn.ReLU(inplace=True),
-            *normalized(Conv(base, 2 * base, 4, stride=2, padding=1), spectral),
+            *normalized(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
-            *normalized(Conv(2 * base, 4 * base, 4, stride=2, padding=1), spectral),
+            *normalized(nn.Conv2d(2 * base, 4 * base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
         )
         self.middle = nn.Sequential(*(ResidualBlock(4 * base, 2, spectral) for _ in range(blocks)))
         self.decoder = nn.Sequential(
-            *normalized(ConvTranspose(4 * base, 2 * base, 4, stride=2, padding=1), spectral),
+            *normalized(nn.ConvTranspose2d(4 * base, 2 * base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
-            *normalized(ConvTranspose(2 * base, base, 4, stride=2, padding=1), spectral),
+            *normalized(nn.ConvTranspose2d(2 * base, base, 4, stride=2, padding=1), spectral),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(3),
             nn.Conv2d(base, out_channels, 7),
@@ -97,7 +73,7 @@ class Generator(nn.Module):
         right, bottom = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (width, height))
         if right or bottom:
             x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        y: Tensor = self.decoder(self.middle(self.encoder(x)))
+        y: Tensor = self.decoder(self.middle(self.encoder(laid_out(x))))
         return y[..., :height, :width]
 
 
@@ -112,7 +88,7 @@ class Discriminator(nn.Module):
         super().__init__()
 
         def conv(channels: int, filters: int, stride: int) -> nn.Module:
-            return spectral_norm(Conv(channels, filters, 4, stride, padding=1, bias=False))
+            return spectral_norm(nn.Conv2d(channels, filters, 4, stride, padding=1, bias=False))
 
         self.conv1 = nn.Sequential(conv(in_channels, base, 2), nn.LeakyReLU(0.2, inplace=True))
         self.conv2 = nn.Sequential(conv(base, 2 * base, 2), nn.LeakyReLU(0.2, inplace=True))
@@ -122,7 +98,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the maps after conv1 ... conv5."""
-        maps = []
+        x, maps = laid_out(x), []
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
             x = layer(x)
             maps.append(x)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edgeconnect.config.sections import IMAGENET, RANDOM
 from edgeconnect.errors import UserError
+from edgeconnect.networks.normalization import laid_out
 from edgeconnect.networks.pretrained import fitting, load_state
 
 CONTENT = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu4_1": 20, "relu5_1": 29}
@@ -35,7 +36,7 @@ class VGGFeatures(nn.Module):
     def forward(self, x: Tensor, layers: dict[str, int]) -> dict[str, Tensor]:
         """Return the features after each of the named layers."""
         names = {index: name for name, index in layers.items()}
-        found = {}
+        x, found = laid_out(x), {}
         for index, layer in enumerate(self.features[: max(names) + 1]):
             x = layer(x)
             if index in names:
