@@ -25,6 +25,7 @@ SUFFIXES = (
 )
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raw", ".rw2")
 OTHERS = {".avif", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jpx", ".jxl", ".psd", ".svg", *RAW} - {*SUFFIXES}
+KNOWN = frozenset(SUFFIXES)
 SAMPLE = 64  # pairs of a long list that are compared at once
 
 Suffix = tuple[str, ...]  # the last parts of a path
@@ -74,17 +75,15 @@ def walk_images(folder: Path, key: str) -> list[str]:
         while waiting:
             place = waiting.pop()
             folders, names = _entries(place)
+            names.sort()  # which leaves little for the sorting of them all
             for path in sorted(folders):
                 if (identity := _identity(path)) not in seen:
                     seen.add(identity)
                     waiting.append(path)
             beside = os.path.join(place, "")  # noqa: PTH118 - a Path for each of a million files takes seconds
-            for name in names:
-                suffix = name[name.rfind(".") :].lower()
-                if suffix in SUFFIXES:
-                    found.append(beside + name)
-                elif suffix in OTHERS:
-                    left_out[suffix] += 1
+            suffixes = [name[name.rfind(".") :].lower() for name in names]
+            found += [beside + name for name, suffix in zip(names, suffixes, strict=True) if suffix in KNOWN]
+            left_out.update(suffix for suffix in suffixes if suffix in OTHERS)
     except OSError as error:
         problem = f"{error.filename} cannot be read ({error.strerror})"
         raise UserError(f"{key}: {problem}; change its permissions, or list the pictures") from error

@@ -13,6 +13,7 @@ from edgeconnect.data.path_list import COMMENT
 from edgeconnect.errors import UserError, named
 
 SPLITS = ("train", "val", "test")
+MISREAD = ("~/", "\ufeff", COMMENT)
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,9 @@ def _split(paths: Sequence[str], shares: Sequence[float], seed: int) -> dict[str
 def _content(output: Path, paths: Sequence[str], relative: bool) -> bytes:
     names = relative_names(paths, str(output.absolute().parent)) if relative else paths
     # so that whoever reads the list strips and expands nothing of a name
-    names = [f"./{name}" if name[0].isspace() or name.startswith(("~/", "\ufeff", COMMENT)) else name for name in names]
-    broken = next((name for name in names if "\n" in name or "\r" in name), None)
-    if broken is not None:
+    names = [f"./{name}" if name[0].isspace() or name.startswith(MISREAD) else name for name in names]
+    text = "\n".join(names) + "\n"
+    if text.count("\n") > len(names) or "\r" in text:
+        broken = next(name for name in names if "\n" in name or "\r" in name)
         raise UserError(f"{broken!r}: a list cannot name a file with a line break in its name; rename it")
-    return os.fsencode("\n".join(names) + "\n")
+    return os.fsencode(text)
