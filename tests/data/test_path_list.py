@@ -101,13 +101,13 @@ def test_long_list_takes_eight_bytes_a_line(tmp_path, unheld):
 @pytest.mark.parametrize(
     "change", ["", "/a\n", "/a\n/b\n/c\n/d\n", "/x\n/b\n/c\n"], ids=["empty", "cut", "more", "other"]
 )
-def test_long_list_that_is_written_to_while_it_is_read_is_one_line(tmp_path, change):
+def test_long_list_that_is_changed_while_it_is_read_is_one_line(tmp_path, change):
     path = write(tmp_path / "list", ["/a", "/b", "/c"])
     os.utime(path, (0, 0))  # long ago
     paths = PathList(path, "SOME_FLIST")
     path.write_text(change)
     for reading in (lambda: paths[2], lambda: list(paths), paths.digest):
-        with pytest.raises(UserError, match=r"^SOME_FLIST: .*list was written to while it was in use; .*flist\.py"):
+        with pytest.raises(UserError, match=r"^SOME_FLIST: .*list was changed while it was in use; .*flist\.py"):
             reading()
 
 
@@ -126,7 +126,7 @@ def test_process_that_opens_another_list_than_its_parent_says_so(tmp_path):
     path = write(tmp_path / "list", ["/a", "/b"])
     handed_over = pickle.dumps(PathList(path, "KEY"))
     write(tmp_path / "other", ["/d", "/e"]).replace(path)
-    with pytest.raises(UserError, match="written to"):
+    with pytest.raises(UserError, match="was changed"):
         pickle.loads(handed_over)[0]
 
 

@@ -67,7 +67,7 @@ class Feed:
         """
         count = len(self.shown) if limit is None else min(limit, len(self.shown))
         batches = -(-count // self.batch_size)
-        items = [(FIXED_EPOCH, index) for index in range(count)]
+        items = ((FIXED_EPOCH, index) for index in range(count))
         return self._serve(_Reader(self.shown, stand_in=False), items, min(self.workers, batches))
 
     def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int) -> Iterator[Batch]:

@@ -1,6 +1,7 @@
 """The paths of a list file, each made when it is asked for: a line costs 8 bytes, which reading processes share."""
 
 import codecs
+import contextlib
 import hashlib
 import os
 import weakref
@@ -29,7 +30,7 @@ class PathList(Sequence[Path]):
 
     A line that begins with `# ` is a comment unless a file has that very name. Relative paths count from the list's
     folder where the first of them exists there, else from the working directory. Raises OSError where the file cannot
-    be read, ValueError where it is no text, UserError later where a long list is written to while it is in use.
+    be read, ValueError where it is no text, UserError later where a long list is changed while it is in use.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -94,11 +95,12 @@ class PathList(Sequence[Path]):
     def _read(self, start: int, end: int) -> bytes:
         if self.held:
             return self.held[start:end]
-        data = os.pread(self._file, end - start, start)  # no map of the file: one cut off would end the process
-        if self._stamp() != self.stamp:
-            remedy = "start again, and replace a list in one go, as scripts/flist.py does"
-            raise UserError(f"{self.key}: {self.path} was written to while it was in use; {remedy}")
-        return data
+        with contextlib.suppress(OSError):  # a network may forget a file that was replaced
+            data = os.pread(self._file, end - start, start)  # no map of the file: one cut off would end the process
+            if self._stamp() == self.stamp:
+                return data
+        remedy = "start again, and replace a list in one go, as scripts/flist.py does"
+        raise UserError(f"{self.key}: {self.path} was changed while it was in use; {remedy}")
 
     def _blocks(self) -> Iterator[tuple[int, bytes]]:
         """Yield whole lines, each with its end, and where they begin."""
