@@ -1,6 +1,6 @@
 """The lists that a configuration names, and what their files are found to be."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -46,15 +46,19 @@ class Listing:
         """Return how far names that are compared lie apart: of a long list that is looked at quickly, few are."""
         return self.step if len(self.paths) > QUICK_NAMES else 1
 
+    def every(self, step: int) -> Sequence[Path]:
+        """Return paths that lie so far apart, all of them without a copy."""
+        return self.paths if step == 1 else self.paths[::step]
+
     @cached_property
-    def compared(self) -> Sequence[Path]:
-        """Return the paths whose names are compared."""
-        return self.paths if self.stride == 1 else self.paths[:: self.stride]
+    def counts(self) -> Counter[Path]:
+        """Return how often each path is listed, of those whose names are compared, in the list's order."""
+        return Counter(self.every(self.stride))
 
     @cached_property
     def inspected(self) -> list[FileInfo]:
         """Return what was read, each path once, in the list's order."""
-        return [self.infos[path] for path in dict.fromkeys(self.compared) if path in self.infos]
+        return [self.infos[path] for path in self.counts if path in self.infos]
 
     @cached_property
     def sound(self) -> list[FileInfo]:
@@ -64,7 +68,7 @@ class Listing:
     @cached_property
     def places(self) -> dict[Path, str]:
         """Return where each path leads; links are followed for what was read."""
-        return {path: self.infos[path].real if path in self.infos else str(path.absolute()) for path in self.compared}
+        return {path: self.infos[path].real if path in self.infos else str(path.absolute()) for path in self.counts}
 
     def finding(self, severity: Severity, code: str, problem: str, found: Sequence[FileInfo]) -> Finding:
         """Return a finding that counts and names the files."""
@@ -121,7 +125,7 @@ def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, wor
         listings = [replace(listing, step=max(1, -(-len(listing.paths) // QUICK))) for listing in listings]
     wanted: dict[tuple[str, int], dict[Path, None]] = defaultdict(dict)  # a dictionary keeps the order
     for listing in listings:
-        wanted[listing.kind, listing.side] |= dict.fromkeys(listing.paths[:: listing.step])
+        wanted[listing.kind, listing.side] |= dict.fromkeys(listing.every(listing.step))
     infos: dict[tuple[str, int], dict[Path, FileInfo]] = {}
     for (kind, side), paths in wanted.items():
         hashed = kind == PICTURE and not quick
