@@ -135,9 +135,9 @@ def write_list(folder: Path, count: int, repeat: int) -> dict[str, list[float]]:
 
 
 def train(folder: Path, source: Path) -> float:
-    """Return how long train.py takes for one step."""
+    """Return how long train.py takes for one step in a folder that is new."""
     keys = [text for key, value in (TINY | {"TRAIN_FLIST": source}).items() for text in ("--set", f"{key}={value}")]
-    run = folder / f"run_{source.stem}"
+    run = Path(tempfile.mkdtemp(dir=folder))
     return seconds(lambda: call(sys.executable, ROOT / "train.py", "--model", "1", "--checkpoints", run, *keys))
 
 
@@ -153,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--files", type=int, default=1_000_000)
-    parser.add_argument("--repeat", type=int, default=3, help="listings by flist.py and by find")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of train.py, flist.py and find, in turn")
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default the system's temporary folder")
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
@@ -166,7 +166,8 @@ def main() -> None:
         folder = Path(name)
         path = make_list(folder, a.lines)
         ours, plain = in_process(path), in_process(path, "--plain")
-        training = {"long": train(folder, path), "short": train(folder, make_list(folder, 1000))}
+        lists = {"long": path, "short": make_list(folder, 1000)}
+        training = [{name: train(folder, source) for name, source in lists.items()} for _ in range(a.repeat)]
         listing = write_list(folder, a.files, a.repeat)
     ratios = [ours / find for ours, find in zip(*listing.values(), strict=True)]
     result = {
@@ -175,7 +176,7 @@ def main() -> None:
         "plain": plain,
         "open_ratio": round(ours["open_seconds"] / plain["open_seconds"], 3),
         "memory_ratio": round(ours["private_megabytes"] / plain["private_megabytes"], 3),
-        "train_seconds": {name: round(value, 1) for name, value in training.items()},
+        "train_seconds": {name: [round(turn[name], 1) for turn in training] for name in lists},
         "files": a.files,
         **{name: [round(value, 2) for value in values] for name, values in listing.items()},
         "ratios_to_find": [round(min(ratios), 2), round(float(np.median(ratios)), 2), round(max(ratios), 2)],
