@@ -47,6 +47,7 @@ LAYERS = {  # what each part of the package may import
 EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}
 INNER = {  # a module of these parts imports modules of its part from lines above its own only
     "data": [
+        {"path_list"},
         {"edges", "files", "masks", "scenes"},
         {"mask_shapes", "items", "sources", "flist", "jobs"},
         {"dataset", "mask_files"},

@@ -1,5 +1,7 @@
 """Items: what is in them, what they depend on, and which sets are refused."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import cv2
@@ -11,9 +13,11 @@ from skimage.feature import canny
 
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, VAL, DataConfig
+from edgeconnect.data import files, sources
 from edgeconnect.data.dataset import InpaintingDataset
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.items import FIXED_EPOCH, collate
+from edgeconnect.data.path_list import PathList
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
@@ -372,6 +376,29 @@ def test_identity_of_files_is_that_of_their_names_wherever_they_lie(tmp_path, mo
     assert open_source("a/x", "KEY", 0).identity() != one.identity()
     (tmp_path / "list").write_text("a/x/2.png\na/1.png\n")
     assert open_source("list", "KEY", 0).identity() != one.identity()  # another order
+
+
+def test_identity_of_runs_that_have_begun_stays_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "list").write_text("/far/x/a.png\n//far/b.png\n/far/x/../x//c.png\n./d e.png\n")
+    monkeypatch.chdir(tmp_path)
+    paths = [os.path.abspath(path) for path in files.list_images("list", "KEY")]  # noqa: PTH100
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    names = "\n".join(os.path.relpath(path, folder) for path in paths)
+    digest = hashlib.sha256(names.encode()).hexdigest()[:8]
+    assert open_source("list", "KEY", 0).identity() == f"4 pictures ({digest})"
+    (tmp_path / "fixed").write_text("/far/x/a.png\n/far/b.png\n")
+    assert open_source("fixed", "KEY", 0).identity() == "2 pictures (a52ce147)"
+
+
+def test_identity_of_a_long_list_is_that_of_its_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LONG", 1)
+    monkeypatch.setattr(PathList, "names", lambda self: pytest.fail("all paths"))
+    one, same, other = (tmp_path / name for name in ("one", "same", "other"))
+    for path, text in ((one, "/a\n/b\n"), (same, "/a\n/b\n"), (other, "/b\n/a\n")):
+        path.write_text(text)
+    identities = [open_source(str(path), "KEY", 0).identity() for path in (one, same, other)]
+    assert identities[0] == identities[1] != identities[2]
+    assert identities[0].startswith("2 pictures (")
 
 
 def test_source_that_is_missing_is_named_with_its_key():

@@ -331,6 +331,36 @@ def test_folder_comes_sorted_with_its_subfolders_and_without_what_is_hidden(tmp_
     assert files.list_images(str(tmp_path), "KEY") == sorted(tmp_path / name for name in wanted)
 
 
+PARTS = st.text("ab-. !0~\U0001f600", min_size=1, max_size=3).filter(lambda part: not part.startswith("."))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(PARTS, min_size=1, max_size=3), max_size=8))
+def test_folder_comes_in_the_order_of_paths_whatever_its_files_are_called(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("order")
+    for *above, name in names:
+        folder.joinpath(*above).mkdir(parents=True, exist_ok=True)
+        folder.joinpath(*above, f"{name}.PnG").touch()
+    wanted = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert files.walk_images(folder, "KEY") == [str(path) for path in wanted]
+
+
+@pytest.mark.parametrize("start", [".", "", "set", "./set/../set"])
+def test_folder_is_named_as_it_was_given(tmp_path, monkeypatch, start):
+    save(tmp_path / "set/b/c.png", noise(2, 2, 3))
+    monkeypatch.chdir(tmp_path)
+    assert files.walk_images(Path(start), "KEY") == [str(path) for path in Path(start).rglob("*.png")]
+
+
+RELATIVE = st.lists(st.sampled_from(["a", "b", "b c", "..d"]), min_size=1, max_size=4).map("/".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(RELATIVE.map("/{}/e.png".format), min_size=1), RELATIVE.map("/{}".format))
+def test_names_seen_from_a_folder_are_those_of_relpath(paths, folder):
+    assert files.relative_names(paths, folder) == [os.path.relpath(path, folder) for path in paths]
+
+
 @pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_suffixes_count_in_any_case(suffix):
     assert files.is_image(Path("a" + suffix))
@@ -494,3 +524,34 @@ def test_paths_are_told_apart_by_as_few_parts_as_it_takes():
     assert files.unique_suffixes([three], without_suffix=True) == {three: ("other",)}
     with pytest.raises(UserError, match="several pictures are called a"):
         files.unique_suffixes([Path("a.png"), Path("a.jpg")], without_suffix=True)
+
+
+def test_long_lists_pair_line_by_line(monkeypatch):
+    monkeypatch.setattr(files, "LONG", 2)
+    images, masks = paths("i/b.jpg", "i/a.jpg", "i/c.jpg"), paths("m/b.png", "m/a.png", "m/c.png")
+    found = files.pair(images, masks, "mask", True)
+    assert (len(found), found[1], list(found), found[::2]) == (3, masks[1], masks, masks[::2])
+    assert files.pair(images, masks[:1], "mask", True)[2] == masks[0]
+
+
+@pytest.mark.parametrize(
+    ("masks", "parts"),
+    [
+        (["m/a.png", "m/b.png"], ["3 pictures and 2 masks", "line by line"]),
+        (["m/a.png", "m/c.png", "m/b.png"], ["line 2", "m/c.png", "i/b.jpg", "same order"]),
+    ],
+)
+def test_long_lists_of_another_order_are_refused(monkeypatch, masks, parts):
+    monkeypatch.setattr(files, "LONG", 2)
+    with pytest.raises(files.PairError) as caught:
+        files.pair(paths("i/a.jpg", "i/b.jpg", "i/c.jpg"), paths(*masks), "mask", False)
+    one_line(caught, *parts)
+
+
+def test_partner_of_another_name_is_refused_when_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(files, "LONG", 2)
+    monkeypatch.setattr(files, "SAMPLE", 1)
+    found = files.pair(paths("a.jpg", "b.jpg", "c.jpg"), paths("a.png", "x.png", "c.png"), "edge map", False)
+    assert found[2] == Path("c.png")
+    with pytest.raises(files.PairError, match=r"line 2 has the edge map x\.png for b\.jpg"):
+        found[1]

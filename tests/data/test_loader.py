@@ -5,6 +5,7 @@ import multiprocessing.synchronize
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from PIL import Image
 from support import tiny_config
 
 from edgeconnect.config.sections import Config, DataConfig, OptimizerConfig, RunConfig
-from edgeconnect.data.loader import Feed, epoch_items
+from edgeconnect.data import loader, path_list
+from edgeconnect.data.loader import Feed, epoch_items, shuffled
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 from edgeconnect.types import Batch
@@ -118,6 +120,57 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert (first_epoch != second_epoch).any()
     assert (first_epoch != other).any()
     assert (first_epoch != np.arange(50)).any()
+
+
+def test_orders_of_runs_that_have_begun_stay_as_they_were():
+    drawn = list(itertools.islice(epoch_items(5, 3), 10))
+    assert [index for _, index in drawn[:5]] == np.random.default_rng((3, 1)).permutation(5).tolist()
+    assert [index for _, index in drawn[5:]] == np.random.default_rng((3, 2)).permutation(5).tolist()
+    number = 2_000_000
+    assert next(epoch_items(number, 3)) == (1, np.random.default_rng((3, 1)).permutation(number)[0])
+    assert next(epoch_items(number + 1, 3)) == (1, shuffled(np.array([0]), number + 1, (3, 1))[0]) == (1, 1_110_623)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 3000), st.integers(0, 99), st.integers(1, 99))
+def test_long_lists_are_shuffled_by_a_permutation_whatever_their_length(length, seed, epoch):
+    places = np.arange(length)
+    order = shuffled(places, length, (seed, epoch))
+    assert sorted(order.tolist()) == places.tolist()
+    assert shuffled(places[::-3], length, (seed, epoch)).tolist() == order[::-3].tolist()
+    if length > 20:
+        assert order.tolist() != places.tolist()
+        assert order.tolist() != shuffled(places, length, (seed, epoch + 1)).tolist()
+        assert order.tolist() != shuffled(places, length, (seed + 1, epoch)).tolist()
+
+
+def test_long_lists_are_shuffled_well():
+    length, order = 10**7, shuffled(np.arange(10**5), 10**7, (0, 1))
+    counts = np.bincount(order // (length // 100), minlength=100)
+    assert 50 < ((counts - 1000) ** 2 / 1000).sum() < 160  # chi-squared of 99 degrees of freedom
+    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.02
+    assert abs(np.corrcoef(order, np.arange(10**5))[0, 1]) < 0.02
+    short = {tuple(shuffled(np.arange(3), 3, (0, epoch)).tolist()) for epoch in range(100)}
+    assert len(short) == 6
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 99), st.integers(0, 60), st.integers(0, 30))
+def test_long_list_started_anywhere_goes_on_as_the_one_started_at_0(length, seed, start, count):
+    with mock.patch.multiple(loader, LONG=0, ORDERED=5):
+        whole = list(itertools.islice(epoch_items(length, seed), start + count))
+        assert list(itertools.islice(epoch_items(length, seed, start), count)) == whole[start:]
+    assert [epoch for epoch, _ in whole] == [1 + place // length for place in range(start + count)]
+
+
+def test_workers_read_the_paths_of_a_long_list_from_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(path_list, "HELD", 0)
+    for number in range(5):
+        Image.fromarray(render(number, 32, 32)).save(tmp_path / f"{number}.png")
+    (tmp_path / "list").write_text("".join(f"{number}.png\n" for number in range(5)))
+    held_open = feed(str(tmp_path / "list"), workers=2)
+    (tmp_path / "list").unlink()
+    assert all_same(first(held_open, 6), first(feed(str(tmp_path)), 6))
 
 
 def test_process_that_holds_a_lock_when_it_is_ended_keeps_nobody_waiting(monkeypatch):

@@ -20,7 +20,8 @@ from PIL import Image
 from support import tiny_config
 
 from edgeconnect import images
-from edgeconnect.data import mask_shapes, validation
+from edgeconnect.data import files, mask_shapes, validation
+from edgeconnect.data.path_list import PathList
 from edgeconnect.data.validation import dry_run, file_info, listings
 from edgeconnect.data.validation.file_info import inspect_picture
 from edgeconnect.data.validation.report import Edgeless, Finding, Holes, Range, Report, SplitFigures, Throughput
@@ -603,6 +604,20 @@ def test_quick_look_reads_few_files_spread_over_each_list(tmp_path, monkeypatch)
     assert (report.quick, report.throughput, report.splits[0].read) == (True, None, 50)
     assert report.splits[0].edgeless is None or report.splits[0].edgeless.items <= dry_run.QUICK_ITEMS
     assert "only some files" in report.table()
+
+
+def test_quick_look_at_a_long_list_passes_over_none_of_it(tmp_path, monkeypatch):
+    for name in ("QUICK_NAMES", "QUICK"):
+        monkeypatch.setattr(listings, name, 10)
+    monkeypatch.setattr(files, "LONG", 10)
+    save(tmp_path / "a.png", textured())
+    save(tmp_path / "masks/a.png", hole())
+    lists = [write(tmp_path / name, b"a.png\n" * 100) for name in ("list", "masks/list")]
+    monkeypatch.setattr(PathList, "__iter__", lambda self: pytest.fail("all paths"))
+    report = examined(quick=True, TRAIN_FLIST=lists[0], TRAIN_MASK_FLIST=lists[1], MASK="paired", VAL_FLIST=lists[0])
+    assert [(split.listed, split.read) for split in report.splits] == [(100, 1), (100, 1)]
+    assert found(report, "listed-twice", "TRAIN_FLIST") == {"a.png"}
+    assert found(report, "overlap", "VAL_FLIST") == {"a.png"}
 
 
 def test_quick_look_draws_fewer_items_of_large_pictures(tmp_path):

@@ -13,7 +13,7 @@ from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.items import make_item
-from edgeconnect.data.sources import open_source
+from edgeconnect.data.sources import FileSource, open_source
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.types import Batch
 
@@ -44,7 +44,7 @@ class InpaintingDataset(Dataset[Batch]):
         self.lists = config.lists(split)
         self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
         self.masks = self._mask_files()
-        self.edges: list[Path] = []
+        self.edges: Sequence[Path] = ()
         if needs_edges and config.edge == "external":
             found = files.list_images(self.lists.edges, f"{split}_EDGE_FLIST")
             self.edges = files.pair(self._names(), found, "edge map", shared=len(self) == 1)
@@ -91,10 +91,10 @@ class InpaintingDataset(Dataset[Batch]):
             return batch.map(lambda tensor: tensor.flip(-1))
         return batch
 
-    def _mask_files(self) -> list[Path]:
+    def _mask_files(self) -> Sequence[Path]:
         """List the mask files that MASK asks for, and refuse what looks inverted."""
         if self.config.mask in DRAWN_MASKS:
-            return []
+            return ()
         split = TRAIN if self.split == VAL and not self.lists.masks else self.split
         key, value = f"{split}_MASK_FLIST", self.config.lists(split).masks
         if not value:
@@ -105,7 +105,9 @@ class InpaintingDataset(Dataset[Batch]):
             return found
         return files.pair(self._names(), found, "mask", shared=not expanded(value).is_dir())
 
-    def _names(self) -> list[Path]:
+    def _names(self) -> Sequence[Path]:
+        if isinstance(self.source, FileSource):
+            return self.source.paths
         return [Path(self.source.name(index)) for index in range(len(self))]
 
     def _mask(self, index: int, height: int, width: int, rng: np.random.Generator) -> masks.Mask:

@@ -1,6 +1,5 @@
 """File lists: which pictures a folder, a list or a name stands for, and which belong together."""
 
-import codecs
 import functools
 import logging
 import os
@@ -8,12 +7,14 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config.validators import MAX_PIXELS
+from edgeconnect.data.path_list import LONG, PathList
 from edgeconnect.errors import BadImageError, UserError, named
 from edgeconnect.images import FORMATS, read_gray, why_unreadable
 
@@ -24,7 +25,8 @@ SUFFIXES = (
 )
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raw", ".rw2")
 OTHERS = {".avif", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jpx", ".jxl", ".psd", ".svg", *RAW} - {*SUFFIXES}
-COMMENT = "# "
+KNOWN = frozenset(SUFFIXES)
+SAMPLE = 64  # pairs of a long list that are compared at once
 
 Suffix = tuple[str, ...]  # the last parts of a path
 
@@ -36,7 +38,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def list_images(source: str, key: str) -> list[Path]:
+def list_images(source: str, key: str) -> Sequence[Path]:
     """Return the pictures that a folder (with its subfolders), a list file or one picture names.
 
     A folder's pictures come sorted by path, a list's in its own order. `key` names the setting in the UserError
@@ -52,49 +54,67 @@ def list_images(source: str, key: str) -> list[Path]:
     except (OSError, ValueError) as error:
         raise UserError(f"{key}: {source} cannot be read ({why_unreadable(error)})") from error
     if stat.S_ISDIR(kind):
-        found = sorted(walk_images(path, key))
-        if not found:
-            raise UserError(f"{key}: {source} holds no picture (suffixes: {' '.join(SUFFIXES)})")
-        return found
+        if found := walk_images(path, key):
+            return [Path(name) for name in found]
+        raise UserError(f"{key}: {source} holds no picture (suffixes: {' '.join(SUFFIXES)})")
     if not stat.S_ISREG(kind):
         raise UserError(f"{key}: {source} is no file; give a list file, a folder or a picture")
     return [path] if is_image(path) else read_list(path, key)
 
 
-def walk_images(folder: Path, key: str) -> list[Path]:
-    """Return the pictures below a folder, hidden folders left out; links are followed, each folder is seen once.
+def walk_images(folder: Path, key: str) -> list[str]:
+    """Return the pictures below a folder as Path sorts them, hidden files and folders left out; links are followed.
 
-    Logs how many pictures of a kind that cannot be read are left out. Raises UserError for a folder that cannot be.
+    Each folder is seen once. Logs how many pictures of a kind that cannot be read are left out. Raises UserError for a
+    folder that cannot be.
     """
-    found: list[Path] = []
+    found: list[str] = []
     left_out: Counter[str] = Counter()
     try:
-        waiting, seen = [folder], {_identity(folder)}
+        waiting, seen = ["" if folder == Path() else str(folder)], {_identity(folder)}
         while waiting:
             place = waiting.pop()
-            _, folders, names = next(os.walk(place, onerror=_refuse), ("", [], []))
-            for path in (place / name for name in sorted(folders) if not name.startswith(".")):
-                if _identity(path) not in seen:
-                    seen.add(_identity(path))
+            folders, names = _entries(place)
+            names.sort()  # which leaves little for the sorting of them all
+            for path in sorted(folders):
+                if (identity := _identity(path)) not in seen:
+                    seen.add(identity)
                     waiting.append(path)
-            found += [path for path in map(place.joinpath, names) if is_image(path)]
-            left_out.update(Path(name).suffix.lower() for name in names if not name.startswith("."))
+            beside = os.path.join(place, "")  # noqa: PTH118 - a Path for each of a million files takes seconds
+            suffixes = [name[name.rfind(".") :].lower() for name in names]
+            found += [beside + name for name, suffix in zip(names, suffixes, strict=True) if suffix in KNOWN]
+            left_out.update(suffix for suffix in suffixes if suffix in OTHERS)
     except OSError as error:
         problem = f"{error.filename} cannot be read ({error.strerror})"
         raise UserError(f"{key}: {problem}; change its permissions, or list the pictures") from error
-    kinds = [f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out) if suffix in OTHERS]
-    if kinds:
-        _warn_once(f"{folder}: files that cannot be read are left out ({', '.join(kinds)}); save them as PNG or JPEG")
-    return found
+    if left_out:
+        kinds = ", ".join(f"{left_out[suffix]} {suffix}" for suffix in sorted(left_out))
+        _warn_once(f"{folder}: files that cannot be read are left out ({kinds}); save them as PNG or JPEG")
+    return sorted(found, key=lambda path: path.replace("/", "\0"))
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
+def _entries(folder: str) -> tuple[list[str], list[str]]:
+    """Return the paths of folders and the names of files in a folder, without what is hidden."""
+    folders, names = [], []
+    with os.scandir(folder or ".") as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            try:
+                is_folder = entry.is_dir()
+            except OSError:  # a link to itself
+                is_folder = False
+            if is_folder:
+                folders.append(os.path.join(folder, name))  # noqa: PTH118
+            else:
+                names.append(name)
+    return folders, names
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116
     return status.st_dev, status.st_ino
-
-
-def _refuse(error: OSError) -> None:
-    raise error
 
 
 @functools.lru_cache(maxsize=1024)
@@ -103,29 +123,25 @@ def _warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
-def read_list(path: Path, key: str) -> list[Path]:
-    """Read a list file: one path a line, any characters but the line's end, blanks around it and empty lines left out.
-
-    A line that begins with `# ` is a comment unless a file has that very name. Relative paths count from the list's
-    folder where the first of them exists there, else from the working directory.
-    """
+def read_list(path: Path, key: str) -> PathList:
+    """Open a list file. Raises UserError where it cannot be read, is no text or lists nothing."""
     try:
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        paths = PathList(path, key)
     except OSError as error:
         raise UserError(f"{key}: {path} cannot be read ({error.strerror})") from error
-    if b"\0" in data:
-        raise UserError(f"{key}: {path} is no list of paths; pictures are known by their suffix ({' '.join(SUFFIXES)})")
-    lines = (os.fsdecode(line).strip() for line in data.split(b"\n"))
-    entries = [expanded(line, variables=False) for line in lines if line and not _is_comment(line, path.parent)]
-    if not entries:
+    except ValueError as error:
+        problem = f"is no list of paths; pictures are known by their suffix ({' '.join(SUFFIXES)})"
+        raise UserError(f"{key}: {path} {problem}") from error
+    if not paths:
         raise UserError(f"{key}: {path} lists no picture; write one path a line (scripts/flist.py makes such lists)")
-    relative = next((entry for entry in entries if not entry.is_absolute()), None)
-    base = path.parent if relative and os.path.lexists(path.parent / relative) else Path()
-    return [base / entry for entry in entries]
+    return paths
 
 
-def _is_comment(line: str, folder: Path) -> bool:
-    return line.startswith(COMMENT) and not os.path.lexists(folder / line) and not os.path.lexists(line)
+def relative_names(paths: Sequence[str], folder: str) -> list[str]:
+    """Return absolute paths as seen from a folder: `os.path.relpath`, called once for each folder that they lie in."""
+    seen_from = functools.cache(functools.partial(os.path.relpath, start=folder))
+    parts = map(os.path.split, paths)
+    return [os.path.normpath(f"{seen_from(place)}/{name}") for place, name in parts]
 
 
 def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -148,13 +164,43 @@ class PairError(UserError):
         self.paths = paths
 
 
-def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> list[Path]:
+class SameLines(Sequence[Path]):
+    """The partners of a long list's pictures: the same lines of another list, each compared when it is asked for."""
+
+    def __init__(self, images: Sequence[Path], others: Sequence[Path], what: str) -> None:
+        self.images, self.others, self.what = images, others, what
+        if len(images) != len(others):
+            problem = f"{len(images)} pictures and {len(others)} {what}s: long lists pair line by line"
+            raise PairError(f"{problem}; give as many of each, in the same order", ())
+        _ = self[:: -(-len(images) // SAMPLE)]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | list[Path]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        image, other = self.images[index], self.others[index]
+        if image.stem != other.stem:
+            problem = f"line {index + 1} has the {self.what} {other} for {image}: long lists pair line by line"
+            raise PairError(f"{problem}; list them in the same order (scripts/flist.py sorts)", [image])
+        return other
+
+
+def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> Sequence[Path]:
     """Return, for each picture, the file of the same stem; with `shared`, a single file serves them all.
 
-    Where stems repeat, the folders above them tell them apart. Raises PairError naming what has no partner.
+    Where stems repeat, the folders above them tell them apart. More than 2,000,000 pictures pair line by line with
+    files of the same stem. Raises PairError naming what has no partner.
     """
     if shared and len(others) == 1:
         return list(others) * len(images)
+    if len(images) > LONG:
+        return SameLines(images, others, what)
     wanted = unique_suffixes(images, without_suffix=True)
     depth, known = max(len(stem) for stem in wanted.values()), set(wanted.values())
     partners: dict[Suffix, list[Path]] = defaultdict(list)

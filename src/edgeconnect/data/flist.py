@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from edgeconnect.atomic import write_whole
-from edgeconnect.data.files import COMMENT, SUFFIXES, is_image, walk_images
+from edgeconnect.data.files import SUFFIXES, is_image, relative_names, walk_images
+from edgeconnect.data.path_list import COMMENT
 from edgeconnect.errors import UserError, named
 
 SPLITS = ("train", "val", "test")
+MISREAD = ("~/", "\ufeff", COMMENT)
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ def write_lists(
         raise UserError(f"--path: {folder} is no folder")
     if is_image(output) or output.is_dir():
         raise UserError(f"--output: {output} is no name for a list; give one such as train.flist")
-    paths = sorted(path.absolute() for path in walk_images(folder, "--path"))
+    paths = walk_images(folder.absolute(), "--path")
     if not paths:
         raise UserError(f"--path: {folder} holds no picture (suffixes: {' '.join(SUFFIXES)})")
     lists = {output: paths}
@@ -45,7 +47,7 @@ def write_lists(
     return list(lists)
 
 
-def _split(paths: Sequence[Path], shares: Sequence[float], seed: int) -> dict[str, list[Path]]:
+def _split(paths: Sequence[str], shares: Sequence[float], seed: int) -> dict[str, list[str]]:
     """Divide paths at random into train, val and, for three shares, test, each sorted."""
     if seed < 0:
         raise UserError(f"--seed: {seed} is negative; give 0 or more")
@@ -61,11 +63,12 @@ def _split(paths: Sequence[Path], shares: Sequence[float], seed: int) -> dict[st
     return parts
 
 
-def _content(output: Path, paths: Sequence[Path], relative: bool) -> bytes:
-    names = [os.path.relpath(path, output.absolute().parent) if relative else str(path) for path in paths]
+def _content(output: Path, paths: Sequence[str], relative: bool) -> bytes:
+    names = relative_names(paths, str(output.absolute().parent)) if relative else paths
     # so that whoever reads the list strips and expands nothing of a name
-    names = [f"./{name}" if name[0].isspace() or name.startswith(("~/", "\ufeff", COMMENT)) else name for name in names]
-    broken = next((name for name in names if "\n" in name or "\r" in name), None)
-    if broken is not None:
+    names = [f"./{name}" if name[0].isspace() or name.startswith(MISREAD) else name for name in names]
+    text = "\n".join(names) + "\n"
+    if text.count("\n") > len(names) or "\r" in text:
+        broken = next(name for name in names if "\n" in name or "\r" in name)
         raise UserError(f"{broken!r}: a list cannot name a file with a line break in its name; rename it")
-    return os.fsencode("\n".join(names) + "\n")
+    return os.fsencode(text)

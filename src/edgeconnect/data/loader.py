@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import multiprocessing
 import signal
 import threading
@@ -13,13 +14,18 @@ from types import FrameType
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from edgeconnect.config.sections import TRAIN, VAL, Config
 from edgeconnect.data.dataset import Drawn, InpaintingDataset
 from edgeconnect.data.items import FIXED_EPOCH, collate
+from edgeconnect.data.path_list import LONG
 from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.types import Batch
+
+ROUNDS = 8  # of the network that shuffles long lists
+ORDERED = 1 << 14  # items whose order is known ahead
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +67,7 @@ class Feed:
         """
         count = len(self.shown) if limit is None else min(limit, len(self.shown))
         batches = -(-count // self.batch_size)
-        items = [(FIXED_EPOCH, index) for index in range(count)]
+        items = ((FIXED_EPOCH, index) for index in range(count))
         return self._serve(_Reader(self.shown, stand_in=False), items, min(self.workers, batches))
 
     def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int) -> Iterator[Batch]:
@@ -98,13 +104,34 @@ class Feed:
 def epoch_items(length: int, seed: int, start: int = 0) -> Iterator[tuple[int, int]]:
     """Yield (epoch, index) without end, from `start` items after the beginning of epoch 1.
 
-    Every epoch is its own seeded permutation.
+    Every epoch is its own seeded permutation: NumPy's up to 2,000,000 items, above that the one of `shuffled`.
     """
     first, skip = divmod(start, length)
     for epoch in itertools.count(first + 1):
-        order = np.random.default_rng((seed, epoch)).permutation(length)
-        yield from ((epoch, int(index)) for index in order[skip:])
+        drawn = np.random.default_rng((seed, epoch)).permutation(length) if length <= LONG else None
+        for begin in range(skip, length, ORDERED):
+            places = np.arange(begin, min(begin + ORDERED, length))
+            order = shuffled(places, length, (seed, epoch)) if drawn is None else drawn[places]
+            yield from ((epoch, index) for index in order.tolist())
         skip = 0
+
+
+def shuffled(places: NDArray[np.int64], length: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return what a seeded permutation of 0 ... length - 1 has at these places, without drawing the rest of it.
+
+    A Feistel network whose halves are digits to the base of the root of `length` and whose rounds are tables of random
+    numbers (Luby and Rackoff 1988); what falls outside goes through again (Black and Rogaway 2002), which few do.
+    """
+    base = math.isqrt(length - 1) + 1
+    rounds = np.random.default_rng(seed).integers(base, size=(ROUNDS, base))
+    numbers, outside = places.copy(), np.ones(len(places), bool)
+    while outside.any():
+        left, right = np.divmod(numbers[outside], base)
+        for table in rounds:
+            left, right = right, (left + table[right]) % base
+        numbers[outside] = left * base + right
+        outside = numbers >= length
+    return numbers
 
 
 class _Reader(Dataset[Drawn | UserError]):

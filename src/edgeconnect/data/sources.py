@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgeconnect import images
 from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.data import files
+from edgeconnect.data.path_list import LONG, PathList
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import UserError
 
@@ -53,10 +54,16 @@ class FileSource:
         return images.read_image(self.paths[index], self.max_pixels)
 
     def identity(self) -> str:
-        """Return number and digest of the paths, relative to the folder that holds them all, in their order."""
-        paths = [os.path.abspath(path) for path in self.paths]  # noqa: PTH100 - links are names here, too
-        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
-        return _identity(len(paths), "\n".join(os.path.relpath(path, folder) for path in paths))
+        """Return number and digest of the paths, relative to the folder that holds them all, in their order.
+
+        Of a list of more than 2,000,000 paths, the digest is that of the list itself.
+        """
+        if isinstance(self.paths, PathList) and len(self) > LONG:
+            return _identity(len(self), self.paths.digest())
+        names = self.paths.names() if isinstance(self.paths, PathList) else self.paths
+        paths = [os.path.abspath(name) for name in names]  # noqa: PTH100 - links are names here, too
+        folder = os.path.commonpath({os.path.dirname(path) for path in paths})  # noqa: PTH120
+        return _identity(len(paths), "\n".join(files.relative_names(paths, folder)))
 
 
 @dataclass(frozen=True)

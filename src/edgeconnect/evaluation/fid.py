@@ -60,7 +60,7 @@ def info_of(extractor: Inception) -> ExtractorInfo:
     return ExtractorInfo(extractor.name, RESIZE)
 
 
-def list_pictures(source: str) -> list[Path]:
+def list_pictures(source: str) -> Sequence[Path]:
     """Return the pictures of a folder, with its subfolders, or of a list. Raises UserError below two."""
     paths = files.list_images(source, "--path")
     if len(paths) < 2:

@@ -103,7 +103,9 @@ def sizes(listing: Listing, config: Config) -> Iterator[Finding]:
 def repeats(listing: Listing) -> Iterator[Finding]:
     """Yield pictures that a list names twice, or that hold the same bytes as another."""
     places = listing.places
-    times = Counter(places[path] for path in listing.paths)
+    times: Counter[str] = Counter()
+    for path, count in listing.counts.items():
+        times[places[path]] += count
     twice = tuple(str(path) for path in places if times[places[path]] > 1)
     if twice:
         problem = f"{len(twice)} of {len(places)} names: listed more than once; keep one line of each"
@@ -173,10 +175,10 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
         found = error.paths if isinstance(error, files.PairError) else ()
         yield refusal("unpaired", others.key, error, map(str, found), severity)
         return
-    if shared and len(others.paths) == 1 and pictures.split != TEST:
+    if pictures.scenes or (shared and len(others.paths) == 1 and pictures.split != TEST):
         return
     sound = {info.path: info for info in others.sound}
-    partner = dict(zip(names, partners, strict=True))
+    partner = dict(zip(pictures.every(pictures.stride), partners[:: pictures.stride], strict=True))
     both = [(a, sound[partner[a.path]]) for a in pictures.sound if partner[a.path] in sound]
     odd = [a for a, b in both if images.is_stretched((a.height, a.width), (b.height, b.width))]
     if odd:

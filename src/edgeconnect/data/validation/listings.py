@@ -1,9 +1,9 @@
 """The lists that a configuration names, and what their files are found to be."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from edgeconnect.atomic import expanded
@@ -18,6 +18,7 @@ from edgeconnect.threads import in_threads
 
 PICTURE, MASK, EDGE = "picture", "mask", "edge map"
 QUICK = 64  # files of each list that a quick look reads
+QUICK_NAMES = 100_000  # names that a quick look compares, in about a second
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,40 @@ class Listing:
     shared: bool = False  # a single mask may serve every picture
     side: int = 0  # at which masks are measured; 0: at their own size
     scenes: range = range(0)
+    step: int = 1  # how far what is read lies apart
     infos: Mapping[Path, FileInfo] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.scenes) or len(self.paths)
 
     @property
+    def stride(self) -> int:
+        """Return how far names that are compared lie apart: of a long list that is looked at quickly, few are."""
+        return self.step if len(self.paths) > QUICK_NAMES else 1
+
+    def every(self, step: int) -> Sequence[Path]:
+        """Return paths that lie so far apart, all of them without a copy."""
+        return self.paths if step == 1 else self.paths[::step]
+
+    @cached_property
+    def counts(self) -> Counter[Path]:
+        """Return how often each path is listed, of those whose names are compared, in the list's order."""
+        return Counter(self.every(self.stride))
+
+    @cached_property
     def inspected(self) -> list[FileInfo]:
         """Return what was read, each path once, in the list's order."""
-        return [self.infos[path] for path in dict.fromkeys(self.paths) if path in self.infos]
+        return [self.infos[path] for path in self.counts if path in self.infos]
 
-    @property
+    @cached_property
     def sound(self) -> list[FileInfo]:
         """Return what can be decoded."""
         return [info for info in self.inspected if not info.fault]
 
-    @property
+    @cached_property
     def places(self) -> dict[Path, str]:
         """Return where each path leads; links are followed for what was read."""
-        return {path: self.infos[path].real if path in self.infos else str(path.absolute()) for path in self.paths}
+        return {path: self.infos[path].real if path in self.infos else str(path.absolute()) for path in self.counts}
 
     def finding(self, severity: Severity, code: str, problem: str, found: Sequence[FileInfo]) -> Finding:
         """Return a finding that counts and names the files."""
@@ -105,10 +121,11 @@ def read_lists(listings: Sequence[Listing], config: DataConfig, quick: bool, wor
 
     With `quick`, at most 64 files of each are read, spread over it.
     """
+    if quick:
+        listings = [replace(listing, step=max(1, -(-len(listing.paths) // QUICK))) for listing in listings]
     wanted: dict[tuple[str, int], dict[Path, None]] = defaultdict(dict)  # a dictionary keeps the order
     for listing in listings:
-        stride = max(1, -(-len(listing.paths) // QUICK)) if quick else 1
-        wanted[listing.kind, listing.side] |= dict.fromkeys(listing.paths[::stride])
+        wanted[listing.kind, listing.side] |= dict.fromkeys(listing.every(listing.step))
     infos: dict[tuple[str, int], dict[Path, FileInfo]] = {}
     for (kind, side), paths in wanted.items():
         hashed = kind == PICTURE and not quick
