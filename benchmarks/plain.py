@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torchvision.models.vgg import cfgs, make_layers
 
-from edgeconnect.networks.vgg import CONTENT, STYLE
+from edgeconnect.networks.features import FEATURE_NETS
 from edgeconnect.types import Batch
+
+CONTENT, STYLE = FEATURE_NETS["vgg19"][:2]
 
 Optimizers = dict[str, torch.optim.Optimizer]
 

@@ -51,9 +51,11 @@ def choose_threads(config: Config) -> int:
     Threads wait for each other after every operation. Short operations gain little from more threads, and with a busy
     neighbour on one of the cores they lose far more: benchmarks/contention.py.
     """
-    size = config.data.input_size
-    first_layer = config.optim.batch_size * size**2 * config.networks.base_channels
-    useful = -(-first_layer // ACTIVATIONS) if size else torch.get_num_threads()
+    channels = config.networks.base_channels
+    if config.stage.predicts == "image":
+        channels += 64  # of the feature network
+    activations = config.optim.batch_size * config.data.input_size**2 * channels
+    useful = -(-activations // ACTIVATIONS) or torch.get_num_threads()  # with INPUT_SIZE 0 the size is not known
     return config.run.threads or min(torch.get_num_threads(), useful)
 
 

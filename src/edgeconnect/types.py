@@ -36,7 +36,7 @@ Metrics = dict[str, Tensor]
 """Named tensors of shape (B,), one value for each picture of a batch, left on the device."""
 
 Update = Callable[[Mapping[str, Tensor]], None]
-"""Takes {optimiser name: loss}: every gradient first, then every step. See `engine.Engine.update`."""
+"""Takes {optimiser name: loss}, which may share a graph: every gradient first, then every step. See `Engine.update`."""
 
 Prepare = Callable[[nn.Module], nn.Module]
 """Puts a network where and how it shall run. See `engine.Engine.prepare`."""

@@ -180,8 +180,8 @@ def test_methods_build_the_feature_network_only_where_a_loss_needs_it(stage, mon
     from edgeconnect.methods import edgeconnect
 
     built = []
-    real = edgeconnect.load_vgg
-    monkeypatch.setattr(edgeconnect, "load_vgg", lambda weights: built.append(weights) or real(weights))
+    real = edgeconnect.load_features
+    monkeypatch.setattr(edgeconnect, "load_features", lambda net, weights: built.append(weights) or real(net, weights))
     method = build(stage, CONTENT_LOSS_WEIGHT=0.1, STYLE_LOSS_WEIGHT=250, VGG_WEIGHTS="random")
     method.complete(random_batch())
     assert not built

@@ -111,7 +111,15 @@ class LossConfig:
     style_loss_weight: float = key(250.0, validators.real(0, LARGE), "Gram matrices of the hole")
     content_loss_weight: float = key(0.1, validators.real(0, LARGE), "perceptual, of the whole picture")
     inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
-    vgg_weights: str = key(IMAGENET, validators.text, "imagenet (download), the path of a state dict, random")
+    feature_net: str = key(
+        "vgg19",
+        validators.one_of("vgg19", "squeezenet1_1"),
+        "measures content and style: vgg19, squeezenet1_1",
+        fixed=True,
+    )
+    vgg_weights: str = key(
+        IMAGENET, validators.text, "FEATURE_NET's weights: imagenet (download), a state dict's path, random"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ edge_inpaint  G2 and D2 along the edges of a frozen G1, composited with the know
 joint         both at once: the completion loss reaches G1, too
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from edgeconnect import losses
 from edgeconnect.config.sections import RANDOM, Config, OptimizerConfig
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
 from edgeconnect.networks.edgeconnect import Discriminator, Generator
-from edgeconnect.networks.vgg import CONTENT, STYLE, load_vgg
+from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 
@@ -85,7 +85,7 @@ class Edge:
 
 
 class Inpaint:
-    """Stage 2: G2 paints along edges, D2 judges the picture, VGG-19 its content and style (section 3.2)."""
+    """Stage 2: G2 paints along edges, D2 judges the picture, FEATURE_NET its content and style (section 3.2)."""
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
@@ -97,9 +97,12 @@ class Inpaint:
         self.stateful: dict[str, Stateful] = {}
 
     @cached_property
-    def vgg(self) -> nn.Module:
+    def feature_net(self) -> Features:
         """The feature network, loaded by the first loss that asks for it: completing needs none."""
-        return self.prepare(load_vgg(self.config.losses.vgg_weights))
+        weights = self.config.losses
+        network = load_features(weights.feature_net, weights.vgg_weights)
+        self.prepare(network)
+        return network
 
     def generate(self, batch: Batch, edge: Tensor) -> Tensor:
         """Paint (B, 3, H, W) everywhere along the given edges."""
@@ -120,21 +123,25 @@ class Inpaint:
 
     def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
-        weights, zero = self.config.losses, fake.new_zeros(())
-        content = style = zero
+        weights = self.config.losses
+        net, content = FEATURE_NETS[weights.feature_net], fake.new_zeros(())
+        style = content
         if weights.content_loss_weight:
-            distance = losses.feature_distance(*self.features(fake, batch.image, CONTENT))
-            content = weights.content_loss_weight * distance
+            distance = losses.feature_distance(*self.features(fake, batch.image, net.content))
+            content = weights.content_loss_weight * net.content_scale * distance
         if weights.style_loss_weight:
             holes = fake * batch.mask, batch.image * batch.mask
-            style = weights.style_loss_weight * losses.style_distance(*self.features(*holes, STYLE))
+            distance = losses.style_distance(*self.features(*holes, net.style))
+            style = weights.style_loss_weight * net.style_scale * distance
         return content, style
 
-    def features(self, fake: Tensor, real: Tensor, layers: dict[str, int]) -> tuple[Iterable[Tensor], Iterable[Tensor]]:
-        """VGG features of both pictures; the graph is built for the fake only."""
+    def features(
+        self, fake: Tensor, real: Tensor, layers: Mapping[str, int]
+    ) -> tuple[Iterable[Tensor], Iterable[Tensor]]:
+        """Features of both pictures; the graph is built for the fake only."""
         with torch.no_grad():
-            wanted = self.vgg(real, layers)
-        return self.vgg(fake, layers).values(), wanted.values()
+            wanted = self.feature_net(real, layers)
+        return self.feature_net(fake, layers).values(), wanted.values()
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch along its true edges."""
@@ -264,7 +271,7 @@ def check_weights(config: Config) -> None:
     """Raise UserError where the weights of the feature network are needed and cannot be had."""
     weights = config.losses
     if weights.vgg_weights != RANDOM and weights.content_loss_weight + weights.style_loss_weight:
-        load_vgg(weights.vgg_weights)
+        load_features(weights.feature_net, weights.vgg_weights)
 
 
 AnyStage = Edge | Inpaint | EdgeInpaint | Joint

@@ -16,13 +16,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
+from torchvision.models import SqueezeNet1_1_Weights, VGG19_Weights, squeezenet1_1, vgg19
 
 from edgeconnect.errors import UserError
-from edgeconnect.networks.vgg import CONTENT, STYLE, VGGFeatures, load_vgg
+from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-LAYERS = CONTENT | STYLE
+CONTENT, STYLE = FEATURE_NETS["vgg19"][:2]
+LAYERS = {**CONTENT, **STYLE}
+load_vgg = partial(load_features, "vgg19")
 
 
 def constant_state(prefix: str = "features.", whole: bool = False) -> dict[str, Tensor]:
@@ -38,7 +40,7 @@ def saved(path: Path, content: object) -> Path:
     return path
 
 
-def assert_holds(network: VGGFeatures, state: dict[str, Tensor]) -> None:
+def assert_holds(network: Features, state: dict[str, Tensor]) -> None:
     assert len(network.state_dict()) == 28
     for name, value in network.state_dict().items():
         assert torch.equal(value, state[name]), name
@@ -63,7 +65,7 @@ def test_layers_are_those_that_torchvision_names():
 
 
 @pytest.fixture(scope="module")
-def network() -> VGGFeatures:
+def network() -> Features:
     return load_vgg("random")
 
 
@@ -109,7 +111,7 @@ def test_network_is_frozen_but_lets_gradients_through(network):
 def test_random_weights_are_seeded_and_leave_the_global_generator_alone(network, caplog):
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    with caplog.at_level(logging.WARNING, "edgeconnect.networks.vgg"):
+    with caplog.at_level(logging.WARNING, "edgeconnect.networks.features"):
         again = load_vgg("random")
     assert torch.equal(torch.get_rng_state(), before)
     assert_holds(again, network.state_dict())
@@ -317,3 +319,26 @@ def test_damaged_copy_in_the_cache_is_refused_with_the_remedy(cache, content):
 
 def test_published_weights_carry_their_hash():
     assert re.search(r"-[0-9a-f]{8}\.pth$", VGG19_Weights.IMAGENET1K_V1.url)
+
+
+# SqueezeNet
+
+
+def test_squeezenet_returns_the_layers_asked_for_and_takes_torchvisions_state(tmp_path):
+    whole = squeezenet1_1(weights=None)
+    network = load_features("squeezenet1_1", str(saved(tmp_path / "squeeze.pth", whole.state_dict())))
+    x, net = torch.rand(1, 3, 48, 32), FEATURE_NETS["squeezenet1_1"]
+    found = network(x, {**net.content, **net.style})
+    torch.testing.assert_close(found["fire9"], whole.features(x))
+    assert set(found) == {"relu1", *(f"fire{n}" for n in range(2, 10))}
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = saved(tmp_path / "squeeze.pth", squeezenet1_1(weights=None).state_dict())
+    with pytest.raises(UserError, match="FEATURE_NET"):
+        load_vgg(str(path))
+
+
+def test_urls_are_torchvisions():
+    urls = {"vgg19": VGG19_Weights.IMAGENET1K_V1.url, "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1.url}
+    assert {name: net.url for name, net in FEATURE_NETS.items()} == urls
