@@ -8,6 +8,7 @@ from skimage.feature import canny
 
 from edgeconnect.data import edges
 from edgeconnect.data.scenes import render
+from edgeconnect.images import fit, read_image
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -27,13 +28,30 @@ def test_gray_runs_from_0_to_1():
     np.testing.assert_array_equal(edges.to_gray(np.zeros((2, 2, 3), np.uint8)), 0.0)
 
 
-@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0, 3.7])
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0, 2.0, 3.7])
 def test_edges_are_scikit_images_canny(sigma):
     gray = edges.to_gray(render(1, 64, 48))
     found = edges.canny_edges(gray, sigma)
-    assert found.dtype == np.float32
+    assert found.dtype == np.bool_
     assert found.any()
-    np.testing.assert_array_equal(found, canny(gray, sigma=sigma).astype(np.float32))
+    np.testing.assert_array_equal(found, canny(gray, sigma=sigma))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.floats(0.05, 12), st.integers(0, 1000), st.booleans(), st.booleans())
+def test_edges_are_scikit_images_canny_for_any_picture(height, width, sigma, seed, drawn, repeated):
+    noise = rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    gray = edges.to_gray(render(seed, height, width) if drawn and min(height, width) >= 16 else noise)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edges, "REPEATED", height * width if repeated else 0)
+        found = edges.canny_edges(gray, sigma)
+    np.testing.assert_array_equal(found, canny(gray, sigma=sigma))
+
+
+def test_edges_of_photographs_are_scikit_images_canny(shared):
+    for number, path in enumerate(sorted((shared / "data/natural").glob("*/*.jpg"))[::16]):
+        gray = edges.to_gray(fit(read_image(path), 128 * (number % 3)))
+        np.testing.assert_array_equal(edges.canny_edges(gray, 1 + number % 4), canny(gray, sigma=1 + number % 4))
 
 
 def test_sigma_0_draws_1_2_3_or_4_from_the_generator():
@@ -50,8 +68,7 @@ def test_fixed_sigma_leaves_the_generator_alone():
 
 def test_sigma_minus_1_means_no_edges():
     found = edges.canny_edges(edges.to_gray(render(1, 32, 40)), -1)
-    np.testing.assert_array_equal(found, np.zeros((32, 40), np.float32))
-    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.zeros((32, 40), np.bool_))
 
 
 @settings(max_examples=20, deadline=None)
@@ -82,4 +99,4 @@ def test_rim_of_the_hole_is_no_edge(inside):
 def test_tiny_pictures_have_edge_maps_too(side, hole):
     known = np.full((side, side), not hole)
     found = edges.canny_edges(np.full((side, side), 0.5), 2.0, known)
-    np.testing.assert_array_equal(found, np.zeros((side, side), np.float32))
+    np.testing.assert_array_equal(found, np.zeros((side, side), np.bool_))

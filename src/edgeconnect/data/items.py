@@ -24,28 +24,27 @@ def make_item(
     external: NDArray[np.uint8] | None = None,
     with_edges: bool = True,
 ) -> Batch:
-    """Return a batch of one from an RGB picture, (H, W, 3), and its mask, (H, W), True = missing.
+    """Return a batch of one, in bytes but for `gray`, from an RGB picture, (H, W, 3), and its mask, True = missing.
 
     Edges are Canny's with SIGMA: those of the whole picture with `true_edges`, else those of the known pixels alone.
     An `external` edge map, (H, W) in 0 to 255, takes their place; with NMS 1 it keeps what Canny also finds. Without
     `with_edges` the map is all zeros, and Canny, the dearest part of an item, does not run. SIGMA 0 draws from `rng`.
     """
     gray = edges.to_gray(image)
-    edge = np.zeros(mask.shape, dtype=np.float32)
+    edge: NDArray[np.bool_ | np.uint8] = np.zeros(mask.shape, dtype=np.bool_)
     if external is None or config.nms:
         sigma = edges.draw_sigma(config.sigma, rng)  # also without edges: whatever `rng` draws next stays the same
         if with_edges:
             edge = edges.canny_edges(gray, sigma, known=None if true_edges else ~mask)
     if external is not None and with_edges:
-        scaled = np.divide(external, 255, dtype=np.float32)
-        edge = scaled * edge if config.nms else scaled
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return Batch(pixels, _plane(gray), _plane(edge), _plane(mask), [name])
+        edge = np.where(edge, external, np.uint8(0)) if config.nms else external
+    image, gray = image.transpose(2, 0, 1), gray.astype(np.float32)
+    return Batch(_planes(image), _planes(gray), _planes(edge), _planes(mask), [name])
 
 
-def _plane(array: NDArray[np.generic]) -> torch.Tensor:
-    """Turn (H, W) into (1, 1, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
+def _planes(array: NDArray[np.generic]) -> torch.Tensor:
+    """Turn (H, W) or (3, H, W) into (1, 1 or 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(array)).view(1, -1, *array.shape[-2:])
 
 
 def collate(items: list[Batch]) -> Batch:

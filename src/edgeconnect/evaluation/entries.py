@@ -189,7 +189,7 @@ class Run(Entry):
         drawn, needed = (item.picture, item.mask, item.id, data, self._rng(item)), self.run.stage.needs_edges
         return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
 
-    def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
+    def true_edges(self, item: LoadedItem) -> NDArray[np.bool_]:
         """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
         return canny_edges(to_gray(item.picture), draw_sigma(self.config.data.sigma, self._rng(item)))
 

@@ -143,7 +143,8 @@ class Trainer:
         number = phase_at(self.phases, step)
         phase = self.phases[number]
         set_rates(self.method.optimizers, phase)
-        scalars = self.engine.step(self.method, self.engine.place(batch), Progress(step, number), phase.rates)
+        batch = self.engine.place(batch)
+        scalars = self.engine.step(self.method, batch, Progress(step, number), phase.rates)
         if self.engine.refused:
             self.pass_over(BadStep(step, self.state.pictures, self.losses.read(scalars)), batch)
         else:
@@ -167,7 +168,7 @@ class Trainer:
         """Raise NonFiniteLossError where a loss since the last check was not finite; its batch is drawn again."""
         bad = self.losses.check()
         if bad:
-            raise self.nonfinite(bad, next(iter(feed.batches(bad.pictures))))
+            raise self.nonfinite(bad, self.engine.place(next(iter(feed.batches(bad.pictures)))))
 
     def nonfinite(self, bad: BadStep, batch: Batch) -> NonFiniteLossError:
         """Keep the batch of a bad step and say what happened, where to look, and what may help."""
