@@ -42,7 +42,8 @@ class InpaintingDataset(Dataset[Batch]):
         self.config, self.split, self.seed = config, split, seed
         self.needs_edges, self.smallest_side = needs_edges, smallest_side
         self.lists = config.lists(split)
-        self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
+        key, draft = f"{split}_FLIST", split == TRAIN
+        self.source = open_source(self.lists.pictures, key, config.input_size, config.max_pixels, draft)
         self.masks = self._mask_files()
         self.edges: list[Path] = []
         if needs_edges and config.edge == "external":
@@ -74,7 +75,7 @@ class InpaintingDataset(Dataset[Batch]):
         """Return a batch of one. Raises BadImageError where a file of it cannot be used."""
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
-        image = images.fit(self.source.read(index), self.config.input_size)
+        image = self.source.read(index)
         (height, width), name = image.shape[:2], self.source.name(index)
         if min(height, width) < self.smallest_side:
             problem = f"{width}x{height} is too small to train on; the stage needs {self.smallest_side} pixels a side"
