@@ -62,9 +62,10 @@ def read_square(path: Path, side: int, max_pixels: int = MAX_PIXELS, draft: bool
         short = min(width, height)
         left, top = (width - short) // 2, (height - short) // 2
         box = (left / shrunk, top / shrunk, (left + short) / shrunk, (top + short) / shrunk)
-        picture = picture.convert("RGB")
-        if shrunk == 1:  # resizing a box alone would look beyond its border
-            picture, box = picture.crop((left, top, left + short, top + short)), (0, 0, short, short)
+        if picture.mode != "RGB":
+            picture = picture.convert("RGB")
+        if shrunk == 1 and width != height:  # resizing a box alone would look beyond its border
+            picture, box = picture.crop(box), (0, 0, short, short)
         return np.array(picture.resize((side, side), Image.Resampling.BILINEAR, box))
 
 

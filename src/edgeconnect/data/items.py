@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import default_collate
 
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import edges
@@ -53,5 +54,6 @@ def collate(items: list[Batch]) -> Batch:
     if len(sizes) > 1:
         two = " and ".join(f"{width}x{height}" for height, width in sorted(sizes)[:2])
         raise UserError(f"a batch holds pictures of several sizes ({two}); set INPUT_SIZE, or BATCH_SIZE: 1")
-    image, gray, edge, mask = (torch.cat(planes) for planes in zip(*(item[:4] for item in items), strict=True))
+    planes = zip(*(item[:4] for item in items), strict=True)
+    image, gray, edge, mask = (default_collate([plane[0] for plane in same]) for same in planes)  # in shared memory
     return Batch(image, gray, edge, mask, [name for item in items for name in item.name])
