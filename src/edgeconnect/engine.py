@@ -100,6 +100,10 @@ class Engine:
             tensor.record_stream(computing)  # or its memory could be filled with the next batch before it is read
         return placed
 
+    def is_idle(self) -> bool:
+        """Return whether the device has computed all that it was asked for; a processor always has."""
+        return self.device.type != "cuda" or torch.cuda.current_stream(self.device).query()
+
     def autocast(self) -> torch.autocast:
         """Compute convolutions in the chosen precision."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
