@@ -100,6 +100,7 @@ PROMISES = {
     ],
     "docs/data.md": [
         Run(f"python scripts/check_data.py --checkpoints {RUN}", prints="TRAIN"),
+        Run("python benchmarks/loader.py", small="--count 8 --size 64 --repeat 1 --seconds 0.1", prints="ratios"),
         Run("python benchmarks/check_data.py", small="--count 20 --size 64", prints="minutes_for_100000"),
     ],
     "docs/evaluation.md": [

@@ -12,6 +12,7 @@ from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
 from edgeconnect.data import files, mask_shapes, masks
+from edgeconnect.data.edges import EdgeCache
 from edgeconnect.data.items import make_item
 from edgeconnect.data.sources import open_source
 from edgeconnect.errors import BadImageError, UserError
@@ -45,6 +46,7 @@ class InpaintingDataset(Dataset[Batch]):
         key, draft = f"{split}_FLIST", split == TRAIN
         self.source = open_source(self.lists.pictures, key, config.input_size, config.max_pixels, draft)
         self.masks = self._mask_files()
+        self.cache = EdgeCache(expanded(config.edge_cache)) if config.edge_cache else None
         self.edges: list[Path] = []
         if needs_edges and config.edge == "external":
             found = files.list_images(self.lists.edges, f"{split}_EDGE_FLIST")
@@ -85,9 +87,8 @@ class InpaintingDataset(Dataset[Batch]):
         if self.edges:
             drawn = images.fit(images.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
             external = images.resize(drawn, height, width)
-        batch = make_item(
-            image, mask, name, self.config, rng, true_edges=True, external=external, with_edges=self.needs_edges
-        )
+        given, needed = (image, mask, name, self.config, rng), self.needs_edges
+        batch = make_item(*given, true_edges=True, external=external, with_edges=needed, cache=self.cache)
         if self.split == TRAIN and rng.random() < 0.5:
             return batch.map(lambda tensor: tensor.flip(-1))
         return batch

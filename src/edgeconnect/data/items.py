@@ -24,18 +24,22 @@ def make_item(
     true_edges: bool,
     external: NDArray[np.uint8] | None = None,
     with_edges: bool = True,
+    cache: edges.EdgeCache | None = None,
 ) -> Batch:
     """Return a batch of one, in bytes but for `gray`, from an RGB picture, (H, W, 3), and its mask, True = missing.
 
     Edges are Canny's with SIGMA: those of the whole picture with `true_edges`, else those of the known pixels alone.
     An `external` edge map, (H, W) in 0 to 255, takes their place; with NMS 1 it keeps what Canny also finds. Without
     `with_edges` the map is all zeros, and Canny, the dearest part of an item, does not run. SIGMA 0 draws from `rng`.
+    A `cache` keeps edges of whole pictures.
     """
     gray = edges.to_gray(image)
     edge: NDArray[np.bool_ | np.uint8] = np.zeros(mask.shape, dtype=np.bool_)
     if external is None or config.nms:
         sigma = edges.draw_sigma(config.sigma, rng)  # also without edges: whatever `rng` draws next stays the same
-        if with_edges:
+        if with_edges and cache and true_edges and sigma != edges.NO_EDGES:
+            edge = cache.edges(image, gray, sigma)
+        elif with_edges:
             edge = edges.canny_edges(gray, sigma, known=None if true_edges else ~mask)
     if external is not None and with_edges:
         edge = np.where(edge, external, np.uint8(0)) if config.nms else external
