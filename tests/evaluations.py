@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from edgeconnect.data.scenes import render
-from edgeconnect.evaluation.entries import STRICT, Filled, Run, parse_run
+from edgeconnect.evaluation.entries import STRICT, Entry, Filled, Run, parse_run
 from edgeconnect.evaluation.evaluate import EvaluationOptions
 from edgeconnect.evaluation.manifest import BIN_EDGES, Preprocessing
 
@@ -61,7 +61,7 @@ def opened(text, overrides=(), sees_edges=STRICT, mirror=False):
     return Run(*parse_run(text), overrides, sees_edges, mirror)
 
 
-class Painter:
+class Painter(Entry):
     """Fills holes with one gray; what it was asked for is in `asked`, batch by batch."""
 
     sees_edges, paints, draws_edges = "", True, False

@@ -1,5 +1,6 @@
 """What several test modules build: tiny configurations, random batches, a one-parameter method."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,12 @@ class FakeFeed:
     def validation(self, limit: int | None = None):
         for seed in range(self.count if limit is None else min(limit, self.count)):
             yield random_batch(1, seed=100 + seed)
+
+
+def log_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a log without what differs between equal runs: how long they waited for data."""
+    with path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "wait"} for row in csv.DictReader(file)]
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

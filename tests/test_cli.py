@@ -65,7 +65,9 @@ def test_same_command_goes_on_and_joint_follows(trained, command):
     assert "of stage edge_inpaint" in said
     with (trained / "log_joint.csv").open() as file:
         columns = file.readline().strip().split(",")
-    assert " ".join(columns) == "epoch iteration l_d1 l_g1 l_fm pre rec l_d2 l_g2 l_l1 l_per l_sty psnr mae phase lr"
+    assert (
+        " ".join(columns) == "epoch iteration l_d1 l_g1 l_fm pre rec l_d2 l_g2 l_l1 l_per l_sty psnr mae phase lr wait"
+    )
 
 
 @pytest.mark.parametrize(("model", "mode"), [(None, "RGB"), (1, "L"), (2, "RGB"), (3, "RGB")])

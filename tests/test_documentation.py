@@ -99,6 +99,7 @@ PROMISES = {
         Run("make example", ("config.yml.example",), small=f"BIN={Path(sys.executable).parent} -o setup"),
     ],
     "docs/data.md": [
+        Run("python benchmarks/loader.py", small="--count 8 --size 64 --repeat 1 --seconds 0.1", prints="ratios"),
         Run(f"python scripts/check_data.py --checkpoints {RUN}", prints="TRAIN"),
         Run("python benchmarks/check_data.py", small="--count 20 --size 64", prints="minutes_for_100000"),
     ],

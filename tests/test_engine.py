@@ -1,5 +1,6 @@
 """Devices, precision, and the one update."""
 
+import numpy as np
 import pytest
 import torch
 from support import FakeMethod, random_batch, tiny_config
@@ -7,6 +8,7 @@ from torch import nn
 
 from edgeconnect.engine import Engine, choose_device, choose_precision, choose_threads
 from edgeconnect.errors import UserError
+from edgeconnect.types import Batch
 
 CPU = torch.device("cpu")
 
@@ -61,6 +63,20 @@ def test_a_step_trains_the_method():
     method = FakeMethod()
     Engine(CPU).step(method, random_batch())
     assert method.network.value.item() != pytest.approx(0.2, abs=1e-6)
+
+
+def test_bytes_become_the_same_floats_as_ever():
+    levels, bits = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16), torch.tensor([[[[True, False]]]])
+    gray = torch.rand(1, 1, 16, 16)
+    placed = Engine(CPU).place(Batch(levels.expand(1, 3, 16, 16), gray, levels, bits, ["a"]))
+    assert all(tensor.dtype == torch.float32 for tensor in placed[:4])
+    assert torch.equal(placed.image, (levels.float() / 255).expand(1, 3, 16, 16))
+    np.testing.assert_array_equal(placed.edge[0, 0], np.divide(levels[0, 0].numpy(), 255, dtype=np.float32))
+    assert placed.gray is gray
+    assert placed.mask.tolist() == [[[[1, 0]]]]
+    assert placed.name == ["a"]
+    again = Engine(CPU).place(placed)
+    assert all(torch.equal(one, other) for one, other in zip(placed[:4], again[:4], strict=True))
 
 
 def test_device_auto_is_the_processor_without_cuda(monkeypatch):

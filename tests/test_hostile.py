@@ -296,10 +296,10 @@ def test_reading_in_threads_leaves_the_warning_filters_as_they_were(tmp_path, mo
     opened, filters = images._opened, list(warnings.filters)
     entered, leave = ({name: threading.Event() for name in "ab"} for _ in range(2))
 
-    def waiting(path, max_pixels):
+    def waiting(path, *rest):
         entered[path.stem].set()
         assert leave[path.stem].wait(20)
-        return opened(path, max_pixels)
+        return opened(path, *rest)
 
     monkeypatch.setattr(images, "_opened", waiting)
     paths = {name: write(tmp_path / f"{name}.png", corpus.PNG) for name in "ab"}

@@ -6,7 +6,11 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from edgeconnect.images import GAP, PAPER, image_grid, losses, to_uint8, write_png
+from edgeconnect.config.sections import SPLITS, TRAIN, DataConfig
+from edgeconnect.data.dataset import InpaintingDataset
+from edgeconnect.data.scenes import render
+from edgeconnect.errors import BadImageError
+from edgeconnect.images import GAP, PAPER, fit, image_grid, losses, read_image, read_square, to_uint8, write_png
 from edgeconnect.training.logs import sample_rows
 from edgeconnect.types import Batch, Completion, composite
 
@@ -112,3 +116,68 @@ def test_what_8_bit_rgb_cannot_keep_is_named(tmp_path, array, suffix, options, l
 def test_16_bit_colours_are_a_loss(tmp_path, suffix):
     cv2.imwrite(str(tmp_path / f"a.{suffix}"), np.zeros((4, 5, 3), np.uint16))
     assert ["8 bits" in what for what in losses(tmp_path / f"a.{suffix}")] == [True]
+
+
+# Reading and fitting at once
+
+
+def jpeg(path, height, width, orientation=1):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(render(3, height, width)).save(path, exif=exif, quality=90)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "LA", "I;16", "F", "1"])
+@pytest.mark.parametrize(("height", "width"), [(40, 61), (61, 40), (33, 32), (32, 32), (20, 16), (200, 150)])
+def test_squares_are_those_of_reading_then_fitting(height, width, mode, tmp_path):
+    picture = Image.fromarray(render(1, height, width))
+    path = tmp_path / ("a.tif" if mode == "F" else "a.png")
+    (picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)).save(path)
+    np.testing.assert_array_equal(read_square(path, 32), fit(read_image(path), 32))
+    np.testing.assert_array_equal(read_square(path, 32, draft=True), fit(read_image(path), 32))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("height", "width"), [(128, 131), (127, 160)])
+def test_jpeg_below_four_times_the_side_is_decoded_exactly(height, width, orientation, tmp_path):
+    path, side = jpeg(tmp_path / "a.jpg", height, width, orientation), 32 + (height == 128)
+    np.testing.assert_array_equal(read_square(path, side, draft=True), fit(read_image(path), side))
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (257, 391), (519, 260), (1040, 1025)])
+def test_drafts_stay_near_the_exact_square(height, width, tmp_path):
+    path = jpeg(tmp_path / "a.jpg", height, width)
+    exact, draft = fit(read_image(path), 64), read_square(path, 64, draft=True)
+    assert 0 < np.abs(exact.astype(int) - draft).mean() < 2  # scenes are all edges
+
+
+@pytest.mark.parametrize("enlarged", [2, 6.4])
+def test_drafts_of_photographs_stay_within_a_grey_level(enlarged, shared, tmp_path):
+    differences = []
+    for path in sorted((shared / "data/natural/val").glob("*.jpg"))[:8]:
+        with Image.open(path) as photograph:
+            size = (round(photograph.width * enlarged), round(photograph.height * enlarged))
+            photograph.resize(size, Image.Resampling.LANCZOS).save(tmp_path / path.name, quality=90)
+        squares = (read_square(tmp_path / path.name, round(64 * enlarged), draft=draft) for draft in (False, True))
+        differences.append(np.abs(np.subtract(*squares, dtype=int)).mean())
+    assert 0 < np.mean(differences) < 1
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_turned_jpeg_is_decoded_exactly(orientation, tmp_path):
+    path = jpeg(tmp_path / "a.jpg", 257, 391, orientation)
+    np.testing.assert_array_equal(read_square(path, 64, draft=True), fit(read_image(path), 64))
+
+
+def test_drafts_are_trained_on_and_not_measured(tmp_path):
+    path = jpeg(tmp_path / "a.jpg", 256, 256)
+    lists = {f"{split.lower()}_flist": str(path) for split in SPLITS}
+    for split in SPLITS:
+        source = InpaintingDataset(DataConfig(**lists, input_size=32, mask="half"), split, 0).source
+        np.testing.assert_array_equal(source.read(0), read_square(path, 32, draft=split == TRAIN))
+
+
+def test_what_is_too_large_is_too_large_for_a_draft(tmp_path):
+    with pytest.raises(BadImageError, match="is 256x256, more than MAX_PIXELS 65535"):
+        read_square(jpeg(tmp_path / "a.jpg", 256, 256), 32, max_pixels=65535, draft=True)

@@ -274,7 +274,7 @@ def test_19_logs_have_a_header(run_folder, command):
     folder = run_folder(MAX_ITERS=1, LOG_INTERVAL=1)
     command("train", "--model", 1, "--checkpoints", folder)
     with (folder / "log_edge.csv").open() as file:
-        assert " ".join(next(csv.reader(file))) == "epoch iteration l_d1 l_g1 l_fm precision recall phase lr"
+        assert " ".join(next(csv.reader(file))) == "epoch iteration l_d1 l_g1 l_fm precision recall phase lr wait"
 
 
 def test_20_every_evaluation_sees_the_same_masks():

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 
 from edgeconnect.config.sections import Config
 from edgeconnect.errors import UserError
-from edgeconnect.types import Batch, Method, Progress, Scalars, is_trained
+from edgeconnect.types import Batch, Method, Progress, Scalars, in_floats, is_trained
 
 FIRST = Progress(iteration=1)
-ACTIVATIONS = (
-    2**20
-)  # of the first layer, that keep one thread busy between two of the waits that threads have in common
+ACTIVATIONS = 2**20  # of the first layers that a thread is worth having for
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
@@ -98,6 +96,7 @@ class Engine:
         self.refused: list[str] = []
         self.is_moving = False  # an error that comes meanwhile leaves some weights moved and others not
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def prepare(self, network: nn.Module) -> nn.Module:
         """Move a network to the device; weights that never learn are cast once, not in every pass."""
@@ -108,8 +107,23 @@ class Engine:
         return network.to(self.device)
 
     def place(self, batch: Batch) -> Batch:
-        """Move a batch to the device, without waiting where it comes from pinned memory."""
-        return batch.map(lambda tensor: tensor.to(self.device, non_blocking=True))
+        """Move a batch to the device and make it floats there.
+
+        From pinned memory it is copied while a GPU still computes the step before.
+        """
+        if self.copies is None:
+            return batch.map(lambda tensor: in_floats(tensor.to(self.device)))
+        with torch.cuda.stream(self.copies):
+            placed = batch.map(lambda tensor: in_floats(tensor.to(self.device, non_blocking=True)))
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self.copies)
+        for tensor in placed[:4]:
+            tensor.record_stream(computing)  # or its memory could be filled with the next batch before it is read
+        return placed
+
+    def is_idle(self) -> bool:
+        """Return whether the device has computed all that it was asked for; a processor always has."""
+        return self.device.type != "cuda" or torch.cuda.current_stream(self.device).query()
 
     def autocast(self) -> torch.autocast:
         """Compute convolutions in the chosen precision."""

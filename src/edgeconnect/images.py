@@ -48,7 +48,25 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     Gray, palette and CMYK become RGB, alpha is dropped, 16 bits are scaled to 8. Raises BadImageError naming the file.
     """
     with _judged(path):
-        return np.array(_opened(path, max_pixels).convert("RGB"), dtype=np.uint8)
+        return np.array(_opened(path, max_pixels)[0].convert("RGB"), dtype=np.uint8)
+
+
+def read_square(path: Path, side: int, max_pixels: int = MAX_PIXELS, draft: bool = False) -> NDArray[np.uint8]:
+    """Decode a picture and `fit` it, without the copies between.
+
+    With `draft`, upright JPEG of at least four times the side is decoded at 1/2, 1/4 or 1/8, still twice the side.
+    """
+    with _judged(path):
+        picture, (width, height) = _opened(path, max_pixels, draft_to=2 * side if draft else 0)
+        shrunk = next(n for n in (1, 2, 4, 8) if -(-width // n) == picture.width)
+        short = min(width, height)
+        left, top = (width - short) // 2, (height - short) // 2
+        box = (left / shrunk, top / shrunk, (left + short) / shrunk, (top + short) / shrunk)
+        if picture.mode != "RGB":
+            picture = picture.convert("RGB")
+        if shrunk == 1 and width != height:  # resizing a box alone would look beyond its border
+            picture, box = picture.crop(box), (0, 0, short, short)
+        return np.array(picture.resize((side, side), Image.Resampling.BILINEAR, box))
 
 
 def losses(path: Path) -> list[str]:
@@ -66,7 +84,7 @@ def losses(path: Path) -> list[str]:
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
     with _judged(path):
-        picture = _opened(path, max_pixels)
+        picture, _ = _opened(path, max_pixels)
         if picture.has_transparency_data:
             layer = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
@@ -96,8 +114,11 @@ def why_unreadable(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or reason(error)
 
 
-def _opened(path: Path, max_pixels: int) -> Image.Image:
-    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits; the header is judged first."""
+def _opened(path: Path, max_pixels: int, draft_to: int = 0) -> tuple[Image.Image, tuple[int, int]]:
+    """Open, decode and turn a picture upright, and reduce deep samples to 8 bits; the header is judged first.
+
+    Returns its full size, too: `draft_to` is the least that a side of JPEG may be decoded at, 0 all of it.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise BadImageError(path, "is no file; take it off the list")  # a pipe would be waited for without end
     with Image.open(path, formats=FORMATS) as picture:
@@ -108,10 +129,14 @@ def _opened(path: Path, max_pixels: int) -> Image.Image:
             if width * height > max_pixels:
                 problem = f"{what} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
                 raise BadImageError(path, problem)
+        full = picture.size
+        if draft_to and turn_of(picture) is None:  # a turn would bring what JPEG pads to the near border
+            picture.draft(None, (draft_to, draft_to))
         picture.load()
         turn = turn_of(picture)
         upright = picture if turn is None else picture.transpose(turn)
-        return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright
+        size = full[::-1] if turn in SIDEWAYS else full
+        return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright, size
 
 
 def turn_of(picture: Image.Image) -> Image.Transpose | None:

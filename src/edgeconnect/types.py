@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 
 class Batch(NamedTuple):
-    """Pictures and their holes; all tensors float32 in [0, 1]."""
+    """Pictures and their holes; all tensors float32 in [0, 1].
+
+    On its way to the device, what has 8 bits or one comes as uint8 and bool, a quarter of the bytes: see `in_floats`.
+    """
 
     image: Tensor  # (B, 3, H, W)
     gray: Tensor  # (B, 1, H, W)
@@ -19,6 +22,13 @@ class Batch(NamedTuple):
     def map(self, fn: Callable[[Tensor], Tensor]) -> "Batch":
         """Apply a function to each of the four tensors and keep the names."""
         return Batch(fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask), self.name)
+
+
+def in_floats(tensor: Tensor) -> Tensor:
+    """Turn uint8, 255 for 1, and bool into float32 in [0, 1], the same bits on every device."""
+    if tensor.dtype != torch.uint8:
+        return tensor.float()
+    return tensor.float() / torch.full((), 255.0, device=tensor.device)  # CUDA rounds a plain 255 twice
 
 
 class Completion(NamedTuple):

@@ -21,7 +21,7 @@ from edgeconnect.data.path_list import PathList
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
-from edgeconnect.types import Batch
+from edgeconnect.types import Batch, in_floats
 
 
 def save(path: Path, array: np.ndarray) -> Path:
@@ -71,7 +71,7 @@ def flipped(batch: Batch) -> Batch:
 @pytest.mark.parametrize("mask", ["block", "half", "strokes"])
 @pytest.mark.parametrize("split", [TRAIN, VAL])
 def test_item_has_the_shapes_types_and_ranges_of_a_batch(mask, split):
-    item = scenes(split, mask=mask)[1, 2]
+    item = scenes(split, mask=mask)[1, 2].map(in_floats)
     assert [tuple(tensor.shape) for tensor in item[:4]] == [(1, 3, 32, 32), *[(1, 1, 32, 32)] * 3]
     for tensor in item[:4]:
         assert tensor.dtype == torch.float32
@@ -82,7 +82,7 @@ def test_item_has_the_shapes_types_and_ranges_of_a_batch(mask, split):
 
 
 def test_picture_gray_and_edges_belong_together():
-    item = scenes(VAL, sigma=1.0)[1, 0]
+    item = scenes(VAL, sigma=1.0)[1, 0].map(in_floats)
     image = draw_scene(8, 32)
     np.testing.assert_array_equal(item.image[0].permute(1, 2, 0).numpy(), image.astype(np.float32) / 255)
     np.testing.assert_array_equal(item.gray[0, 0].numpy(), to_gray(image).astype(np.float32))
@@ -93,7 +93,7 @@ def test_files_are_cropped_and_resized_before_anything_else(tmp_path):
     folder = pictures(tmp_path, 1, height=40, width=61)
     dataset = InpaintingDataset(DataConfig(val_flist=folder, mask="half", input_size=32), VAL, 0)
     image = images.fit(render(0, 40, 61), 32)
-    item = dataset[0, 0]
+    item = dataset[0, 0].map(in_floats)
     np.testing.assert_array_equal(item.image[0].permute(1, 2, 0).numpy(), image.astype(np.float32) / 255)
     assert item.name == [str(tmp_path / "0.png")]
 
@@ -134,7 +134,7 @@ def test_the_global_generators_are_neither_read_nor_moved():
 
 def test_half_of_the_training_items_are_flipped_as_a_whole():
     dataset = scenes(edge="canny", sigma=1.0)
-    upright = [torch.from_numpy(draw_scene(n, 32)).permute(2, 0, 1)[None].float() / 255 for n in range(8)]
+    upright = [torch.from_numpy(draw_scene(n, 32)).permute(2, 0, 1)[None] for n in range(8)]
     grays = [to_gray(draw_scene(n, 32)) for n in range(8)]
     flips = 0
     for epoch in range(1, 14):
@@ -153,7 +153,7 @@ def test_half_of_the_training_items_are_flipped_as_a_whole():
 def test_nothing_else_is_ever_flipped(split):
     dataset = scenes(split, test_flist="scenes:8-12")
     for index in range(2):
-        image = torch.from_numpy(draw_scene(8 + index, 32)).permute(2, 0, 1)[None].float() / 255
+        image = torch.from_numpy(draw_scene(8 + index, 32)).permute(2, 0, 1)[None]
         assert all(torch.equal(dataset[epoch, index].image, image) for epoch in range(12))
 
 
@@ -187,7 +187,7 @@ def test_paired_masks_belong_to_their_pictures_and_turn_with_them(tmp_path):
     for epoch in range(1, 9):
         for n in range(4):
             item, expected = dataset[epoch, n], hole(side=4 + 4 * n, left=2 * n) > 0
-            image = torch.from_numpy(render(n, 48, 48)).permute(2, 0, 1)[None].float() / 255
+            image = torch.from_numpy(render(n, 48, 48)).permute(2, 0, 1)[None]
             flip = not torch.equal(item.image, image)
             turned.add(flip)
             np.testing.assert_array_equal(item.mask[0, 0].numpy() > 0, expected[:, ::-1] if flip else expected)
@@ -214,7 +214,7 @@ def test_irregular_mask_files_are_cropped_resized_and_binarized_like_pictures(tm
     save(tmp_path / "m.png", mask)
     item = scenes(VAL, mask="external", val_mask_flist=str(tmp_path))[0, 0]
     np.testing.assert_array_equal(item.mask[0, 0].numpy() > 0, images.fit(mask, 32) > 127)
-    assert 0.05 < item.mask.mean() < 0.5
+    assert 0.05 < item.mask.float().mean() < 0.5
 
 
 def test_mask_files_take_the_pictures_shape_where_input_size_is_0(tmp_path):
@@ -230,7 +230,7 @@ def test_jpeg_residue_below_the_threshold_is_no_hole(tmp_path):
     mask = np.maximum(hole(32, 32, side=8), residue)
     save(tmp_path / "m.png", mask)
     published = scenes(VAL, mask="external", val_mask_flist=str(tmp_path), mask_threshold=0, allow_large_holes=True)
-    assert published[0, 0].mask.mean() > 0.9
+    assert published[0, 0].mask.float().mean() > 0.9
     item = scenes(VAL, mask="external", val_mask_flist=str(tmp_path))[0, 0]
     np.testing.assert_array_equal(item.mask[0, 0].numpy() > 0, hole(32, 32, side=8) > 0)
 
@@ -306,7 +306,8 @@ def test_external_edges_are_resized_like_pictures_and_thinned_where_asked(tmp_pa
         expected = images.fit(drawn[n], 32).astype(np.float32) / np.float32(255)
         thin = canny(to_gray(images.fit(render(n, 40, 61), 32)), sigma=1.0)
         assert thin.any()
-        np.testing.assert_array_equal(dataset[0, n].edge[0, 0].numpy(), expected * thin if nms else expected)
+        found = in_floats(dataset[0, n].edge)[0, 0].numpy()
+        np.testing.assert_array_equal(found, expected * thin if nms else expected)
 
 
 def test_external_edges_that_are_not_named_are_asked_for():

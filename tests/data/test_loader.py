@@ -1,7 +1,10 @@
 """Batches: the same whatever the workers and the point of resumption; validation the same every time."""
 
+import gc
 import itertools
 import multiprocessing.synchronize
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -233,6 +236,46 @@ def test_without_a_validation_set_training_pictures_are_shown_the_same_every_tim
 
 def test_description_counts_both_sets():
     assert feed().describe() == "5 pictures to train on; 7 for validation"
+
+
+def readers():
+    return {child.pid for child in multiprocessing.active_children()}
+
+
+def test_processes_that_validate_are_kept_until_the_next_time():
+    source, before = feed(workers=2, sigma=0.0), readers()
+    once = list(source.validation())
+    kept = readers() - before
+    assert len(kept) == 2
+    for limit in (3, None):
+        again = list(source.validation(limit))
+        assert all_same(again[:1], once[:1])
+        assert sum(len(batch.name) for batch in again) == limit or 7
+    assert readers() - before == kept
+    assert all_same(list(source.validation()), list(feed(sigma=0.0).validation()))
+    del source
+    gc.collect()
+    assert not readers() - before
+
+
+def test_validation_that_is_left_ends_its_processes_and_starts_anew():
+    source, before = feed(workers=2, batch_size=1), readers()
+    whole = list(source.validation())
+    passing = source.validation()
+    next(passing)
+    passing.close()
+    assert not readers() - before
+    assert all_same(list(source.validation()), whole)
+
+
+def test_process_that_dies_between_two_validations_is_reported():
+    source, before = feed(workers=1), readers()
+    list(source.validation())
+    (pid,) = readers() - before
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UserError, match="a process that reads data died"):
+        list(source.validation())
+    assert len(list(source.validation())) == 4
 
 
 # Mistakes

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -92,6 +93,23 @@ def test_ground_truth_edges_do(stage, runs):
     true = entry.true_edges(one)
     assert np.array_equal(entry.batch(one).edge[0, 0], true)
     assert np.array_equal(runs(stage).true_edges(one), true)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_items_made_ahead_are_completed_the_same_and_not_made_again(stage, runs, monkeypatch):
+    entry, items = runs(stage), [sample(number) for number in range(3)]
+    alone = list(entry.complete(items))
+    ahead = [entry.ready(item) for item in items]
+    assert all(item.batch is not None for item in ahead)
+    monkeypatch.setattr(entry, "batch", None)
+    assert all(same(one, other) for one, other in zip(alone, entry.complete(ahead), strict=True))
+
+
+def test_what_cannot_be_made_ahead_fails_when_it_is_completed(runs, monkeypatch):
+    entry, one = runs("joint"), sample()
+    monkeypatch.setattr(entry, "batch", Mock(side_effect=BadImageError("edges.png", "is no picture")))
+    with pytest.raises(BadImageError, match=r"edges\.png"):
+        next(entry.complete([entry.ready(one)]))
 
 
 # What comes back

@@ -1,13 +1,15 @@
 """The training loop with a method of one parameter."""
 
 import csv
+import itertools
 import json
 import signal
+import time
 from contextlib import closing
 
 import pytest
 import torch
-from support import FakeFeed, FakeMethod, random_batch, tiny_config, tiny_method
+from support import FakeFeed, FakeMethod, log_of, random_batch, tiny_config, tiny_method
 
 from edgeconnect.checkpoint.stage import Checkpoints
 from edgeconnect.engine import Engine
@@ -17,6 +19,7 @@ from edgeconnect.training.best import score
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.signals import Signals, Stopped
 from edgeconnect.training.trainer import Trainer, evaluate
+from edgeconnect.training.waiting import Wait
 
 
 def trainer_in(folder, method, signals=None, check_every_step=None, **keys):
@@ -63,7 +66,7 @@ def test_resumed_run_equals_an_undisturbed_one_bit_for_bit(train):
     _, resumed, here = train("parts", MAX_ITERS=6, EMA_DECAY=0.9)
     assert resumed.seen == [["batch 5"], ["batch 6"]]
     assert torch.equal(whole.network.value, resumed.network.value)
-    assert (there / "log_inpaint.csv").read_text() == (here / "log_inpaint.csv").read_text()
+    assert log_of(there / "log_inpaint.csv") == log_of(here / "log_inpaint.csv")
     one, other = (torch.load(folder / "saves/inpaint/0000006/state.pth")["ema"] for folder in (there, here))
     assert torch.equal(one["shadow"]["inpaint_generator"]["value"], other["shadow"]["inpaint_generator"]["value"])
     assert one["updates"] == other["updates"] == 6
@@ -117,9 +120,9 @@ def test_saves_come_at_their_interval(train, monkeypatch):
 
 def test_progress_shows_measures_and_with_verbose_every_loss(train):
     trainer, _, _ = train(MAX_ITERS=1)
-    assert trainer.record(1, {"l_g2": torch.tensor(1.0), "psnr": torch.tensor(20.0)}) == {"psnr": "20"}
+    assert trainer.record(1, {"l_g2": torch.tensor(1.0), "psnr": torch.tensor(20.0)}) == {"psnr": "20", "wait": "0%"}
     trainer, _, _ = train("verbose", MAX_ITERS=1, VERBOSE=1)
-    assert set(trainer.record(1, {"l_g2": torch.tensor(1.0), "psnr": torch.tensor(20.0)})) == {"l_g2", "psnr"}
+    assert set(trainer.record(1, {"l_g2": torch.tensor(1.0), "psnr": torch.tensor(20.0)})) == {"l_g2", "psnr", "wait"}
 
 
 class Interrupting(FakeFeed):
@@ -174,7 +177,7 @@ def test_signal_during_evaluation_leaves_it_to_the_next_start(train, tmp_path):
     _, _, here = train(MAX_ITERS=4, EVAL_INTERVAL=2)
     _, _, there = train("whole", MAX_ITERS=4, EVAL_INTERVAL=2)
     for name in ("log_inpaint.csv", "log_inpaint_val.csv"):
-        assert (here / name).read_text() == (there / name).read_text()
+        assert log_of(here / name) == log_of(there / name)
 
 
 def test_best_save_is_kept_and_survives_a_resume(train):
@@ -373,6 +376,35 @@ def test_validation_does_not_depend_on_the_batch_size():
 
 def parts(batch, i):
     return {name: getattr(batch, name)[i : i + 1] for name in ("image", "gray", "edge", "mask")}
+
+
+class Late(FakeFeed):
+    """Serve every batch late."""
+
+    def batches(self, pictures):
+        for batch in super().batches(pictures):
+            time.sleep(0.05)
+            yield batch
+
+
+@pytest.mark.parametrize(("feed", "low", "high"), [(FakeFeed(), 0, 0.5), (Late(), 0.5, 1)])
+def test_log_has_the_share_of_time_spent_waiting_for_data(feed, low, high, train):
+    folder = train(feed=feed, MAX_ITERS=6, LOG_INTERVAL=3)[2]
+    shares = [float(row["wait"]) for row in rows(folder / "log_inpaint.csv")]
+    assert all(low <= share < high for share in shares)
+
+
+@pytest.mark.parametrize(("feed", "warnings"), [(FakeFeed(), 0), (Late(), 1)])
+def test_waiting_most_of_the_time_is_warned_of_once(feed, warnings, train, caplog, monkeypatch):
+    monkeypatch.setattr("edgeconnect.training.waiting.WINDOW", 4)
+    train(feed=feed, MAX_ITERS=9, NUM_WORKERS=3)
+    assert caplog.text.count("waiting for data: raise NUM_WORKERS (now 3)") == warnings
+
+
+def test_device_that_still_computes_waits_for_nothing():
+    wait = Wait(is_idle=lambda: False, workers=0)
+    assert len(list(wait.watch(itertools.islice(Late().batches(0), 3)))) == 3
+    assert wait.share() == 0
 
 
 def test_log_gets_columns_that_come_later(tmp_path):

@@ -83,6 +83,7 @@ class DataConfig:
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")
+    edge_cache: str = key("", validators.text, "folder that keeps Canny's maps for the next epoch; empty: none")
     on_bad_image: str = key("stop", validators.one_of("stop", "skip"), "unreadable files: stop, or skip to another one")
     bad_image_limit: int = key(100, validators.whole(0, MANY), "files that are skipped before the run stops")
     max_pixels: int = key(MAX_PIXELS, validators.whole(1, MANY), "larger pictures are refused unread")

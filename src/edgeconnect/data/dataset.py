@@ -12,6 +12,7 @@ from edgeconnect import images
 from edgeconnect.atomic import expanded
 from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
 from edgeconnect.data import files, mask_shapes, masks
+from edgeconnect.data.edges import EdgeCache
 from edgeconnect.data.items import make_item
 from edgeconnect.data.sources import FileSource, open_source
 from edgeconnect.errors import BadImageError, UserError
@@ -42,8 +43,10 @@ class InpaintingDataset(Dataset[Batch]):
         self.config, self.split, self.seed = config, split, seed
         self.needs_edges, self.smallest_side = needs_edges, smallest_side
         self.lists = config.lists(split)
-        self.source = open_source(self.lists.pictures, f"{split}_FLIST", config.input_size, config.max_pixels)
+        key, draft = f"{split}_FLIST", split == TRAIN
+        self.source = open_source(self.lists.pictures, key, config.input_size, config.max_pixels, draft)
         self.masks = self._mask_files()
+        self.cache = EdgeCache(expanded(config.edge_cache)) if config.edge_cache else None
         self.edges: Sequence[Path] = ()
         if needs_edges and config.edge == "external":
             found = files.list_images(self.lists.edges, f"{split}_EDGE_FLIST")
@@ -74,7 +77,7 @@ class InpaintingDataset(Dataset[Batch]):
         """Return a batch of one. Raises BadImageError where a file of it cannot be used."""
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
-        image = images.fit(self.source.read(index), self.config.input_size)
+        image = self.source.read(index)
         (height, width), name = image.shape[:2], self.source.name(index)
         if min(height, width) < self.smallest_side:
             problem = f"{width}x{height} is too small to train on; the stage needs {self.smallest_side} pixels a side"
@@ -84,9 +87,8 @@ class InpaintingDataset(Dataset[Batch]):
         if self.edges:
             drawn = images.fit(images.read_gray(self.edges[index], self.config.max_pixels), self.config.input_size)
             external = images.resize(drawn, height, width)
-        batch = make_item(
-            image, mask, name, self.config, rng, true_edges=True, external=external, with_edges=self.needs_edges
-        )
+        given, needed = (image, mask, name, self.config, rng), self.needs_edges
+        batch = make_item(*given, true_edges=True, external=external, with_edges=needed, cache=self.cache)
         if self.split == TRAIN and rng.random() < 0.5:
             return batch.map(lambda tensor: tensor.flip(-1))
         return batch

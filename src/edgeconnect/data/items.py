@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import default_collate
 
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import edges
@@ -23,29 +24,32 @@ def make_item(
     true_edges: bool,
     external: NDArray[np.uint8] | None = None,
     with_edges: bool = True,
+    cache: edges.EdgeCache | None = None,
 ) -> Batch:
-    """Return a batch of one from an RGB picture, (H, W, 3), and its mask, (H, W), True = missing.
+    """Return a batch of one, in bytes but for `gray`, from an RGB picture, (H, W, 3), and its mask, True = missing.
 
     Edges are Canny's with SIGMA: those of the whole picture with `true_edges`, else those of the known pixels alone.
     An `external` edge map, (H, W) in 0 to 255, takes their place; with NMS 1 it keeps what Canny also finds. Without
     `with_edges` the map is all zeros, and Canny, the dearest part of an item, does not run. SIGMA 0 draws from `rng`.
+    A `cache` keeps edges of whole pictures.
     """
     gray = edges.to_gray(image)
-    edge = np.zeros(mask.shape, dtype=np.float32)
+    edge: NDArray[np.bool_ | np.uint8] = np.zeros(mask.shape, dtype=np.bool_)
     if external is None or config.nms:
         sigma = edges.draw_sigma(config.sigma, rng)  # also without edges: whatever `rng` draws next stays the same
-        if with_edges:
+        if with_edges and cache and true_edges and sigma != edges.NO_EDGES:
+            edge = cache.edges(image, gray, sigma)
+        elif with_edges:
             edge = edges.canny_edges(gray, sigma, known=None if true_edges else ~mask)
     if external is not None and with_edges:
-        scaled = np.divide(external, 255, dtype=np.float32)
-        edge = scaled * edge if config.nms else scaled
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return Batch(pixels, _plane(gray), _plane(edge), _plane(mask), [name])
+        edge = np.where(edge, external, np.uint8(0)) if config.nms else external
+    image, gray = image.transpose(2, 0, 1), gray.astype(np.float32)
+    return Batch(_planes(image), _planes(gray), _planes(edge), _planes(mask), [name])
 
 
-def _plane(array: NDArray[np.generic]) -> torch.Tensor:
-    """Turn (H, W) into (1, 1, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
+def _planes(array: NDArray[np.generic]) -> torch.Tensor:
+    """Turn (H, W) or (3, H, W) into (1, 1 or 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(array)).view(1, -1, *array.shape[-2:])
 
 
 def collate(items: list[Batch]) -> Batch:
@@ -54,5 +58,6 @@ def collate(items: list[Batch]) -> Batch:
     if len(sizes) > 1:
         two = " and ".join(f"{width}x{height}" for height, width in sorted(sizes)[:2])
         raise UserError(f"a batch holds pictures of several sizes ({two}); set INPUT_SIZE, or BATCH_SIZE: 1")
-    image, gray, edge, mask = (torch.cat(planes) for planes in zip(*(item[:4] for item in items), strict=True))
+    planes = zip(*(item[:4] for item in items), strict=True)
+    image, gray, edge, mask = (default_collate([plane[0] for plane in same]) for same in planes)  # in shared memory
     return Batch(image, gray, edge, mask, [name for item in items for name in item.name])

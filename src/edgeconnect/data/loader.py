@@ -3,13 +3,13 @@
 import itertools
 import logging
 import math
-import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from multiprocessing.connection import wait
 from types import FrameType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +41,9 @@ class Feed:
         self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
         self.evaluates = bool(config.data.val_flist)
         self.shown = InpaintingDataset(config.data, VAL, self.seed, needs_edges) if self.evaluates else self.training
+        self.validated: list[tuple[int, int]] = []  # items of a pass; its loader keeps its processes for the next one
+        workers = min(self.workers, -(-len(self.shown) // self.batch_size))
+        self._validating = self._loader(_Reader(self.shown, stand_in=False), self.validated, workers, kept=workers > 0)
 
     def describe(self) -> str:
         """Say how many pictures there are."""
@@ -58,7 +61,7 @@ class Feed:
     def batches(self, pictures: int) -> Iterator[Batch]:
         """Yield shuffled batches without end, as if so many pictures had been drawn already."""
         items = epoch_items(len(self.training), self.seed, pictures)
-        return self._serve(_Reader(self.training, stand_in=True), items, self.workers)
+        return self._serve(self._loader(_Reader(self.training, stand_in=True), items, self.workers))
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
         """Yield the first `limit` pictures, or all, in order, the same masks every time, the last batch as it comes.
@@ -66,12 +69,13 @@ class Feed:
         With ON_BAD_IMAGE `skip`, bad pictures are left out: nothing stands in where it is measured.
         """
         count = len(self.shown) if limit is None else min(limit, len(self.shown))
-        batches = -(-count // self.batch_size)
-        items = ((FIXED_EPOCH, index) for index in range(count))
-        return self._serve(_Reader(self.shown, stand_in=False), items, min(self.workers, batches))
+        self.validated[:] = [(FIXED_EPOCH, index) for index in range(count)]
+        yield from self._serve(self._validating)
 
-    def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int) -> Iterator[Batch]:
-        loader = DataLoader(
+    def _loader(
+        self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int, kept: bool = False
+    ) -> "DataLoader[Drawn | UserError]":
+        return DataLoader(
             reader,
             batch_size=self.batch_size,
             sampler=items,
@@ -80,8 +84,11 @@ class Feed:
             pin_memory=self.pin_memory,
             worker_init_fn=_initialize_worker,
             generator=torch.Generator(),  # its own, or each start would draw from the run's
+            persistent_workers=kept,
         )
-        for served in fetched(loader) if workers else loader:
+
+    def _serve(self, loader: "DataLoader[Drawn | UserError]") -> Iterator[Batch]:
+        for served in fetched(loader) if loader.num_workers else loader:
             if isinstance(served, UserError):
                 raise served
             for error in served.skipped:
@@ -167,10 +174,10 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
     """Yield what reading processes serve; the death of one raises UserError here, never in the middle of a step.
 
     When this generator is closed, the processes are ended: one that hangs in a read would keep the program from ending.
+    At the end of its items a loader with persistent workers keeps them.
     """
-    others = set(multiprocessing.active_children())
-    batches = iter(loader)
-    workers = [child for child in multiprocessing.active_children() if child not in others]
+    batches, kept = _started(loader), False
+    workers = batches._workers
     _defer_deaths()
     try:
         while True:
@@ -178,6 +185,7 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
                 raise _deaths[0]
             served = next(batches, None)
             if served is None:
+                kept = loader.persistent_workers
                 return
             yield served
     except GeneratorExit:
@@ -192,14 +200,25 @@ def fetched(loader: "DataLoader[Drawn | UserError]") -> Iterator[Drawn | UserErr
         _interrupted.append(batches)
         raise
     finally:
-        if not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
-            with batches._workers_done_event._cond:  # type: ignore[attr-defined]  # who dies with it keeps it for ever
+        if not kept:
+            loader._iterator = None  # or the loader would hold what is to end
+        if not kept and not loader.pin_memory:  # whose thread may wait for the rest of what a process was writing
+            with batches._workers_done_event._cond:  # who dies with it keeps it for ever
                 for worker in workers:
                     worker.terminate()
                 for worker in workers:
                     worker.join(1)
         del batches  # joins them
         _deaths.clear()
+
+
+def _started(loader: "DataLoader[Drawn | UserError]") -> Any:
+    """Return a loader's iterator, with the processes that were kept or new ones."""
+    try:
+        return iter(loader)
+    except RuntimeError:  # one that was kept has died since
+        loader._iterator = None
+        return iter(loader)
 
 
 def _defer_deaths() -> None:

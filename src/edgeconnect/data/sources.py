@@ -37,10 +37,12 @@ def _small_scene(index: int, side: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Pictures in files."""
+    """Pictures in files, fitted to `side` unless that is 0; `draft` as in `images.read_square`."""
 
     paths: Sequence[Path]
     max_pixels: int
+    side: int = 0
+    draft: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -51,6 +53,8 @@ class FileSource:
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Decode the file."""
+        if self.side:
+            return images.read_square(self.paths[index], self.side, self.max_pixels, self.draft)
         return images.read_image(self.paths[index], self.max_pixels)
 
     def identity(self) -> str:
@@ -102,13 +106,13 @@ def _identity(count: int, names: str) -> str:
     return f"{count} pictures ({hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:8]})"
 
 
-def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS) -> Source:
+def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS, draft: bool = False) -> Source:
     """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
     match = SCENES.fullmatch(value.strip())
     if not match:
         if value.startswith("scenes:"):
             raise UserError(f"{key}: {value} is no range of scenes; write scenes:2000 or scenes:2000-2064")
-        return FileSource(files.list_images(value, key), max_pixels)
+        return FileSource(files.list_images(value, key), max_pixels, side, draft)
     first, last = match[1] or "0", match[2]
     if max(len(first), len(last)) > len(str(LAST_SCENE)) or int(last) > LAST_SCENE:
         raise UserError(f"{key}: {value} is too large; scenes are numbered from 0 to {LAST_SCENE}")

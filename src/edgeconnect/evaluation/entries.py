@@ -1,5 +1,6 @@
 """What is evaluated: trained runs, classical methods, folders of somebody else's results."""
 
+import contextlib
 import hashlib
 import logging
 from collections import Counter
@@ -37,6 +38,7 @@ class LoadedItem(NamedTuple):
     number: int  # in the manifest
     picture: Picture
     mask: Mask
+    batch: Batch | None = None  # of one, made ahead
 
 
 class Filled(NamedTuple):
@@ -69,6 +71,10 @@ class Entry(Protocol):
     def identity(self, batch_size: int) -> str:
         """Hash or name what decides its results, so that those of another are not taken for them."""
         return self.name
+
+    def ready(self, item: LoadedItem) -> LoadedItem:
+        """Do what can be done ahead, in another thread; what fails there fails again when the item is completed."""
+        return item
 
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete pictures of one size; known pixels come back bit for bit, but in others' results."""
@@ -171,9 +177,15 @@ class Run(Entry):
         external = (data.nms, *map(file_digest, self.edge_maps.values())) if self.edge_maps else ()
         return hashlib.sha256(repr((self.provenance, settings + seed + external)).encode()).hexdigest()
 
+    def ready(self, item: LoadedItem) -> LoadedItem:
+        """Find the edges."""
+        with contextlib.suppress(BadImageError, MemoryError):
+            return item._replace(batch=self.batch(item))
+        return item
+
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete one batch."""
-        batch = collate([self.batch(item) for item in items])
+        batch = collate([item.batch or self.batch(item) for item in items])
         pictures, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
         for item, picture, edge in zip(items, pictures, drawn, strict=True):
             filled = np.where(item.mask[..., None], picture, item.picture) if self.paints else None
@@ -189,7 +201,7 @@ class Run(Entry):
         drawn, needed = (item.picture, item.mask, item.id, data, self._rng(item)), self.run.stage.needs_edges
         return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
 
-    def true_edges(self, item: LoadedItem) -> NDArray[np.float32]:
+    def true_edges(self, item: LoadedItem) -> NDArray[np.bool_]:
         """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
         return canny_edges(to_gray(item.picture), draw_sigma(self.config.data.sigma, self._rng(item)))
 

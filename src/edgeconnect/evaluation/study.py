@@ -138,7 +138,7 @@ class Study:
             return None
 
         count = len(self.manifest.items)
-        attempts = (attempt for batch in self._batches(left) for attempt in _attempts(entry, batch))
+        attempts = (attempt for batch in self._batches(entry, left) for attempt in _attempts(entry, batch))
         written = in_threads(write, attempts, self.workers)
         for failure in tracked(written, count, entry.name, "item", count - len(left), leave=True):
             if failure:
@@ -149,9 +149,9 @@ class Study:
         parts = {"pictures": entry.paints, "edges": entry.draws_edges}
         return all(self.file(part, entry.name, item.id).is_file() for part, wanted in parts.items() if wanted)
 
-    def _batches(self, indices: Sequence[int]) -> Iterator[list[LoadedItem]]:
-        """Read items ahead and put neighbours of one size together."""
-        items = in_threads(self.load, indices, self.workers)
+    def _batches(self, entry: Entry, indices: Sequence[int]) -> Iterator[list[LoadedItem]]:
+        """Read and prepare items ahead and put neighbours of one size together."""
+        items = in_threads(lambda index: entry.ready(self.load(index)), indices, self.workers)
         for _, group in itertools.groupby(items, key=lambda item: item.picture.shape):
             while batch := list(itertools.islice(group, self.batch_size)):
                 yield batch

@@ -23,6 +23,7 @@ from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossErro
 from edgeconnect.training.phases import phase_at, phases_of, set_rates
 from edgeconnect.training.signals import Signals, Stopped
 from edgeconnect.training.state import Group, Optimizers, TrainState
+from edgeconnect.training.waiting import Wait
 from edgeconnect.types import Batch, Method, Progress, Scalars, Stateful, is_trained
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Trainer:
         averaged = [name for name in self.stage.completing if name in self.stage.trained]
         self.ema = EMA({name: method.networks[name] for name in averaged}, config.optim.ema_decay)
         self.state, self.best, self.losses = TrainState(), Best(config), LossWatch(self.stage.losses)
+        self.wait = Wait(engine.is_idle, config.run.num_workers)
         self.saved = 0  # step of the last save
         self.parts: dict[str, Stateful] = {
             "train": self.state,
@@ -107,7 +109,7 @@ class Trainer:
         end = self.phases[-1].end
         remaining = max(0, end - self.state.step)
         with progress(end, self.state.step, self.stage.name, "it") as bar:
-            for batch in islice(self.fetch(feed.batches(self.state.pictures)), remaining):
+            for batch in islice(self.wait.watch(self.fetch(feed.batches(self.state.pictures))), remaining):
                 scalars = self.advance(batch)
                 if self.due(self.intervals.log_interval):
                     bar.set_postfix(self.record(feed.epoch(self.state.pictures), scalars), refresh=False)
@@ -143,7 +145,8 @@ class Trainer:
         number = phase_at(self.phases, step)
         phase = self.phases[number]
         set_rates(self.method.optimizers, phase)
-        scalars = self.engine.step(self.method, self.engine.place(batch), Progress(step, number), phase.rates)
+        batch = self.engine.place(batch)
+        scalars = self.engine.step(self.method, batch, Progress(step, number), phase.rates)
         if self.engine.refused:
             self.pass_over(BadStep(step, self.state.pictures, self.losses.read(scalars)), batch)
         else:
@@ -167,7 +170,7 @@ class Trainer:
         """Raise NonFiniteLossError where a loss since the last check was not finite; its batch is drawn again."""
         bad = self.losses.check()
         if bad:
-            raise self.nonfinite(bad, next(iter(feed.batches(bad.pictures))))
+            raise self.nonfinite(bad, self.engine.place(next(iter(feed.batches(bad.pictures)))))
 
     def nonfinite(self, bad: BadStep, batch: Batch) -> NonFiniteLossError:
         """Keep the batch of a bad step and say what happened, where to look, and what may help."""
@@ -187,9 +190,10 @@ class Trainer:
         values = read_scalars(scalars)
         number = phase_at(self.phases, self.state.step)
         rate = next(iter(self.phases[number].rates.values()))
-        self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate})
-        verbose = self.config.run.verbose
-        return {name: f"{value:.4g}" for name, value in values.items() if verbose or name not in self.stage.losses}
+        wait = round(self.wait.share(), 4)
+        self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate, "wait": wait})
+        shown = [name for name in values if self.config.run.verbose or name not in self.stage.losses]
+        return {name: f"{values[name]:.4g}" for name in shown} | {"wait": f"{wait:.0%}"}
 
     def validate(self, feed: "Feed") -> bool:
         """Log the metrics over the validation set, of the averaged weights where EMA is on.

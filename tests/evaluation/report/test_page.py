@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeconnect.evaluation.entries import Classical, Filled
+from edgeconnect.evaluation.entries import Classical, Entry, Filled
 from edgeconnect.evaluation.manifest import Preprocessing
 from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report.charts import curves
@@ -23,7 +23,7 @@ VOID = {"meta", "img", "br", "input"}
 NAMES = ("psnr_rgb", "ssim_rgb_gauss11", "psnr_rgb_hole")
 
 
-class Drawer:
+class Drawer(Entry):
     """Draws edges and completes nothing; its name would be markup."""
 
     name, sees_edges, paints, draws_edges = "<b>&edges", "ground-truth", False, True

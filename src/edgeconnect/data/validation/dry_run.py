@@ -41,6 +41,7 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
     """Draw items spread over a split, as its first epoch has them; bad files are passed over."""
     from edgeconnect.data.dataset import InpaintingDataset
     from edgeconnect.data.items import FIXED_EPOCH
+    from edgeconnect.types import in_floats
 
     # inverted masks and bad files are findings of their own
     settings = replace(config.data, allow_large_holes=True, on_bad_image="skip")
@@ -54,9 +55,9 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
     batches = in_threads(lambda index: dataset.draw(epoch, index, stand_in=False).batch, chosen, workers)
     ratios, edgeless = [], []
     for batch in filter(None, batches):
-        ratios.append(float(batch.mask.mean()))
-        missing = batch.mask > 0
-        if missing.any() and not (missing & (batch.edge > config.log.edge_threshold)).any():
+        mask, edge = in_floats(batch.mask), in_floats(batch.edge)
+        ratios.append(float(mask.mean()))
+        if mask.any() and not ((mask > 0) & (edge > config.log.edge_threshold)).any():
             edgeless += batch.name
     return DryRun(pictures.split, ratios, edgeless)
 
