@@ -18,7 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from edgeconnect.config.sections import TRAIN, VAL, Config
 from edgeconnect.data.dataset import Drawn, InpaintingDataset
 from edgeconnect.data.items import FIXED_EPOCH, collate
+from edgeconnect.distributed import world_size
 from edgeconnect.errors import BadImageError, UserError, reason
+from edgeconnect.launch import rank
 from edgeconnect.types import Batch
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ class Feed:
     def __init__(self, config: Config, pin_memory: bool = False) -> None:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
+        self.own = self.batch_size // world_size()  # of each batch, on this rank
+        self.shown_at_once = max(1, self.own // config.optim.grad_accumulation)
         self.bad_images, self.bad_image_limit = set[str](), config.data.bad_image_limit
         needs_edges, smallest = config.stage.needs_edges, config.stage.smallest_side
         self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
@@ -50,24 +54,26 @@ class Feed:
         return max(0, pictures - 1) // len(self.training) + 1
 
     def batches(self, pictures: int) -> Iterator[Batch]:
-        """Yield shuffled batches without end, as if so many pictures had been drawn already."""
-        items = epoch_items(len(self.training), self.seed, pictures)
-        return self._serve(_Reader(self.training, stand_in=True), items, self.workers)
+        """Yield this rank's parts of shuffled batches without end, as if so many pictures had been drawn already."""
+        items = own_items(epoch_items(len(self.training), self.seed, pictures), self.batch_size)
+        return self._serve(_Reader(self.training, stand_in=True), items, self.own, self.workers)
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
-        """Yield the first `limit` pictures, or all, in order, the same masks every time, the last batch as it comes.
+        """Yield the first `limit` pictures, or this rank's part of all, in order, the last batch as it comes.
 
+        They have the same masks every time.
         With ON_BAD_IMAGE `skip`, bad pictures are left out: nothing stands in where it is measured.
         """
-        count = len(self.shown) if limit is None else min(limit, len(self.shown))
-        batches = -(-count // self.batch_size)
-        items = [(FIXED_EPOCH, index) for index in range(count)]
-        return self._serve(_Reader(self.shown, stand_in=False), items, min(self.workers, batches))
+        everything, number, ranks = len(self.shown), rank(), world_size()
+        part = range(everything * number // ranks, everything * (number + 1) // ranks)
+        items = [(FIXED_EPOCH, index) for index in (part if limit is None else range(min(limit, everything)))]
+        workers = min(self.workers, -(-len(items) // self.shown_at_once))
+        return self._serve(_Reader(self.shown, stand_in=False), items, self.shown_at_once, workers)
 
-    def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int) -> Iterator[Batch]:
+    def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], size: int, workers: int) -> Iterator[Batch]:
         loader = DataLoader(
             reader,
-            batch_size=self.batch_size,
+            batch_size=size,
             sampler=items,
             num_workers=workers,
             collate_fn=collate_served,
@@ -105,6 +111,13 @@ def epoch_items(length: int, seed: int, start: int = 0) -> Iterator[tuple[int, i
         order = np.random.default_rng((seed, epoch)).permutation(length)
         yield from ((epoch, int(index)) for index in order[skip:])
         skip = 0
+
+
+def own_items(items: Iterator[tuple[int, int]], batch_size: int) -> Iterator[tuple[int, int]]:
+    """Yield this rank's contiguous part of each batch."""
+    own = batch_size // world_size()
+    while batch := list(itertools.islice(items, batch_size)):
+        yield from batch[own * rank() : own * (rank() + 1)]
 
 
 class _Reader(Dataset[Drawn | UserError]):

@@ -12,6 +12,7 @@ from torch import Tensor
 from edgeconnect.atomic import whole_folder
 from edgeconnect.errors import UserError
 from edgeconnect.images import image_grid, to_uint8, write_png
+from edgeconnect.launch import rank
 from edgeconnect.types import Batch, Scalars
 
 REMEMBERED = 100  # steps whose losses are read together at most
@@ -27,6 +28,10 @@ class BadStep(NamedTuple):
     step: int
     pictures: int  # drawn before it
     losses: dict[str, float]
+
+    def is_named(self) -> bool:
+        """Return whether one of the losses is not finite: they are those of this rank."""
+        return not all(map(np.isfinite, self.losses.values()))
 
     def describe(self) -> str:
         """Name the losses that are not finite."""
@@ -69,7 +74,7 @@ class LossWatch:
 
 def keep_batch(folder: Path, stage: str, bad: BadStep, batch: Batch) -> Path:
     """Write the batch of a bad step: its names and losses, its tensors, a grid of what the networks saw."""
-    place = folder / "nonfinite" / f"{stage}_{bad.step:07d}"
+    place = folder / "nonfinite" / f"{stage}_{bad.step:07d}{f'_rank{rank()}' if rank() else ''}"
     losses = {name: value if np.isfinite(value) else str(value) for name, value in bad.losses.items()}
     report = {"stage": stage, "iteration": bad.step, "losses": losses, "files": batch.name}
     tensors = {name: value.detach().cpu() for name, value in batch._asdict().items() if isinstance(value, Tensor)}
