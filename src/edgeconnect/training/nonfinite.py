@@ -1,7 +1,7 @@
-"""Losses that are not finite: noticed, named, their batch kept for inspection."""
+"""Losses and weights that are not finite: noticed, named, the batch kept for inspection."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from edgeconnect.images import image_grid, to_uint8, write_png
 from edgeconnect.launch import rank
 from edgeconnect.types import Batch, Scalars
 
+DRIFT = 1e-5  # relative difference of weight norms between ranks that GPUs of two kinds may come to
 REMEMBERED = 100  # steps whose losses are read together at most
 
 
@@ -70,6 +71,17 @@ class LossWatch:
             return None
         step, pictures = steps[bad[0]]
         return BadStep(step, pictures, dict(zip(self.names, values[bad[0]].tolist(), strict=True)))
+
+
+def weights_problem(norms: Sequence[Mapping[str, float]]) -> str:
+    """Say what is wrong with networks by the norms of their weights, on each rank; nothing where all is well."""
+    for name in norms[0]:
+        found = [norm[name] for norm in norms]
+        if not np.isfinite(found).all():
+            return f"weights of {name} are not finite (lower LR, or set GRAD_CLIP)"
+        if not np.allclose(found, found[0], DRIFT, 0):
+            return f"weights of {name} differ between ranks, by norms of {min(found)} to {max(found)}"
+    return ""
 
 
 def keep_batch(folder: Path, stage: str, bad: BadStep, batch: Batch) -> Path:

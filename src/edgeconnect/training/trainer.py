@@ -1,7 +1,6 @@
 """The training loop: it counts, logs, samples, evaluates and saves, and never learns which method it trains."""
 
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,7 +21,7 @@ from edgeconnect.rng import RandomState, seed_rank
 from edgeconnect.training.best import Best
 from edgeconnect.training.ema import EMA
 from edgeconnect.training.logs import RunLog, read_scalars, sample_rows
-from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch
+from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch, weights_problem
 from edgeconnect.training.phases import phase_at, phases_of, set_rates
 from edgeconnect.training.signals import Signals
 from edgeconnect.training.state import Group, Optimizers, TrainState
@@ -30,8 +29,6 @@ from edgeconnect.types import Batch, Method, Progress, Scalars, Stateful, is_tra
 
 if TYPE_CHECKING:
     from edgeconnect.data.loader import Feed
-
-DRIFT = 1e-4  # relative difference of weight norms between ranks: GPUs of two kinds differ in last bits
 
 log = logging.getLogger(__name__)
 
@@ -258,14 +255,10 @@ class Trainer:
         norms = gather({name: weight_norm(network) for name, network in networks.items()})
         self.random.share()
         with together():
-            last = f"not saved, the last save is of iteration {self.saved}"
-            where = f"stage {self.stage.name}, iteration {step}: weights of"
-            for name in networks:
-                found = [norm[name] for norm in norms]
-                if not all(map(math.isfinite, found)):
-                    raise UserError(f"{where} {name} are not finite; {last}; lower LR, or set GRAD_CLIP")
-                if not all(math.isclose(norm, found[0], rel_tol=DRIFT) for norm in found):
-                    raise UserError(f"{where} {name} differ between ranks: norms {found}; {last}; resume from it")
+            problem = weights_problem(norms)
+            if problem:
+                last = f"not saved, the last save is of iteration {self.saved}"
+                raise UserError(f"stage {self.stage.name}, iteration {step}: {problem}; {last}; resume from it")
             if is_main():
                 self.checkpoints.save(networks, step, self.parts, best)
         self.saved = step
@@ -297,8 +290,6 @@ def evaluate(method: Method, engine: Engine, batches: Iterable[Batch]) -> dict[s
         for batch in map(engine.place, batches):
             for name, value in method.evaluate(batch, method.complete(batch)).items():
                 values[name].append(value)
-    everything = defaultdict(list)
-    for own in gather({name: torch.cat(parts).cpu() for name, parts in values.items()}):
-        for name, value in own.items():
-            everything[name].append(value)
-    return {name: float(torch.cat(parts).double().mean()) for name, parts in everything.items()}
+    every = gather({name: torch.cat(parts).cpu() for name, parts in values.items()})
+    names = dict.fromkeys(name for own in every for name in own)  # a rank may have had no picture
+    return {name: float(torch.cat([own[name] for own in every if name in own]).double().mean()) for name in names}
