@@ -25,6 +25,8 @@ def rank(number: int, port: int, of: int, argv: list[str], output: str) -> int:
 def main() -> None:
     """Answer until the input ends."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+    import torch._dynamo  # noqa: F401 - which the first optimiser imports, for two seconds
+
     import edgeconnect.cli
     import edgeconnect.methods.edgeconnect
     import edgeconnect.run  # noqa: F401

@@ -176,7 +176,8 @@ class Trainer:
     def pass_over(self, bad: BadStep, batch: Batch) -> None:
         """Leave a batch behind that moved no weight; raise NonFiniteLossError where SKIP_NONFINITE allows no more."""
         allowed = self.config.optim.skip_nonfinite
-        is_ours = bad.is_named() or not most([bad.is_named()])[0]
+        is_named = most([bad.is_named()])[0]
+        is_ours = bad.is_named() or not is_named
         if self.state.passed_over >= allowed:
             self.save_what_is_new()
             with together():
