@@ -130,6 +130,21 @@ PROMISES = {
             prints="failures  []",
         ),
     ],
+    "docs/distributed.md": [
+        Run(f"python train.py --model 1 --checkpoints {RUN}", (f"{RUN}/saves/edge/0000002/state.pth",)),
+        Run(
+            f"torchrun --standalone --nproc_per_node 4 train.py --model 1 --checkpoints {RUN}",
+            (f"{RUN}/saves/edge/0000004/state.pth",),
+            instead=f"python -m torch.distributed.run --standalone --nproc_per_node 2 train.py --checkpoints {RUN}",
+            small="--model 1 --set MAX_ITERS=4",
+            prints="2 ranks",
+        ),
+        NotRun(
+            "torchrun --nnodes 2 --nproc_per_node 8 --rdzv_backend c10d --rdzv_endpoint first:29500 --rdzv_id 1 "
+            f"train.py --model 1 --checkpoints {RUN}",
+            "needs two machines",
+        ),
+    ],
     "docs/numerics.md": [],
     "docs/methods.md": [],
 }
@@ -225,7 +240,7 @@ def written_since(folder, start, pattern):
 def prepare(page, folder):
     """Do what the pages before this one have done."""
     lists = f"TRAIN_FLIST: {Path.home()}/photos\nTRAIN_MASK_FLIST: {Path.home()}/masks\n"
-    if page == "docs/data.md":
+    if page in ("docs/data.md", "docs/distributed.md"):
         small_config(folder, lists)
     if page == "docs/runs.md":
         small_config(folder, lists)

@@ -20,7 +20,7 @@ from edgeconnect import launch
 from edgeconnect.errors import UserError, is_out_of_memory, reason
 
 TIMEOUT = datetime.timedelta(minutes=30)  # for the slowest: a check of the data or a save that the others wait for
-PAUSE = 2e-4  # seconds between two looks for an answer: a signal is heard meanwhile
+PAUSE = 2e-3  # seconds between two looks for an answer at most: a signal is heard meanwhile
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,10 @@ def most(values: Sequence[int]) -> list[int]:
     largest = torch.tensor(values, dtype=torch.int64)
     with _others():
         work = dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True)
+        pause = PAUSE / 64
         while not work.is_completed():
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(2 * pause, PAUSE)
         work.wait()
     return [int(value) for value in largest]
 

@@ -213,7 +213,7 @@ class Engine:
 
         A GPU lags behind: it may wait for gradients of a rank that is gone, and would for ever.
         """
-        if self.device.type == "cuda" and world_size() > 1:
+        if self.device.type == "cuda" and world_size() > 1 and not self.is_moving:
             done = torch.cuda.current_stream().record_event()
             deadline = time.monotonic() + SETTLING
             while not done.query():

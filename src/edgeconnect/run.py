@@ -65,7 +65,7 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
             check_shares(config.optim)
             if options.check and is_main():
                 check_data(config)
-        if len(stages) * world_size() > 1:
+        if len(stages) > 1:
             with main_first():  # which downloads them
                 config.row.check_weights(config)  # fail before the first stage, not after it
         begun = from_main(max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0))
@@ -163,6 +163,8 @@ def train_stage(config: Config, folder: Path, options: TrainOptions, signals: Si
             try:
                 trainer.train(feed)
             except Stopped:
-                log.warning("stage %s: stopped at iteration %d, saved at %d", stage, trainer.state.step, trainer.saved)
+                if is_main():
+                    step = trainer.state.step
+                    log.warning("stage %s: stopped at iteration %d, saved at %d", stage, step, trainer.saved)
                 raise
     log.info("stage %s: iteration %d, saved in %s", stage, trainer.state.step, folder)

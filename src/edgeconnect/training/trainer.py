@@ -94,7 +94,7 @@ class Trainer:
         for network in self.method.networks.values():
             network.train(is_trained(network))
         before, self.state.data = self.state.data, feed.identity()
-        if before not in ("", self.state.data):
+        if before not in ("", self.state.data) and is_main():
             log.warning("TRAIN_FLIST was %s, is %s: the run continues with other pictures", before, self.state.data)
         try:
             self.run_steps(feed)
