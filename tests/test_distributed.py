@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -36,10 +37,14 @@ class Ranks:
         self.number = number
         self.python.stdin.write(json.dumps(wanted) + "\n")
         self.python.stdin.flush()
-        return json.loads(self.python.stdout.readline())
+        self.processes = json.loads(self.python.stdout.readline())
+        return self.processes
 
     def end(self):
-        """Return exit codes and what each rank printed."""
+        """Return exit codes and what each rank printed; ranks that wait for each other are killed."""
+        if not select.select([self.python.stdout], [], [], 120)[0]:
+            for process in self.processes:
+                os.kill(process, signal.SIGKILL)
         codes = json.loads(self.python.stdout.readline())
         return codes, [(self.folder / f"{self.runs}.{number}").read_text() for number in range(self.number)]
 

@@ -56,6 +56,7 @@ def trained(stage, files):
 
 
 TINY_DEMO = "--set BASE_CHANNELS=4 --set RESIDUAL_BLOCKS=1 --set MAX_ITERS=1 --set VAL_FLIST=scenes:5-7"
+TORCHRUN = Path(sys.executable).parent / "torchrun"
 INSTALLS = "installs from the network; the tests run where it has been done"
 TEST = "python test.py --checkpoints checkpoints/"
 EVALUATE = Run(
@@ -135,7 +136,7 @@ PROMISES = {
         Run(
             f"torchrun --standalone --nproc_per_node 4 train.py --model 1 --checkpoints {RUN}",
             (f"{RUN}/saves/edge/0000004/state.pth",),
-            instead=f"python -m torch.distributed.run --standalone --nproc_per_node 2 train.py --checkpoints {RUN}",
+            instead=f"{TORCHRUN} --standalone --nproc_per_node 2 train.py --checkpoints {RUN}",
             small="--model 1 --set MAX_ITERS=4",
             prints="2 ranks",
         ),

@@ -1,8 +1,8 @@
 """What the ranks of a run tell each other; where there is one process, nothing, at no cost.
 
 Networks stay unwrapped: gradients are averaged in `engine.Engine.update`. What concerns control (signals, errors,
-losses that are not finite) travels between the processors, so that no GPU is waited for. All functions but the first
-two are to be called by every rank at the same place.
+losses that are not finite) travels between the processors, so that no GPU is waited for. Whatever asks the other ranks
+is to be called by all of them at the same place, never behind an `and` or `or`: they would wait for each other.
 """
 
 import contextlib

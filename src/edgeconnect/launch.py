@@ -62,6 +62,10 @@ def ranks(number: int) -> Iterator[None]:
     ]
     try:
         yield
+    except KeyboardInterrupt:  # before they have found each other
+        for other in others:
+            other.kill()
+        raise
     finally:
         for name in mine:
             del os.environ[name]

@@ -78,7 +78,7 @@ def weights_problem(norms: Sequence[Mapping[str, float]]) -> str:
     for name in norms[0]:
         found = [norm[name] for norm in norms]
         if not np.isfinite(found).all():
-            return f"weights of {name} are not finite (lower LR, or set GRAD_CLIP)"
+            return f"weights of {name} are not finite"
         if not np.allclose(found, found[0], DRIFT, 0):
             return f"weights of {name} differ between ranks, by norms of {min(found)} to {max(found)}"
     return ""

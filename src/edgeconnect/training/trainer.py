@@ -176,8 +176,8 @@ class Trainer:
     def pass_over(self, bad: BadStep, batch: Batch) -> None:
         """Leave a batch behind that moved no weight; raise NonFiniteLossError where SKIP_NONFINITE allows no more."""
         allowed = self.config.optim.skip_nonfinite
-        is_named = most([bad.is_named()])[0]
-        is_ours = bad.is_named() or not is_named
+        is_anyones = most([bad.is_named()])[0]
+        is_ours = bad.is_named() or not is_anyones
         if self.state.passed_over >= allowed:
             self.save_what_is_new()
             with together():
@@ -213,8 +213,9 @@ class Trainer:
         values = read_scalars(scalars)
         number = phase_at(self.phases, self.state.step)
         rate = next(iter(self.phases[number].rates.values()))
-        if self.log:
-            self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate})
+        with together():
+            if self.log:
+                self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate})
         verbose = self.config.run.verbose
         return {name: f"{value:.4g}" for name, value in values.items() if verbose or name not in self.stage.losses}
 
@@ -229,8 +230,9 @@ class Trainer:
         if self.signals.agreed:
             self.state.evaluation_pending, self.saved = True, -1
             return False
-        if self.log:
-            self.log.validate(feed.epoch(self.state.pictures), self.state.step, measured)
+        with together():
+            if self.log:
+                self.log.validate(feed.epoch(self.state.pictures), self.state.step, measured)
         return self.best.update(self.state.step, measured)
 
     def sample(self, batches: Iterator[Batch]) -> None:
@@ -258,8 +260,9 @@ class Trainer:
         with together():
             problem = weights_problem(norms)
             if problem:
-                last = f"not saved, the last save is of iteration {self.saved}"
-                raise UserError(f"stage {self.stage.name}, iteration {step}: {problem}; {last}; resume from it")
+                problem = f"stage {self.stage.name}, iteration {step}: {problem}; not saved"
+                remedy = "lower LR, or set GRAD_CLIP"
+                raise UserError(f"{problem}, the last save is of iteration {self.saved}; {remedy}")
             if is_main():
                 self.checkpoints.save(networks, step, self.parts, best)
         self.saved = step
