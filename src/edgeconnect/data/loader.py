@@ -23,6 +23,8 @@ from edgeconnect.errors import BadImageError, UserError, reason
 from edgeconnect.launch import rank
 from edgeconnect.types import Batch
 
+SHOWN_AT_ONCE = 16  # pictures of a batch at most where nothing learns; how many ranks share BATCH_SIZE does not matter
+
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ class Feed:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
         self.own = self.batch_size // world_size()  # of each batch, on this rank
-        self.shown_at_once = max(1, self.own // config.optim.grad_accumulation)
+        self.shown_at_once = min(self.batch_size, SHOWN_AT_ONCE)
         self.bad_images, self.bad_image_limit = set[str](), config.data.bad_image_limit
         needs_edges, smallest = config.stage.needs_edges, config.stage.smallest_side
         self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
@@ -64,11 +66,13 @@ class Feed:
         They have the same masks every time.
         With ON_BAD_IMAGE `skip`, bad pictures are left out: nothing stands in where it is measured.
         """
-        everything, number, ranks = len(self.shown), rank(), world_size()
-        part = range(everything * number // ranks, everything * (number + 1) // ranks)
-        items = [(FIXED_EPOCH, index) for index in (part if limit is None else range(min(limit, everything)))]
-        workers = min(self.workers, -(-len(items) // self.shown_at_once))
-        return self._serve(_Reader(self.shown, stand_in=False), items, self.shown_at_once, workers)
+        count, size = len(self.shown), self.shown_at_once
+        shown = range(count if limit is None else min(limit, count))
+        if limit is None:  # whole batches to each rank: their measures do not depend on the number of ranks
+            batches = -(-count // size)
+            shown = shown[size * (batches * rank() // world_size()) : size * (batches * (rank() + 1) // world_size())]
+        items = [(FIXED_EPOCH, index) for index in shown]
+        return self._serve(_Reader(self.shown, stand_in=False), items, size, min(self.workers, -(-len(items) // size)))
 
     def _serve(self, reader: "_Reader", items: Iterable[tuple[int, int]], size: int, workers: int) -> Iterator[Batch]:
         loader = DataLoader(
