@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -60,13 +61,15 @@ def ranks(number: int) -> Iterator[None]:
         subprocess.Popen(command, env=os.environ | {"RANK": str(n), "LOCAL_RANK": str(n)}, start_new_session=True)
         for n in range(1, number)
     ]
+    former = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # until training listens
     try:
         yield
-    except KeyboardInterrupt:  # before they have found each other
+    except (KeyboardInterrupt, SystemExit):  # before they have found each other
         for other in others:
             other.kill()
         raise
     finally:
+        signal.signal(signal.SIGTERM, former)
         for name in mine:
             del os.environ[name]
         for other in others:

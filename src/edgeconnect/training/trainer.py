@@ -191,8 +191,9 @@ class Trainer:
     def check_losses(self, feed: "Feed") -> None:
         """Raise NonFiniteLossError where a loss since the last check was not finite; its batch is drawn again."""
         bad = self.losses.check()
+        first = -most([-bad.step if bad else -self.state.step - 1])[0]  # the next step's are bad on all ranks
         with together():
-            if bad:
+            if bad and bad.step == first:
                 raise self.nonfinite(bad, next(iter(feed.batches(bad.pictures))))
 
     def nonfinite(self, bad: BadStep, batch: Batch) -> NonFiniteLossError:
