@@ -56,6 +56,7 @@ def trained(stage, files):
 
 
 TINY_DEMO = "--set BASE_CHANNELS=4 --set RESIDUAL_BLOCKS=1 --set MAX_ITERS=1 --set VAL_FLIST=scenes:5-7"
+TORCHRUN = Path(sys.executable).parent / "torchrun"
 INSTALLS = "installs from the network; the tests run where it has been done"
 TEST = "python test.py --checkpoints checkpoints/"
 EVALUATE = Run(
@@ -129,6 +130,21 @@ PROMISES = {
             "python benchmarks/crash.py --kills 100 --truncate 20",
             small="--kills 2 --truncate 1 --model edge --workers 0",
             prints="failures  []",
+        ),
+    ],
+    "docs/distributed.md": [
+        Run(f"python train.py --model 1 --checkpoints {RUN}", (f"{RUN}/saves/edge/0000002/state.pth",)),
+        Run(
+            f"torchrun --standalone --nproc_per_node 4 train.py --model 1 --checkpoints {RUN}",
+            (f"{RUN}/saves/edge/0000004/state.pth",),
+            instead=f"{TORCHRUN} --standalone --nproc_per_node 2 train.py --checkpoints {RUN}",
+            small="--model 1 --set MAX_ITERS=4",
+            prints="2 ranks",
+        ),
+        NotRun(
+            "torchrun --nnodes 2 --nproc_per_node 8 --rdzv_backend c10d --rdzv_endpoint first:29500 --rdzv_id 1 "
+            f"train.py --model 1 --checkpoints {RUN}",
+            "needs two machines",
         ),
     ],
     "docs/numerics.md": [],
@@ -226,7 +242,7 @@ def written_since(folder, start, pattern):
 def prepare(page, folder):
     """Do what the pages before this one have done."""
     lists = f"TRAIN_FLIST: {Path.home()}/photos\nTRAIN_MASK_FLIST: {Path.home()}/masks\n"
-    if page == "docs/data.md":
+    if page in ("docs/data.md", "docs/distributed.md"):
         small_config(folder, lists)
     if page == "docs/runs.md":
         small_config(folder, lists)

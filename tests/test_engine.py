@@ -6,8 +6,17 @@ import torch
 from support import FakeMethod, random_batch, tiny_config
 from torch import nn
 
-from edgeconnect.engine import Engine, choose_device, choose_precision, choose_threads
+from edgeconnect.config.sections import RunConfig
+from edgeconnect.engine import (
+    Engine,
+    choose_device,
+    choose_precision,
+    choose_threads,
+    gpus_to_share,
+    named_device,
+)
 from edgeconnect.errors import UserError
+from edgeconnect.losses import hole_l1
 from edgeconnect.types import Batch
 
 CPU = torch.device("cpu")
@@ -156,6 +165,75 @@ def test_only_the_roles_of_a_phase_move(dtype):
     method = Alternating(1)
     Engine(torch.device("cpu"), dtype).step(method, random_batch(), roles=[])
     assert method.network.weight.item() == 1
+
+
+class Holes:
+    """Learn one brightness by the loss that is divided by the hole ratio of the whole batch."""
+
+    def __init__(self):
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        self.network.weight.data.fill_(0.3)
+        self.networks, self.stateful = {"network": self.network}, {}
+        self.optimizers = {"generator": torch.optim.SGD(self.network.parameters(), lr=0.5)}
+        self.sizes = []
+
+    def step(self, batch, update, progress):
+        self.sizes.append(len(batch.name))
+        fake = self.network(torch.ones(1, 1)).expand_as(batch.image)
+        loss = hole_l1(fake, batch.image, batch.hole_ratio)
+        update({"generator": loss})
+        return {"loss": loss.detach()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_step_in_parts_is_the_step_on_the_whole_batch(dtype):
+    whole, parts = Holes(), Holes()
+    one, other = random_batch(4, seed=1), random_batch(4, seed=2)
+    other.mask[:2] = 0
+    other.mask[2:] = 1
+    for batch in (one, other):
+        expected = Engine(CPU, dtype).step(whole, batch)
+        found = Engine(CPU, dtype, accumulation=2).step(parts, batch)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(parts.network.weight, whole.network.weight)
+    assert (whole.sizes, parts.sizes) == ([4, 4], [2, 2, 2, 2])
+
+
+def test_bad_part_of_a_step_moves_nothing():
+    method, batch = Holes(), random_batch(4)
+    batch.image[3] = float("nan")
+    engine = Engine(CPU, accumulation=2)
+    scalars = engine.step(method, batch)
+    assert engine.refused == ["generator"]
+    assert scalars["loss"].isnan()
+    assert method.network.weight.item() == pytest.approx(0.3)
+
+
+def test_method_that_updates_twice_a_step_is_not_accumulated():
+    with pytest.raises(UserError, match=r"GRAD_ACCUMULATION: 2 .* set it to 1"):
+        Engine(CPU, accumulation=2).step(Alternating(2), random_batch())
+
+
+def test_each_rank_of_a_machine_has_its_gpu(monkeypatch, caplog):
+    monkeypatch.setattr("edgeconnect.engine.world_size", lambda: 2)
+    for name, value in {"RANK": 3, "LOCAL_RANK": 1, "WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    assert named_device(RunConfig(gpu=(0,))) == ("auto", (1,))
+    assert named_device(RunConfig(gpu=(2, 5))) == ("auto", (5,))
+    assert named_device(RunConfig(gpu=(2, 5), device="cuda")) == ("cuda:5", (5,))
+    assert named_device(RunConfig(gpu=())) == ("auto", ())
+    with pytest.raises(UserError, match="DEVICE: cuda:1 is one GPU for 2 ranks"):
+        named_device(RunConfig(device="cuda:1"))
+
+
+def test_several_gpus_are_trained_on_where_all_are_there(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert gpus_to_share(RunConfig(gpu=(0, 2))) == 2
+    assert gpus_to_share(RunConfig(gpu=(1,))) == 1
+    assert gpus_to_share(RunConfig(gpu=(0, 2), device="cpu")) == 1
+    assert not caplog.text
+    assert gpus_to_share(RunConfig(gpu=(0, 3))) == 1
+    assert "GPU: [0, 3]" in caplog.text
 
 
 def test_missing_gpu_of_device_auto_is_not_mended_by_device_auto(monkeypatch):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from edgeconnect import __version__
 from edgeconnect.commands import compare, complete, curves, data, demo, evaluation, export, fid, metrics, runs
-from edgeconnect.errors import UserError, is_out_of_memory, printable, reason
-from edgeconnect.training.signals import Stopped
+from edgeconnect.errors import Stopped, UserError, is_out_of_memory, printable, reason
+from edgeconnect.launch import is_main, refuse_several
 
 INTERRUPTED = 130
 COMMANDS = {
@@ -32,6 +32,7 @@ COMMANDS = {
     "check-data": ("Look for bad data before training meets it.", data.add_check_options),
     "demo": ("Train on built-in scenes and compare with classical inpainting.", demo.add_demo_options),
 }
+SEVERAL = ("train", "run")  # what torchrun may start several processes of
 TAKES_MEMORY = {"batch_size": "--batch-size", "workers": "--workers", "size": "--size"}  # options, by their attributes
 
 log = logging.getLogger("edgeconnect")
@@ -60,16 +61,19 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
     arguments = [*([command] if command else []), *(sys.argv[1:] if argv is None else argv)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Printable())
-    log.handlers, log.level = [handler], logging.INFO
+    log.handlers, log.level = [handler], logging.INFO if is_main() else logging.WARNING
     threading.excepthook = say_in_one_line
     parsed, unknown = parser(script=command).parse_known_args(arguments)
     if unknown:
         parsed.usage_error(f"unrecognized arguments: {' '.join(unknown)}")  # the command's own, not the top parser's
     warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # NUM_WORKERS is the user's choice
     try:
+        if parsed.command not in SEVERAL:
+            refuse_several(parsed.command)
         return parsed.action(parsed) or 0
     except (UserError, OSError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        if is_main() or not (isinstance(error, UserError) and error.is_everywhere):
+            print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code if isinstance(error, UserError) else UserError.exit_code
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -77,7 +81,8 @@ def main(argv: Sequence[str] | None = None, command: str | None = None) -> int:
         print(f"error: {reason(error)}; {memory_remedy(parsed)}", file=sys.stderr)
         return UserError.exit_code
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if is_main():
+            print(stopped, file=sys.stderr)
         return stopped.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

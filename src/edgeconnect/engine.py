@@ -2,17 +2,21 @@
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from edgeconnect.config.sections import Config
+from edgeconnect import launch
+from edgeconnect.config.sections import Config, RunConfig
+from edgeconnect.distributed import averaging, mean_over_ranks, most, world_size
 from edgeconnect.errors import UserError
 from edgeconnect.types import Batch, Method, Progress, Scalars, in_floats, is_trained
 
 FIRST = Progress(iteration=1)
 ACTIVATIONS = 2**20  # of the first layers that a thread is worth having for
+SETTLING = 20.0  # seconds for a GPU to do what it was asked to
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,29 @@ def choose_device(name: str, gpus: tuple[int, ...]) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= available:
         raise UserError(f"DEVICE: {name} is not there: this machine shows {available} CUDA devices; {remedy}")
     return device
+
+
+def gpus_to_share(config: RunConfig) -> int:
+    """Return how many ranks GPU asks for: one for each GPU, or a single one where not all of them are there."""
+    if len(config.gpu) < 2 or config.device not in ("auto", "cuda"):
+        return 1
+    available = torch.cuda.device_count()
+    if len(set(config.gpu)) == len(config.gpu) and max(config.gpu) < available:
+        return len(config.gpu)
+    listed = list(config.gpu)
+    log.warning("GPU: %s: this machine shows %d CUDA devices; one process trains, see DEVICE", listed, available)
+    return 1
+
+
+def named_device(config: RunConfig) -> tuple[str, tuple[int, ...]]:
+    """Return DEVICE and GPU as they are for this rank: of several on a machine, each has a GPU of its own."""
+    if world_size() == 1 or not config.gpu or config.device == "cpu":
+        return config.device, config.gpu
+    if ":" in config.device:
+        problem = f"DEVICE: {config.device} is one GPU for {world_size()} ranks"
+        raise UserError(f"{problem}; set DEVICE: auto, and name theirs in GPU")
+    own = launch.own_gpu(config.gpu)
+    return (config.device if config.device == "auto" else f"cuda:{own}"), (own,)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -59,7 +86,7 @@ def choose_threads(config: Config) -> int:
 
 def make_engine(config: Config, training: bool = False) -> "Engine":
     """Choose device and precision and log them; PRECISION auto completes pictures in float32, as published."""
-    device = choose_device(config.run.device, config.run.gpu)
+    device = choose_device(*named_device(config.run))
     auto_completes = config.run.precision == "auto" and not training
     dtype = torch.float32 if auto_completes else choose_precision(config.run.precision, device)
     if device.type == "cuda":
@@ -69,19 +96,19 @@ def make_engine(config: Config, training: bool = False) -> "Engine":
     elif training or config.run.threads:
         torch.set_num_threads(choose_threads(config))
     torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
-    if len(config.run.gpu) > 1 and device.type == "cuda":
-        log.warning("GPU: %s names several; one process trains on one GPU, here %s", list(config.run.gpu), device)
+    ranks = f"{world_size()} ranks, each like rank 0: " if world_size() > 1 else ""
     threads = f", threads {torch.get_num_threads()}" if device.type == "cpu" else ""
-    log.info("device %s, precision %s%s", device, str(dtype).removeprefix("torch."), threads)
+    log.info("%sdevice %s, precision %s%s", ranks, device, str(dtype).removeprefix("torch."), threads)
     check_every_step = device.type == "cpu" or config.optim.skip_nonfinite > 0
-    return Engine(device, dtype, config.optim.grad_clip, check_every_step)
+    return Engine(device, dtype, config.optim.grad_clip, check_every_step, config.optim.grad_accumulation)
 
 
 class Engine:
-    """The one place that knows devices, mixed precision, loss scaling and clipping.
+    """The one place that knows devices, mixed precision, loss scaling, accumulation, averaging over ranks and clipping.
 
     `grad_clip` bounds the gradient norm of each optimiser's parameters; 0 leaves gradients alone. `check_every_step`
-    looks at every loss before weights move: free on a processor, a wait for the device on a GPU.
+    looks at every loss before weights move: free on a processor, a wait for the device on a GPU. `accumulation` is the
+    number of parts that a step computes its batch in, one after the other.
     """
 
     def __init__(
@@ -90,8 +117,9 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         grad_clip: float = 0.0,
         check_every_step: bool | None = None,
+        accumulation: int = 1,
     ) -> None:
-        self.device, self.dtype, self.grad_clip = device, dtype, grad_clip
+        self.device, self.dtype, self.grad_clip, self.accumulation = device, dtype, grad_clip, accumulation
         self.check_every_step = device.type == "cpu" if check_every_step is None else check_every_step
         self.refused: list[str] = []
         self.is_moving = False  # an error that comes meanwhile leaves some weights moved and others not
@@ -138,52 +166,115 @@ class Engine:
         moved a weight. An earlier one of a method that updates several times a step did.
         """
         self.refused = []
+        if self.accumulation * world_size() == 1:
+            return self.step_on(batch, method, progress, roles)
+        batch = batch._replace(whole_ratio=mean_over_ranks(batch.hole_ratio))
+        found = []
+        for number, part in enumerate(batch.split(self.accumulation), start=1):
+            if not self.refused:
+                ends = number == 1, number == self.accumulation
+                found.append(self.step_on(part, method, progress, roles, *ends))
+        return {name: torch.stack([scalars[name] for scalars in found]).mean() for name in found[0]}
+
+    def step_on(
+        self,
+        batch: Batch,
+        method: Method,
+        progress: Progress,
+        roles: Collection[str] | None,
+        first: bool = True,
+        last: bool = True,
+    ) -> Scalars:
+        """Train on a part of a batch: `first` begins with no gradients, `last` moves the weights."""
+        updates = 0
 
         def update(losses: Mapping[str, Tensor]) -> None:
-            if not self.refused:
-                wanted = {role: loss for role, loss in losses.items() if roles is None or role in roles}
-                if wanted:
-                    self.update(method.optimizers, wanted)
+            nonlocal updates
+            updates += 1
+            if updates > 1 and self.accumulation > 1:  # the second would need what the first makes of all parts
+                problem = f"GRAD_ACCUMULATION: {self.accumulation} needs a method that updates once a step"
+                raise UserError(f"{problem}, this one does several times; set it to 1").everywhere()
+            wanted = {role: loss for role, loss in losses.items() if roles is None or role in roles}
+            if wanted and not self.refused:
+                self.update(method.optimizers, wanted, first, last)
 
         with self.autocast():
             return method.step(batch, update, progress)
 
-    def update(self, optimizers: Mapping[str, torch.optim.Optimizer], losses: Mapping[str, Tensor]) -> None:
+    def update(
+        self,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        losses: Mapping[str, Tensor],
+        first: bool = True,
+        last: bool = True,
+    ) -> None:
         """Take every gradient at the weights as they are, each loss into its own parameters only; then move all.
 
         Published loops that step one network before the other's backward pass fail on PyTorch >= 1.5; those that
-        share a backward pass leak the generator's loss into the discriminator.
+        share a backward pass leak the generator's loss into the discriminator. While one role's gradients travel
+        between the ranks, the next one's are computed. Of a step in parts, only the `last` one moves weights.
         """
         if self.check_every_step:
-            self.refused += [role for role, loss in losses.items() if not loss.isfinite()]
+            bad = most([not loss.isfinite() for loss in losses.values()])
+            self.refused += [role for role, is_bad in zip(losses, bad, strict=True) if is_bad]
             if self.refused:
                 return
         with torch.autocast(self.device.type, enabled=False):
+            arriving = []
             for left, (role, loss) in enumerate(losses.items(), 1 - len(losses)):
-                optimizers[role].zero_grad(set_to_none=True)
-                scaled: Tensor = self.scaler.scale(loss)
+                if first:
+                    optimizers[role].zero_grad(set_to_none=True)
+                scaled: Tensor = self.scaler.scale(loss / self.accumulation)
                 learning = parameters(optimizers[role])
                 scaled.backward(inputs=learning, retain_graph=left < 0)  # type: ignore[no-untyped-call]
-            self.is_moving = True
-            for role in losses:
-                if self.grad_clip:
-                    self.scaler.unscale_(optimizers[role])
-                    nn.utils.clip_grad_norm_(parameters(optimizers[role]), self.grad_clip)
-                self.scaler.step(optimizers[role])
-            self.scaler.update()
-            self.is_moving = False
+                if last:
+                    arriving.append(averaging(gradients(optimizers[role])))
+            for wait in arriving:
+                wait()
+            if last:
+                self.move([optimizers[role] for role in losses])
+
+    def move(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        """Step every optimiser by the gradients that are there."""
+        self.is_moving = True
+        for optimizer in optimizers:
+            if self.grad_clip:
+                self.scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(parameters(optimizer), self.grad_clip)
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        self.is_moving = False
         torch.clear_autocast_cache()  # or what follows in this step would see the weights before the move
 
+    def is_whole(self) -> bool:
+        """Return whether weights are those after a step, and not halfway through one.
 
-def all_finite(network: nn.Module) -> bool:
-    """Return whether every weight is a number, with one wait for the device."""
-    weights = [parameter.detach() for parameter in network.parameters()]
-    return bool(torch.stack(torch._foreach_norm(weights)).isfinite().all())
+        A GPU lags behind: it may wait for gradients of a rank that is gone, and would for ever.
+        """
+        if self.device.type == "cuda" and world_size() > 1 and not self.is_moving:
+            done = torch.cuda.current_stream().record_event()
+            deadline = time.monotonic() + SETTLING
+            while not done.query():
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.1)
+        return not self.is_moving
+
+
+def weight_norm(network: nn.Module) -> float:
+    """Return the norm of all weights and buffers, not finite where one of them is not; one wait for the device."""
+    values = [value.detach() for value in network.state_dict().values() if value.is_floating_point()]
+    return float(torch.stack(torch._foreach_norm(values)).double().norm())
 
 
 def parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
     """List what an optimiser moves."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """List the gradients of what an optimiser moves."""
+    return [parameter.grad for parameter in parameters(optimizer) if parameter.grad is not None]
 
 
 @contextlib.contextmanager

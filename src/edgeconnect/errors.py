@@ -1,8 +1,10 @@
 """The kinds of error that users see."""
 
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 LONGEST = 200  # characters of another library's message
 SENTENCE_END = re.compile(r"(?<=\w)[.!](?=\s)")
@@ -43,13 +45,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or bool(isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)))
 
 
+class Stopped(BaseException):  # no error, and not to be taken for one: the run was asked to stop, and did
+    """A signal asked to stop: outside of the training loop it means that everything is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
 class UserError(Exception):
     """A mistake that its author can correct: shown as one line, whatever it quotes, never as a traceback."""
 
     exit_code = 2
+    is_everywhere = False  # all ranks of a run raise it, rank 0 reports it
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, kept=""))
+
+    def everywhere(self) -> Self:
+        """Mark what all ranks of a run raise."""
+        self.is_everywhere = True
+        return self
 
 
 class IncompleteError(UserError):

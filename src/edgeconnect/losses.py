@@ -49,12 +49,11 @@ def style_distance(fake: Iterable[Tensor], real: Iterable[Tensor]) -> Tensor:
     return sum_of(F.l1_loss(gram(f), gram(r.detach())) for f, r in zip(fake, real, strict=True))
 
 
-def hole_l1(fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+def hole_l1(fake: Tensor, real: Tensor, ratio: Tensor) -> Tensor:
     """Mean absolute difference over the whole picture divided by the batch's hole ratio.
 
     A batch without a hole is divided by 1, where the published code divides by zero.
     """
-    ratio = mask.mean()
     return F.l1_loss(fake.float(), real) / torch.where(ratio > 0, ratio, torch.ones_like(ratio))
 
 

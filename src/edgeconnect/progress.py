@@ -10,6 +10,8 @@ from typing import Never, TypeVar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from edgeconnect.launch import is_main
+
 PAUSE = 30.0  # seconds between two lines of progress
 T = TypeVar("T")
 LINE = "{desc}: {n_fmt} of {total_fmt} ({percentage:.0f} %), {rate_noinv_fmt}, {remaining} left{postfix}"
@@ -31,7 +33,7 @@ class LoggedProgress(tqdm):  # type: ignore[type-arg]  # tqdm takes no type whil
 @contextmanager
 def progress(total: int, done: int, label: str, unit: str, leave: bool = True) -> Iterator["tqdm[Never]"]:
     """Show how far a task of `total` units is: a bar on a terminal, with messages above it; elsewhere plain lines."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and is_main()):
         sink = io.StringIO()
         with LoggedProgress(
             total=total, initial=done, desc=label, unit=f" {unit}", mininterval=PAUSE, bar_format=LINE, file=sink

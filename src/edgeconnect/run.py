@@ -3,8 +3,8 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +14,25 @@ from edgeconnect import rng
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.folder import record_start
 from edgeconnect.checkpoint.saves import RECORD, SAVES, saves_in
-from edgeconnect.checkpoint.stage import Checkpoints
+from edgeconnect.checkpoint.stage import Checkpoints, Start
 from edgeconnect.checkpoint.weights import trained_source
 from edgeconnect.config.file import dump
-from edgeconnect.config.sections import Config
+from edgeconnect.config.sections import Config, OptimizerConfig
 from edgeconnect.data import validation
 from edgeconnect.data.loader import Feed
+from edgeconnect.distributed import copy_from_main, from_main, joined, main_first, together, world_size
 from edgeconnect.engine import make_engine
-from edgeconnect.errors import UserError
+from edgeconnect.errors import Stopped, UserError
+from edgeconnect.launch import is_main
 from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import ALL
 from edgeconnect.training.lock import folder_lock
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.phases import phase_at, phases_of
-from edgeconnect.training.signals import Signals, Stopped
+from edgeconnect.training.signals import Signals
 from edgeconnect.training.trainer import Trainer
+
+NOWHERE = Start(0, None, "")  # where a rank stands until rank 0 tells it
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +60,15 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
     if (folder / RECORD).is_file():
         raise UserError(f"{folder} is a save, not a run's folder; begin another run with --init-from {folder}")
     stages = config.row.schedule if config.run.model == ALL else (config.run.model,)
-    begun = max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0)
-    with folder_lock(folder), Signals() as signals:
-        if options.check:
-            check_data(config)
+    with joined(), held(folder), Signals() as signals:
+        with together():
+            check_shares(config.optim)
+            if options.check and is_main():
+                check_data(config)
         if len(stages) > 1:
-            config.row.check_weights(config)  # fail before the first stage, not after it
+            with main_first():  # which downloads them
+                config.row.check_weights(config)  # fail before the first stage, not after it
+        begun = from_main(max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0))
         for number, stage in enumerate(stages):
             chosen = dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage))
             resume = options.resume
@@ -70,8 +77,29 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
                 continue
             if resume == "must" and number > begun:
                 resume = "auto"
-            start = dataclasses.replace(options, resume=resume, init_from=initial_weights(options, chosen, stages))
+            with together():
+                init_from = initial_weights(options, chosen, stages) if is_main() else None
+            start = dataclasses.replace(options, resume=resume, init_from=init_from)
             train_stage(chosen, folder, start, signals)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock while a context lasts: rank 0 for all."""
+    with ExitStack() as stack:
+        with together():
+            if is_main():
+                stack.enter_context(folder_lock(folder))
+        yield
+
+
+def check_shares(config: OptimizerConfig) -> None:
+    """Raise UserError where a batch cannot be divided among the ranks and the parts that they accumulate."""
+    parts = world_size() * config.grad_accumulation
+    if config.batch_size % parts:
+        problem = f"BATCH_SIZE: {config.batch_size} pictures are not divisible by {world_size()} ranks"
+        problem += f" x GRAD_ACCUMULATION {config.grad_accumulation}"
+        raise UserError(f"{problem}; set a multiple of {parts}, it counts all ranks' pictures together")
 
 
 def initial_weights(options: TrainOptions, config: Config, stages: Sequence[str]) -> Path | None:
@@ -107,28 +135,36 @@ def train_stage(config: Config, folder: Path, options: TrainOptions, signals: Si
     """Train one stage from where its folder stands; one that has ended is left alone."""
     stage = config.stage.name
     rng.seed(config.run.seed)
-    engine = make_engine(config, training=True)
-    method = build(config, engine.prepare)
-    checkpoints = Checkpoints(folder, config)
-    start = checkpoints.begin(method.networks, options.resume, options.init_from)
+    with together():
+        engine = make_engine(config, training=True)
+        method = build(config, engine.prepare)
+        checkpoints = Checkpoints(folder, config)
+        begun = checkpoints.begin(method.networks, options.resume, options.init_from) if is_main() else NOWHERE
+    start = from_main(begun)
+    copy_from_main([value for network in method.networks.values() for value in network.state_dict().values()])
     pending = bool(start.state and start.state["train"].get("evaluation_pending"))
     if start.step >= phases_of(config.optim, stage, list(method.optimizers))[-1].end and not pending:
         log.info("stage %s: at iteration %d, nothing to do; raise MAX_ITERS to continue", stage, start.step)
         return
-    with closing(RunLog(folder, stage, start.step, start.step - pending)) as run_log:
-        trainer = Trainer(method, engine, checkpoints, run_log, config, signals)
-        trainer.restore(start)
-        log.info("stage %s: %s", stage, start.message)
-        feed = Feed(config, pin_memory=engine.device.type == "cuda")
-        log.info("%s", feed.describe())
-        write_whole(folder / f"resolved_{stage}.yml", dump(config).encode())
-        phase = phase_at(trainer.phases, start.step + 1)
-        record_start(folder, config, start.step, phase, start.changes, options.given)
-        del start  # optimisers and averages have been taken over
+    with ExitStack() as stack:
+        with together():
+            logs = is_main() and stack.enter_context(closing(RunLog(folder, stage, start.step, start.step - pending)))
+            trainer = Trainer(method, engine, checkpoints, logs or None, config, signals)
+            trainer.restore(start)
+            log.info("stage %s: %s", stage, start.message)
+            feed = Feed(config, pin_memory=engine.device.type == "cuda")
+            log.info("%s", feed.describe())
+            if is_main():
+                write_whole(folder / f"resolved_{stage}.yml", dump(config).encode())
+                phase = phase_at(trainer.phases, start.step + 1)
+                record_start(folder, config, start.step, phase, start.changes, options.given)
+        del begun, start  # optimisers and averages have been taken over
         with torch.autograd.set_detect_anomaly(config.run.debug):
             try:
                 trainer.train(feed)
             except Stopped:
-                log.warning("stage %s: stopped at iteration %d, saved at %d", stage, trainer.state.step, trainer.saved)
+                if is_main():
+                    step = trainer.state.step
+                    log.warning("stage %s: stopped at iteration %d, saved at %d", stage, step, trainer.saved)
                 raise
     log.info("stage %s: iteration %d, saved in %s", stage, trainer.state.step, folder)

@@ -1,6 +1,7 @@
 """The contract that every module shares: batches, completions, methods."""
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,10 +19,22 @@ class Batch(NamedTuple):
     edge: Tensor  # (B, 1, H, W)
     mask: Tensor  # (B, 1, H, W), exactly 0 or 1; 1 = missing
     name: list[str]
+    whole_ratio: Tensor | None = None  # hole ratio of the step's whole batch, where this is a part of it
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> "Batch":
         """Apply a function to each of the four tensors and keep the names."""
-        return Batch(fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask), self.name)
+        return Batch(fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask), self.name, self.whole_ratio)
+
+    @property
+    def hole_ratio(self) -> Tensor:
+        """Share of the pixels that are missing, (): in the step's whole batch, over all ranks and accumulated parts."""
+        return self.mask.mean() if self.whole_ratio is None else self.whole_ratio
+
+    def split(self, number: int) -> "list[Batch]":
+        """Cut a batch into parts of equal size."""
+        size = len(self.image) // number
+        parts = (slice(start, start + size) for start in range(0, len(self.image), size))
+        return [self.map(itemgetter(part))._replace(name=self.name[part]) for part in parts]
 
 
 def in_floats(tensor: Tensor) -> Tensor:

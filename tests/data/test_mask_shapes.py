@@ -231,7 +231,7 @@ def test_training_draws_every_shape_with_mask_ratio(kind, split):
     config = DataConfig(train_flist="scenes:4", val_flist="scenes:4-8", input_size=48, mask=kind, mask_ratio=(0.2, 0.3))
     dataset = InpaintingDataset(config, split, 1)
     items = [dataset[FIXED_EPOCH, index].mask for index in range(4)]
-    assert all(0.2 <= mask.mean() <= 0.3 and set(mask.unique().tolist()) == {0.0, 1.0} for mask in items)
+    assert all(0.2 <= mask.float().mean() <= 0.3 and set(mask.unique().tolist()) == {0.0, 1.0} for mask in items)
     assert all(torch.equal(mask, dataset[FIXED_EPOCH, index].mask) for index, mask in enumerate(items))
 
 

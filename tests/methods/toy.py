@@ -15,6 +15,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from edgeconnect.config.sections import Config
+from edgeconnect.distributed import mean_over_ranks
 from edgeconnect.methods.catalogue import METHODS, MethodRow, Network, Stage
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
@@ -27,7 +28,7 @@ class Brightness:
 
     def add(self, image: Tensor) -> None:
         """Take the colours of a batch, (B, 3, H, W), in."""
-        colour = image.mean(dim=(0, 2, 3)).tolist()
+        colour = mean_over_ranks(image.mean(dim=(0, 2, 3))).tolist()
         self.batches += 1
         self.mean = [old + (new - old) / self.batches for old, new in zip(self.mean, colour, strict=True)]
 

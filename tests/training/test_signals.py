@@ -40,6 +40,7 @@ def test_ignored_signals_stay_ignored_and_handlers_come_back():
 def test_save_is_wanted_once_and_stops_nothing():
     with Signals() as signals:
         signal.raise_signal(signal.SIGUSR1)
+        signals.agree()
         assert (signals.save_wanted(), signals.save_wanted(), signals.stop) == (True, False, 0)
         signals.raise_if_stopped()
 

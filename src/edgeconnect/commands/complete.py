@@ -10,6 +10,7 @@ from edgeconnect.commands.runs import add_run_options, add_start_options, load_t
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError
+from edgeconnect.launch import refuse_several
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,9 @@ def by_mode(arguments: argparse.Namespace) -> None:
     path = arguments.checkpoints / CONFIG_FILE
     mode = config_file.load(path if path.is_file() else None, overrides(arguments)).config.run.mode
     if mode == "train":
-        train(arguments)
-    elif mode == "test":
+        return train(arguments)
+    refuse_several(f"MODE {mode}")
+    if mode == "test":
         complete(arguments, by_model=True)
     else:
         evaluate_run(arguments)

@@ -11,6 +11,7 @@ from edgeconnect.config.file import Loaded
 from edgeconnect.config.presets import preset, presets
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError
+from edgeconnect.launch import count, is_main, ranks
 from edgeconnect.methods.catalogue import METHODS
 
 log = logging.getLogger(__name__)
@@ -47,14 +48,41 @@ def add_start_options(sub: argparse.ArgumentParser) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train; a folder that is new and has no list of pictures gets its config.yml, to be edited."""
+    """Train, in the ranks that torchrun started, or in one for each GPU that is named."""
+    config = prepare(arguments) if count() == 1 else None
+    if count() == 1 and not config:
+        return
+    from edgeconnect.distributed import from_main, joined, main_first
+    from edgeconnect.engine import gpus_to_share
+
+    with ranks(gpus_to_share(config.run) if config else 1), joined():
+        with main_first():
+            config = config or prepare(arguments)
+        if from_main(config is not None) and config:
+            train_run(arguments, config)
+
+
+def train_run(arguments: argparse.Namespace, config: Config) -> None:
+    """Train as the options of the command line say."""
+    from edgeconnect import run
+
+    a = arguments
+    given = tuple(dict.fromkeys(text.partition("=")[0].strip() for text in a.set))
+    run.train(config, a.checkpoints, run.TrainOptions(a.resume, a.init_from, not a.no_check, given))
+
+
+def prepare(arguments: argparse.Namespace) -> Config | None:
+    """Read the configuration to train by; return none where it is only shown.
+
+    A folder that is new and has no list of pictures gets its config.yml, to be edited.
+    """
     a = arguments
     if a.checkpoints.is_file():
         require_folder(a.checkpoints)
-    if a.init_from:
+    if a.init_from and is_main():
         require_folder(a.init_from, "--init-from")
     path = a.checkpoints / CONFIG_FILE
-    if a.preset:
+    if a.preset and is_main():
         text = preset(a.preset).read_bytes()
         if path.is_file() and path.read_bytes() != text:
             raise UserError(f"--preset: {path} is there already; leave --preset out to use it, or give another folder")
@@ -62,15 +90,11 @@ def train(arguments: argparse.Namespace) -> None:
     is_new = not path.is_file()
     config = load_config(a)
     if shown(a, config):
-        return
+        return None
     if is_new and not config.data.train_flist:
         log.info("set TRAIN_FLIST and the other lists in %s, then run again", path)
-        return
-    from edgeconnect.run import TrainOptions
-    from edgeconnect.run import train as train_run
-
-    given = tuple(dict.fromkeys(text.partition("=")[0].strip() for text in a.set))
-    train_run(config, a.checkpoints, TrainOptions(a.resume, a.init_from, not a.no_check, given))
+        return None
+    return config
 
 
 def load_config(arguments: argparse.Namespace) -> Config:
@@ -107,7 +131,7 @@ def overrides(arguments: argparse.Namespace) -> list[tuple[str, str]]:
 
 def told(loaded: Loaded) -> Config:
     """Log the notes of a configuration and return it."""
-    for note in loaded.notes:
+    for note in loaded.notes if is_main() else ():
         log.warning("%s", note)
     return loaded.config
 
@@ -121,6 +145,6 @@ def require_folder(folder: Path, option: str = "--checkpoints") -> None:
 
 def shown(arguments: argparse.Namespace, config: Config) -> bool:
     """Print the configuration where --dry-run asks for it."""
-    if arguments.dry_run:
+    if arguments.dry_run and is_main():
         print(config_file.dump(config), end="")
     return bool(arguments.dry_run)

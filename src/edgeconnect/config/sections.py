@@ -37,7 +37,7 @@ class RunConfig:
     model: str = key("edge", validators.name, f"stage of METHOD: {EDGECONNECT.listed()}; or all = 1, 2, 3")
     seed: int = key(10, validators.whole(0, 2**53), "seed of weights, shuffling, masks and flips")
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
-    gpu: tuple[int, ...] = key((0,), validators.gpus, "GPUs by number; DEVICE auto takes the first")
+    gpu: tuple[int, ...] = key((0,), validators.gpus, "GPUs by number; train.py starts a process for each")
     precision: str = key(
         "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 where it is native), fp32, bf16, fp16"
     )
@@ -131,7 +131,8 @@ class OptimizerConfig:
     d2g_lr: float = key(0.1, validators.real(0, 1000), "discriminators learn at LR * D2G_LR")
     beta1: float = key(0.0, validators.decay, "Adam, decay of the first moment")
     beta2: float = key(0.9, validators.decay, "Adam, decay of the second moment")
-    batch_size: int = key(8, validators.whole(1, 65_536), "pictures in a step")
+    batch_size: int = key(8, validators.whole(1, 65_536), "pictures in a step, on all GPUs together")
+    grad_accumulation: int = key(1, validators.whole(1, 65_536), "parts that a GPU computes its share of a step in")
     max_iters: int = key(2_000_000, validators.whole(0, MANY), "the iteration at which a stage ends, also with PHASES")
     phases: dict[str, list[dict[str, Any]]] = key(  # noqa: RUF009 - declares a field like the others
         {}, validators.phases, "phases of each stage: {edge: [{end: 100000, lr: 1e-4}, {end: 150000, lr: 1e-5}]}"

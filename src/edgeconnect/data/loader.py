@@ -21,11 +21,14 @@ from edgeconnect.config.sections import TRAIN, VAL, Config
 from edgeconnect.data.dataset import Drawn, InpaintingDataset
 from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.data.path_list import LONG
+from edgeconnect.distributed import world_size
 from edgeconnect.errors import BadImageError, UserError, reason
+from edgeconnect.launch import rank
 from edgeconnect.types import Batch
 
 ROUNDS = 8  # of the network that shuffles long lists
 ORDERED = 1 << 14  # items whose order is known ahead
+SHOWN_AT_ONCE = 16  # pictures of a batch at most where nothing learns; how many ranks share BATCH_SIZE does not matter
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +39,19 @@ class Feed:
     def __init__(self, config: Config, pin_memory: bool = False) -> None:
         self.seed, self.workers, self.pin_memory = config.run.seed, config.run.num_workers, pin_memory
         self.batch_size = config.optim.batch_size
+        self.own = self.batch_size // world_size()  # of each batch, on this rank
+        self.shown_at_once = min(self.batch_size, SHOWN_AT_ONCE)
         self.bad_images, self.bad_image_limit = set[str](), config.data.bad_image_limit
         needs_edges, smallest = config.stage.needs_edges, config.stage.smallest_side
         self.training = InpaintingDataset(config.data, TRAIN, self.seed, needs_edges, smallest)
         self.evaluates = bool(config.data.val_flist)
         self.shown = InpaintingDataset(config.data, VAL, self.seed, needs_edges) if self.evaluates else self.training
         self.validated: list[tuple[int, int]] = []  # items of a pass; its loader keeps its processes for the next one
-        workers = min(self.workers, -(-len(self.shown) // self.batch_size))
-        self._validating = self._loader(_Reader(self.shown, stand_in=False), self.validated, workers, kept=workers > 0)
+        workers, reader = (
+            min(self.workers, -(-len(self.shown) // self.shown_at_once)),
+            _Reader(self.shown, stand_in=False),
+        )
+        self._validating = self._loader(reader, self.validated, self.shown_at_once, workers, kept=workers > 0)
 
     def describe(self) -> str:
         """Say how many pictures there are."""
@@ -59,25 +67,30 @@ class Feed:
         return max(0, pictures - 1) // len(self.training) + 1
 
     def batches(self, pictures: int) -> Iterator[Batch]:
-        """Yield shuffled batches without end, as if so many pictures had been drawn already."""
-        items = epoch_items(len(self.training), self.seed, pictures)
-        return self._serve(self._loader(_Reader(self.training, stand_in=True), items, self.workers))
+        """Yield this rank's parts of shuffled batches without end, as if so many pictures had been drawn already."""
+        items = own_items(epoch_items(len(self.training), self.seed, pictures), self.batch_size)
+        return self._serve(self._loader(_Reader(self.training, stand_in=True), items, self.own, self.workers))
 
     def validation(self, limit: int | None = None) -> Iterator[Batch]:
-        """Yield the first `limit` pictures, or all, in order, the same masks every time, the last batch as it comes.
+        """Yield the first `limit` pictures, or this rank's part of all, in order, the last batch as it comes.
 
+        They have the same masks every time.
         With ON_BAD_IMAGE `skip`, bad pictures are left out: nothing stands in where it is measured.
         """
-        count = len(self.shown) if limit is None else min(limit, len(self.shown))
-        self.validated[:] = [(FIXED_EPOCH, index) for index in range(count)]
+        count, size = len(self.shown), self.shown_at_once
+        shown = range(count if limit is None else min(limit, count))
+        if limit is None:  # whole batches to each rank: their measures do not depend on the number of ranks
+            batches = -(-count // size)
+            shown = shown[size * (batches * rank() // world_size()) : size * (batches * (rank() + 1) // world_size())]
+        self.validated[:] = [(FIXED_EPOCH, index) for index in shown]
         yield from self._serve(self._validating)
 
     def _loader(
-        self, reader: "_Reader", items: Iterable[tuple[int, int]], workers: int, kept: bool = False
+        self, reader: "_Reader", items: Iterable[tuple[int, int]], size: int, workers: int, kept: bool = False
     ) -> "DataLoader[Drawn | UserError]":
         return DataLoader(
             reader,
-            batch_size=self.batch_size,
+            batch_size=size,
             sampler=items,
             num_workers=workers,
             collate_fn=collate_served,
@@ -139,6 +152,13 @@ def shuffled(places: NDArray[np.int64], length: int, seed: tuple[int, ...]) -> N
         numbers[outside] = left * base + right
         outside = numbers >= length
     return numbers
+
+
+def own_items(items: Iterator[tuple[int, int]], batch_size: int) -> Iterator[tuple[int, int]]:
+    """Yield this rank's contiguous part of each batch."""
+    own = batch_size // world_size()
+    while batch := list(itertools.islice(items, batch_size)):
+        yield from batch[own * rank() : own * (rank() + 1)]
 
 
 class _Reader(Dataset[Drawn | UserError]):

@@ -116,7 +116,7 @@ class Inpaint:
         real_maps, fake_maps = judged(self.discriminator, batch.image, fake)
         d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
         g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
-        l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.mask)
+        l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.hole_ratio)
         content, style = self.perceptual(batch, fake)
         scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
         return Objective({"discriminator": d2, "generator": g2 + l1 + content + style}, fake, scalars)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from edgeconnect.atomic import explained, keep_aside, write_whole
+from edgeconnect.distributed import mean_over_ranks
 from edgeconnect.images import to_uint8, write_png
 from edgeconnect.plain import csv_text
 from edgeconnect.types import Batch, Completion
@@ -102,6 +103,6 @@ def sample_rows(batch: Batch, completion: Completion, predicts: str) -> list[lis
 
 
 def read_scalars(scalars: Mapping[str, Tensor]) -> dict[str, float]:
-    """Bring scalars to the processor in one transfer."""
-    values = torch.stack([value.detach().float() for value in scalars.values()]).tolist() if scalars else []
-    return dict(zip(scalars, values, strict=True))
+    """Bring scalars to the processor in one transfer, and average them over the ranks."""
+    values = torch.stack([value.detach().float() for value in scalars.values()]) if scalars else torch.zeros(0)
+    return dict(zip(scalars, mean_over_ranks(values.double().cpu()).tolist(), strict=True))

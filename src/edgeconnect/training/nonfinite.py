@@ -1,7 +1,7 @@
-"""Losses that are not finite: noticed, named, their batch kept for inspection."""
+"""Losses and weights that are not finite: noticed, named, the batch kept for inspection."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +12,10 @@ from torch import Tensor
 from edgeconnect.atomic import whole_folder
 from edgeconnect.errors import UserError
 from edgeconnect.images import image_grid, to_uint8, write_png
+from edgeconnect.launch import rank
 from edgeconnect.types import Batch, Scalars
 
+DRIFT = 1e-5  # relative difference of weight norms between ranks that GPUs of two kinds may come to
 REMEMBERED = 100  # steps whose losses are read together at most
 
 
@@ -27,6 +29,10 @@ class BadStep(NamedTuple):
     step: int
     pictures: int  # drawn before it
     losses: dict[str, float]
+
+    def is_named(self) -> bool:
+        """Return whether one of the losses is not finite: they are those of this rank."""
+        return not all(map(np.isfinite, self.losses.values()))
 
     def describe(self) -> str:
         """Name the losses that are not finite."""
@@ -67,9 +73,20 @@ class LossWatch:
         return BadStep(step, pictures, dict(zip(self.names, values[bad[0]].tolist(), strict=True)))
 
 
+def weights_problem(norms: Sequence[Mapping[str, float]]) -> str:
+    """Say what is wrong with networks by the norms of their weights, on each rank; nothing where all is well."""
+    for name in norms[0]:
+        found = [norm[name] for norm in norms]
+        if not np.isfinite(found).all():
+            return f"weights of {name} are not finite"
+        if not np.allclose(found, found[0], DRIFT, 0):
+            return f"weights of {name} differ between ranks, by norms of {min(found)} to {max(found)}"
+    return ""
+
+
 def keep_batch(folder: Path, stage: str, bad: BadStep, batch: Batch) -> Path:
     """Write the batch of a bad step: its names and losses, its tensors, a grid of what the networks saw."""
-    place = folder / "nonfinite" / f"{stage}_{bad.step:07d}"
+    place = folder / "nonfinite" / f"{stage}_{bad.step:07d}{f'_rank{rank()}' if rank() else ''}"
     losses = {name: value if np.isfinite(value) else str(value) for name, value in bad.losses.items()}
     report = {"stage": stage, "iteration": bad.step, "losses": losses, "files": batch.name}
     tensors = {name: value.detach().cpu() for name, value in batch._asdict().items() if isinstance(value, Tensor)}

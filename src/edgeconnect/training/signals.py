@@ -8,29 +8,26 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from edgeconnect.distributed import most
+from edgeconnect.errors import Stopped
+from edgeconnect.launch import is_main
+
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SAVING = signal.SIGUSR1
 NOTICE = "finishing the step, then saving; a second one stops at once"
-
-
-class Stopped(BaseException):  # no error, and not to be taken for one: the run was asked to stop, and did
-    """A signal asked to stop: outside of the training loop it means that everything is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.exit_code = 128 + number
 
 
 class Signals:
     """Remember signals while a context lasts, for the training loop to handle between two steps.
 
     SIGTERM, SIGINT and SIGHUP ask it to stop, a second one ends the process at once; SIGUSR1 asks for a save. Signals
-    that were ignored before (`nohup`) stay ignored. Outside the main thread nothing is caught.
+    that were ignored before (`nohup`) stay ignored. Outside the main thread nothing is caught. What one rank is asked,
+    all do: `agreed` is the signal to stop at, once all of them know.
     """
 
     def __init__(self) -> None:
-        self.stop = 0
-        self._save = self._interrupts = False
+        self.stop = self.agreed = 0
+        self._save = self._saves = self._interrupts = False
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -55,7 +52,7 @@ class Signals:
         else:
             self.stop = number
             with contextlib.suppress(OSError):  # logging here could meet itself halfway through a line
-                os.write(2, f"\n{signal.Signals(number).name}: {NOTICE}\n".encode())
+                os.write(2, f"\n{signal.Signals(number).name}: {NOTICE}\n".encode() if is_main() else b"")
             if self._interrupts:
                 raise Stopped(number)
 
@@ -68,12 +65,19 @@ class Signals:
         finally:
             self._interrupts = False
 
-    def save_wanted(self) -> bool:
-        """Return, once, whether a save was asked for."""
+    def agree(self) -> None:
+        """Tell the other ranks what this one was asked, and learn what they were."""
         wanted, self._save = self._save, False
+        self.agreed, saves = most([self.stop, wanted])
+        self._saves = self._saves or bool(saves)
+
+    def save_wanted(self) -> bool:
+        """Return, once, whether a save was asked for and all ranks know."""
+        wanted, self._saves = self._saves, False
         return wanted
 
     def raise_if_stopped(self) -> None:
-        """Raise Stopped where somebody asked to stop."""
-        if self.stop:
-            raise Stopped(self.stop)
+        """Raise Stopped on every rank where somebody asked one to stop."""
+        self.agree()
+        if self.agreed:
+            raise Stopped(self.agreed)

@@ -11,17 +11,19 @@ import torch
 
 from edgeconnect.checkpoint.stage import Checkpoints, Start
 from edgeconnect.config.sections import Config
-from edgeconnect.engine import Engine, all_finite, inference
-from edgeconnect.errors import UserError, named, reason
+from edgeconnect.distributed import gather, leave, most, together, world_size
+from edgeconnect.engine import Engine, inference, weight_norm
+from edgeconnect.errors import Stopped, UserError, named, reason
 from edgeconnect.images import image_grid
+from edgeconnect.launch import is_main
 from edgeconnect.progress import progress
-from edgeconnect.rng import RandomState
+from edgeconnect.rng import RandomState, seed_rank
 from edgeconnect.training.best import Best
 from edgeconnect.training.ema import EMA
 from edgeconnect.training.logs import RunLog, read_scalars, sample_rows
-from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch
+from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch, weights_problem
 from edgeconnect.training.phases import phase_at, phases_of, set_rates
-from edgeconnect.training.signals import Signals, Stopped
+from edgeconnect.training.signals import Signals
 from edgeconnect.training.state import Group, Optimizers, TrainState
 from edgeconnect.training.waiting import Wait
 from edgeconnect.types import Batch, Method, Progress, Scalars, Stateful, is_trained
@@ -33,14 +35,17 @@ log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Train one stage from where its checkpoints stand to the end of its phases, or until a signal asks to stop."""
+    """Train one stage from where its checkpoints stand to the end of its phases, or until a signal asks to stop.
+
+    Of several ranks the first alone logs and saves; the others have no `log`.
+    """
 
     def __init__(
         self,
         method: Method,
         engine: Engine,
         checkpoints: Checkpoints,
-        log: RunLog,
+        log: RunLog | None,
         config: Config,
         signals: Signals | None = None,
     ) -> None:
@@ -53,13 +58,14 @@ class Trainer:
         self.state, self.best, self.losses = TrainState(), Best(config), LossWatch(self.stage.losses)
         self.wait = Wait(engine.is_idle, config.run.num_workers)
         self.saved = 0  # step of the last save
+        self.random = RandomState()
         self.parts: dict[str, Stateful] = {
             "train": self.state,
             "optimizers": Optimizers(method.optimizers),
             "ema": self.ema,
             "scaler": engine.scaler,
             "best": self.best,
-            "random": RandomState(),
+            "random": self.random,
             "method": Group(method.stateful),
         }
 
@@ -67,6 +73,8 @@ class Trainer:
         """Continue from a checkpoint. Raises UserError where its state is not that of such a training."""
         self.saved = start.step
         self.state.step, self.state.pictures = start.step, start.step * self.config.optim.batch_size
+        if start.state or world_size() > 1:
+            seed_rank(self.config.run.seed, start.step)
         for name, part in self.parts.items():
             state = (start.state or {}).get(name)
             try:
@@ -76,7 +84,7 @@ class Trainer:
                 problem = f"the part `{name}` of the newest save cannot be restored ({reason(error)})"
                 remedy = "remove that save to resume from the one before"
                 raise UserError(f"{self.checkpoints.saves.place}: {problem}; {remedy}") from error
-        if self.best.step == self.state.step > 0:
+        if self.best.step == self.state.step > 0 and is_main():
             self.checkpoints.saves.mark_best(self.state.step)  # in case that the run died before it was
 
     def train(self, feed: "Feed") -> None:
@@ -88,15 +96,15 @@ class Trainer:
         for network in self.method.networks.values():
             network.train(is_trained(network))
         before, self.state.data = self.state.data, feed.identity()
-        if before not in ("", self.state.data):
+        if before not in ("", self.state.data) and is_main():
             log.warning("TRAIN_FLIST was %s, is %s: the run continues with other pictures", before, self.state.data)
         try:
             self.run_steps(feed)
             self.check_losses(feed)
         except NonFiniteLossError:
             raise
-        except Exception:
-            self.save_before_leaving()
+        except Exception as error:
+            self.save_before_leaving(alone=not (isinstance(error, UserError) and error.is_everywhere))
             raise
         self.save_what_is_new()
         self.signals.raise_if_stopped()
@@ -109,7 +117,7 @@ class Trainer:
         end = self.phases[-1].end
         remaining = max(0, end - self.state.step)
         with progress(end, self.state.step, self.stage.name, "it") as bar:
-            for batch in islice(self.wait.watch(self.fetch(feed.batches(self.state.pictures))), remaining):
+            for batch in islice(self.wait.watch(self.fetch_together(feed.batches(self.state.pictures))), remaining):
                 scalars = self.advance(batch)
                 if self.due(self.intervals.log_interval):
                     bar.set_postfix(self.record(feed.epoch(self.state.pictures), scalars), refresh=False)
@@ -126,6 +134,17 @@ class Trainer:
                     return
                 yield batch
 
+    def fetch_together(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield this rank's batches as long as every rank has one and none is asked to stop."""
+        own = self.fetch(batches)
+        while True:
+            with together():
+                batch = next(own, None)
+            self.signals.agree()
+            if self.signals.agreed or batch is None:
+                return
+            yield batch
+
     def write_what_is_due(self, feed: "Feed") -> None:
         """Sample, evaluate, save at their intervals, or as a signal asks; nothing of it after a bad loss."""
         sampling, saving = self.due(self.intervals.sample_interval), self.due(self.intervals.save_interval)
@@ -134,7 +153,8 @@ class Trainer:
         if sampling or saving or evaluating or self.losses.is_full() or self.due(self.intervals.log_interval):
             self.check_losses(feed)
         if sampling:
-            self.sample(feed.validation(self.intervals.sample_size))
+            with together():
+                self.sample(feed.validation(self.intervals.sample_size))
         best = evaluating and self.validate(feed)
         if best or saving:
             self.save(best)
@@ -153,24 +173,31 @@ class Trainer:
             self.ema.update()
             self.losses.add(step, self.state.pictures, scalars)
         self.state.step += 1
-        self.state.pictures += len(batch.name)
+        self.state.pictures += len(batch.name) * world_size()
         return scalars
 
     def pass_over(self, bad: BadStep, batch: Batch) -> None:
         """Leave a batch behind that moved no weight; raise NonFiniteLossError where SKIP_NONFINITE allows no more."""
         allowed = self.config.optim.skip_nonfinite
+        is_anyones = most([bad.is_named()])[0]
+        is_ours = bad.is_named() or not is_anyones
         if self.state.passed_over >= allowed:
             self.save_what_is_new()
-            raise self.nonfinite(bad, batch)
+            with together():
+                if is_ours:
+                    raise self.nonfinite(bad, batch)
         self.state.passed_over += 1
         what = f"iteration {bad.step}: {bad.describe()}; batch passed over ({self.state.passed_over} of {allowed})"
-        log.warning("%s: %s", what, ", ".join(batch.name))
+        if is_ours:
+            log.warning("%s: %s", what, ", ".join(batch.name))
 
     def check_losses(self, feed: "Feed") -> None:
         """Raise NonFiniteLossError where a loss since the last check was not finite; its batch is drawn again."""
         bad = self.losses.check()
-        if bad:
-            raise self.nonfinite(bad, self.engine.place(next(iter(feed.batches(bad.pictures)))))
+        first = -most([-bad.step if bad else -self.state.step - 1])[0]  # the next step's are bad on all ranks
+        with together():
+            if bad and bad.step == first:
+                raise self.nonfinite(bad, self.engine.place(next(iter(feed.batches(bad.pictures)))))
 
     def nonfinite(self, bad: BadStep, batch: Batch) -> NonFiniteLossError:
         """Keep the batch of a bad step and say what happened, where to look, and what may help."""
@@ -191,7 +218,9 @@ class Trainer:
         number = phase_at(self.phases, self.state.step)
         rate = next(iter(self.phases[number].rates.values()))
         wait = round(self.wait.share(), 4)
-        self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate, "wait": wait})
+        with together():
+            if self.log:
+                self.log.train(epoch, self.state.step, values | {"phase": number + 1, "lr": rate, "wait": wait})
         shown = [name for name in values if self.config.run.verbose or name not in self.stage.losses]
         return {name: f"{values[name]:.4g}" for name in shown} | {"wait": f"{wait:.0%}"}
 
@@ -202,14 +231,19 @@ class Trainer:
         """
         with self.ema.applied():
             measured = evaluate(self.method, self.engine, self.fetch(feed.validation()))
-        if self.signals.stop:
+        self.signals.agree()
+        if self.signals.agreed:
             self.state.evaluation_pending, self.saved = True, -1
             return False
-        self.log.validate(feed.epoch(self.state.pictures), self.state.step, measured)
+        with together():
+            if self.log:
+                self.log.validate(feed.epoch(self.state.pictures), self.state.step, measured)
         return self.best.update(self.state.step, measured)
 
     def sample(self, batches: Iterator[Batch]) -> None:
-        """Write a grid of completions."""
+        """Write a grid of completions, on rank 0."""
+        if not self.log:
+            return
         rows = []
         with self.ema.applied(), inference(self.method), self.engine.autocast():
             for batch in map(self.engine.place, self.fetch(batches)):
@@ -221,14 +255,21 @@ class Trainer:
             self.log.sample(self.state.step, image_grid(rows))
 
     def save(self, best: bool = False) -> None:
-        """Write the checkpoint of this step. Raises UserError where weights are not finite: good saves stay."""
+        """Write the checkpoint of this step. Raises UserError where weights are not good: good saves stay.
+
+        They are neither where one is not finite, nor where ranks have come to hold different ones.
+        """
         step, networks = self.state.step, self.method.networks
-        broken = [name for name, network in networks.items() if not all_finite(network)]
-        if broken:
-            problem = f"iteration {step}: weights of {', '.join(broken)} are not finite; not saved"
-            remedy = f"the last save is of iteration {self.saved}; lower LR, or set GRAD_CLIP"
-            raise UserError(f"stage {self.stage.name}, {problem}, {remedy}")
-        self.checkpoints.save(networks, step, self.parts, best)
+        norms = gather({name: weight_norm(network) for name, network in networks.items()})
+        self.random.share()
+        with together():
+            problem = weights_problem(norms)
+            if problem:
+                problem = f"stage {self.stage.name}, iteration {step}: {problem}; not saved"
+                remedy = "lower LR, or set GRAD_CLIP"
+                raise UserError(f"{problem}, the last save is of iteration {self.saved}; {remedy}")
+            if is_main():
+                self.checkpoints.save(networks, step, self.parts, best)
         self.saved = step
 
     def save_what_is_new(self) -> None:
@@ -236,20 +277,28 @@ class Trainer:
         if self.state.step != self.saved:
             self.save()
 
-    def save_before_leaving(self) -> None:
-        """Save steps that no save holds, unless a loss was bad or an error came while weights were moving."""
+    def save_before_leaving(self, alone: bool) -> None:
+        """Save steps that no save holds, unless a loss was bad or an error came while weights were moving.
+
+        With `alone`, the other ranks know nothing of the error, and will find this one gone.
+        """
         try:
-            if not self.engine.is_moving and not self.losses.check():
+            whole = self.engine.is_whole()
+            if alone:
+                leave(abort=not whole)
+            if whole and not most([bool(self.losses.check())])[0]:
                 self.save_what_is_new()
         except (UserError, RuntimeError) as error:
             log.error("iteration %d is not saved: %s", self.state.step, error)
 
 
 def evaluate(method: Method, engine: Engine, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the mean of each metric over all pictures; nothing of a training moves."""
+    """Return the mean of each metric over all pictures of all ranks; nothing of a training moves."""
     values = defaultdict(list)
-    with inference(method), engine.autocast():
+    with together(), inference(method), engine.autocast():
         for batch in map(engine.place, batches):
             for name, value in method.evaluate(batch, method.complete(batch)).items():
                 values[name].append(value)
-    return {name: float(torch.cat(parts).double().mean()) for name, parts in values.items()}
+    every = gather({name: torch.cat(parts).cpu() for name, parts in values.items()})
+    names = dict.fromkeys(name for own in every for name in own)  # a rank may have had no picture
+    return {name: float(torch.cat([own[name] for own in every if name in own]).double().mean()) for name in names}
