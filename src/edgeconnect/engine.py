@@ -97,10 +97,11 @@ def make_engine(config: Config, training: bool = False) -> "Engine":
         torch.set_num_threads(choose_threads(config))
     torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
     ranks = f"{world_size()} ranks, each like rank 0: " if world_size() > 1 else ""
-    threads = f", threads {torch.get_num_threads()}" if device.type == "cpu" else ""
-    log.info("%sdevice %s, precision %s%s", ranks, device, str(dtype).removeprefix("torch."), threads)
     check_every_step = device.type == "cpu" or config.optim.skip_nonfinite > 0
-    return Engine(device, dtype, config.optim.grad_clip, check_every_step, config.optim.grad_accumulation)
+    engine = Engine(device, dtype, config.optim.grad_clip, check_every_step, config.optim.grad_accumulation)
+    threads = f", threads {engine.threads}" if engine.threads else ""
+    log.info("%sdevice %s, precision %s%s", ranks, device, str(dtype).removeprefix("torch."), threads)
+    return engine
 
 
 class Engine:
@@ -152,6 +153,11 @@ class Engine:
     def is_idle(self) -> bool:
         """Return whether the device has computed all that it was asked for; a processor always has."""
         return self.device.type != "cuda" or torch.cuda.current_stream(self.device).query()
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads compute, 0 on a GPU."""
+        return torch.get_num_threads() if self.device.type == "cpu" else 0
 
     def autocast(self) -> torch.autocast:
         """Compute convolutions in the chosen precision."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from edgeconnect.atomic import whole_folder
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, named
 from edgeconnect.images import image_grid, to_uint8, write_png
 from edgeconnect.launch import rank
 from edgeconnect.types import Batch, Scalars
@@ -82,6 +82,16 @@ def weights_problem(norms: Sequence[Mapping[str, float]]) -> str:
         if not np.allclose(found, found[0], DRIFT, 0):
             return f"weights of {name} differ between ranks, by norms of {min(found)} to {max(found)}"
     return ""
+
+
+def kept_bad_loss(folder: Path, stage: str, bad: BadStep, batch: Batch, saved: int) -> NonFiniteLossError:
+    """Keep the batch of a bad step; return what says what happened, where to look, and what may help."""
+    place = keep_batch(folder, stage, bad, batch)
+    return NonFiniteLossError(
+        f"stage {stage}, iteration {bad.step}: {bad.describe()}; "
+        f"pictures: {named(batch.name)}, kept in {place}; the last save is of iteration {saved}; "
+        "look at them, lower LR, set GRAD_CLIP or PRECISION: fp32, or pass over such batches with SKIP_NONFINITE"
+    )
 
 
 def keep_batch(folder: Path, stage: str, bad: BadStep, batch: Batch) -> Path:

@@ -13,7 +13,7 @@ from edgeconnect.checkpoint.stage import Checkpoints, Start
 from edgeconnect.config.sections import Config
 from edgeconnect.distributed import gather, leave, most, together, world_size
 from edgeconnect.engine import Engine, inference, weight_norm
-from edgeconnect.errors import Stopped, UserError, named, reason
+from edgeconnect.errors import Stopped, UserError, reason
 from edgeconnect.images import image_grid
 from edgeconnect.launch import is_main
 from edgeconnect.progress import progress
@@ -21,7 +21,7 @@ from edgeconnect.rng import RandomState, seed_rank
 from edgeconnect.training.best import Best
 from edgeconnect.training.ema import EMA
 from edgeconnect.training.logs import RunLog, read_scalars, sample_rows
-from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, keep_batch, weights_problem
+from edgeconnect.training.nonfinite import BadStep, LossWatch, NonFiniteLossError, kept_bad_loss, weights_problem
 from edgeconnect.training.phases import phase_at, phases_of, set_rates
 from edgeconnect.training.signals import Signals
 from edgeconnect.training.state import Group, Optimizers, TrainState
@@ -56,7 +56,7 @@ class Trainer:
         averaged = [name for name in self.stage.completing if name in self.stage.trained]
         self.ema = EMA({name: method.networks[name] for name in averaged}, config.optim.ema_decay)
         self.state, self.best, self.losses = TrainState(), Best(config), LossWatch(self.stage.losses)
-        self.wait = Wait(engine.is_idle, config.run.num_workers)
+        self.wait = Wait(engine.is_idle, config.run.num_workers, engine.threads)
         self.saved = 0  # step of the last save
         self.random = RandomState()
         self.parts: dict[str, Stateful] = {
@@ -201,12 +201,7 @@ class Trainer:
 
     def nonfinite(self, bad: BadStep, batch: Batch) -> NonFiniteLossError:
         """Keep the batch of a bad step and say what happened, where to look, and what may help."""
-        place = keep_batch(self.checkpoints.folder, self.stage.name, bad, batch)
-        return NonFiniteLossError(
-            f"stage {self.stage.name}, iteration {bad.step}: {bad.describe()}; "
-            f"pictures: {named(batch.name)}, kept in {place}; the last save is of iteration {self.saved}; "
-            "look at them, lower LR, set GRAD_CLIP or PRECISION: fp32, or pass over such batches with SKIP_NONFINITE"
-        )
+        return kept_bad_loss(self.checkpoints.folder, self.stage.name, bad, batch, self.saved)
 
     def due(self, interval: int) -> bool:
         """Return whether this step is a multiple of an interval; 0 is never."""
