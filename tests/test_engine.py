@@ -6,6 +6,7 @@ import torch
 from support import FakeMethod, random_batch, tiny_config
 from torch import nn
 
+from edgeconnect import engine
 from edgeconnect.config.sections import RunConfig
 from edgeconnect.engine import (
     Engine,
@@ -119,9 +120,10 @@ def test_precision_auto_asks_what_the_processor_computes_in(monkeypatch, name, h
 
 @pytest.mark.parametrize(("size", "batch", "threads"), [(64, 8, 1), (256, 2, 4), (0, 1, 16)])
 def test_small_networks_get_fewer_threads(monkeypatch, size, batch, threads):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    monkeypatch.setattr(engine, "threads_found", lambda: 16)
     settings = {"BASE_CHANNELS": 24 if size == 64 else 32, "INPUT_SIZE": size, "BATCH_SIZE": batch}
     assert choose_threads(tiny_config(**settings)) == threads
+    assert choose_threads(tiny_config(**settings), training=False) == 16
     assert choose_threads(tiny_config(**settings, THREADS=3)) == 3
 
 

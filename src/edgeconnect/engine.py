@@ -1,6 +1,7 @@
 """Where and how a step runs: device, precision, gradients, weights."""
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -70,18 +71,24 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def choose_threads(config: Config) -> int:
+def choose_threads(config: Config, training: bool = True) -> int:
     """Resolve THREADS; 0 is one for each core that PyTorch found, fewer where a step trains a small network.
 
     Threads wait for each other after every operation. Short operations gain little from more threads, and with a busy
     neighbour on one of the cores they lose far more: benchmarks/contention.py.
     """
-    channels = config.networks.base_channels
-    if config.stage.predicts == "image":
+    found, channels, weights = threads_found(), config.networks.base_channels, config.losses
+    if config.stage.predicts == "image" and weights.content_loss_weight + weights.style_loss_weight:
         channels += 64  # of the feature network
     activations = config.optim.batch_size * config.data.input_size**2 * channels
-    useful = -(-activations // ACTIVATIONS) or torch.get_num_threads()  # with INPUT_SIZE 0 the size is not known
-    return config.run.threads or min(torch.get_num_threads(), useful)
+    useful = -(-activations // ACTIVATIONS) if training else 0
+    return config.run.threads or min(found, useful or found)  # with INPUT_SIZE 0 the size is not known
+
+
+@functools.cache
+def threads_found() -> int:
+    """Return how many threads PyTorch began with: a core each, or what OMP_NUM_THREADS says."""
+    return torch.get_num_threads()
 
 
 def make_engine(config: Config, training: bool = False) -> "Engine":
@@ -93,8 +100,8 @@ def make_engine(config: Config, training: bool = False) -> "Engine":
         torch.cuda.set_device(device)  # or helper threads would open a context on GPU 0
         rounded = dtype != torch.float32  # PyTorch's default computes float32 convolutions in TF32
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounded
-    elif training or config.run.threads:
-        torch.set_num_threads(choose_threads(config))
+    else:
+        torch.set_num_threads(choose_threads(config, training))
     torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
     ranks = f"{world_size()} ranks, each like rank 0: " if world_size() > 1 else ""
     check_every_step = device.type == "cpu" or config.optim.skip_nonfinite > 0

@@ -1,12 +1,16 @@
 """Complete pictures of any size with trained generators."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils import parametrize
 
 from edgeconnect import images
 from edgeconnect.checkpoint.weights import LoadedWeights, load_completing
@@ -21,7 +25,13 @@ from edgeconnect.images import to_uint8, write_png
 from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import Stage
 from edgeconnect.progress import progress
+from edgeconnect.threads import in_threads
 from edgeconnect.types import Batch, Method
+
+AHEAD = 2  # threads that read, and that write, while pictures are completed
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +42,15 @@ class Completed:
 
     merged: NDArray[np.uint8]
     edge: NDArray[np.uint8]
+
+
+class Prepared(NamedTuple):
+    """A picture to complete: (H, W, 3) RGB, (H, W) True = missing, and the batch of one that they make."""
+
+    job: Job
+    image: NDArray[np.uint8]
+    mask: masks.Mask
+    batch: Batch
 
 
 @dataclass
@@ -54,7 +73,9 @@ class Predictor:
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[tuple[Job, str]]:
         """Complete and write each job's picture; yield it with nothing, or with why it is not there, in one line.
 
-        One picture that cannot be used stops no other. `done` are jobs of the same command that need not be done again.
+        While one is completed, the next ones are read and the ones before are written, in threads. One picture that
+        cannot be used, or takes more memory than there is, stops no other. `done` are jobs of the same command that
+        need not be done again.
         Raises BadImageError for a single picture and for a mask that all share, and UserError where masks look inverted
         or nothing can be written.
         """
@@ -64,33 +85,30 @@ class Predictor:
             files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
         if different:
             refuse_inverted(different, self.config, "--mask")
-        for job in jobs:
-            failure = ""
-            try:
-                self.write(job, debug)
-            except BadImageError as error:
-                if len(everything) == 1:
-                    raise
-                failure = str(error)  # the error would keep the memory of the picture
-            yield job, failure
+        tried = partial(_tried, alone=len(everything) == 1)
+        prepared = in_threads(lambda job: (job, tried(self.prepare, job, job)), jobs, AHEAD)
+        filled = ((job, tried(self.fill, job, item)) for job, item in prepared)
+        written = in_threads(lambda part: tried(partial(self.write, debug=debug), *part), filled, AHEAD)
+        yield from zip(jobs, written, strict=True)
 
-    def write(self, job: Job, debug: bool = False) -> None:
-        """Complete a job's picture and write it; with `debug`, first its edges and input in `debug/`.
+    def prepare(self, job: Job) -> "Prepared":
+        """Read a job's files and find its edges. Raises BadImageError where one of them cannot be used."""
+        image, mask, edge = self.read(job)
+        return Prepared(job, image, mask, self.batch(image, mask, edge, job.index, str(job.image)))
 
-        Raises BadImageError where its files cannot be used or it takes more memory than there is.
-        """
-        try:
-            image, mask, edge = self.read(job)
-            done = self.complete(image, mask, edge, job.index, str(job.image))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise BadImageError(job.image, f"takes more memory than there is ({reason(error)}); shrink it") from error
+    def fill(self, item: "Prepared") -> "tuple[Prepared, Completed]":
+        """Complete what has been read."""
+        return item, self.fill_batch(item.batch, item.image, item.mask)
+
+    def write(self, filled: "tuple[Prepared, Completed]", debug: bool = False) -> str:
+        """Write a completed picture; with `debug`, first its edges and input in `debug/`."""
+        (job, image, mask, _), done = filled
         if debug:
             holed = np.where(mask[..., None], np.uint8(255), image)
             for what, picture in (("edge", done.edge), ("masked", holed)):
                 write_png(job.output.parent / "debug" / f"{job.output.stem}_{what}.png", picture)
         write_png(job.output, done.merged)
+        return ""
 
     def complete(
         self,
@@ -104,8 +122,17 @@ class Predictor:
 
         Edges are Canny's of the known pixels, or those of `external`, (H, W) in 0 to 255. `index` seeds SIGMA 0.
         """
+        return self.fill_batch(self.batch(image, mask, external, index, name), image, mask)
+
+    def batch(
+        self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
+    ) -> Batch:
+        """Make a batch of one, with its edges."""
         rng, needed = np.random.default_rng((self.seed, FIXED_EPOCH, index)), self.needs_edges
-        batch = make_item(image, mask, name, self.config, rng, true_edges=False, external=external, with_edges=needed)
+        return make_item(image, mask, name, self.config, rng, true_edges=False, external=external, with_edges=needed)
+
+    def fill_batch(self, batch: Batch, image: NDArray[np.uint8], mask: masks.Mask) -> Completed:
+        """Complete a batch of one, and take the known pixels from the picture itself."""
         (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
@@ -130,6 +157,25 @@ class Predictor:
         gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
         edge = fitted(images.read_gray(job.edge, max_pixels), job.edge, "edge map") if job.edge else None
         return image, masks.binarize(gray, threshold, self.config.mask_polarity), edge
+
+
+def _tried(step: Callable[[Part], Result], job: Job, part: Part | str, alone: bool) -> Result | str:
+    """Take a step of a job, or hand its failure on, as text: an error would keep the memory of the picture."""
+    if isinstance(part, str):
+        return part
+    try:
+        return step(part)
+    except BadImageError as error:
+        if alone:
+            raise
+        return str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        large = BadImageError(job.image, f"takes more memory than there is ({reason(error)}); shrink it")
+        if alone:
+            raise large from error
+        return str(large)
 
 
 @dataclass(frozen=True)
@@ -164,8 +210,17 @@ def load_run(config: Config, folder: Path, use_ema: bool = True) -> LoadedRun:
     engine = make_engine(config)
     method = build(config, engine.prepare)
     weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
+    for network in method.networks.values():
+        fold(network)
     log.info("stage %s: %s", config.stage.name, ", ".join(map(str, weights)))
     return LoadedRun(config, engine, method, weights)
+
+
+def fold(network: nn.Module) -> None:
+    """Put normalised weights, which no longer change, in the place of what they are computed from."""
+    for layer in network.eval().modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight")
 
 
 def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> None:
