@@ -105,7 +105,8 @@ def make_engine(config: Config, training: bool = False) -> "Engine":
     torch.backends.cudnn.benchmark = training and config.data.input_size > 0  # each size would be tuned for
     ranks = f"{world_size()} ranks, each like rank 0: " if world_size() > 1 else ""
     check_every_step = device.type == "cpu" or config.optim.skip_nonfinite > 0
-    engine = Engine(device, dtype, config.optim.grad_clip, check_every_step, config.optim.grad_accumulation)
+    settings = check_every_step, config.optim.grad_accumulation, training and config.run.compile
+    engine = Engine(device, dtype, config.optim.grad_clip, *settings)
     threads = f", threads {engine.threads}" if engine.threads else ""
     log.info("%sdevice %s, precision %s%s", ranks, device, str(dtype).removeprefix("torch."), threads)
     return engine
@@ -126,9 +127,15 @@ class Engine:
         grad_clip: float = 0.0,
         check_every_step: bool | None = None,
         accumulation: int = 1,
+        compiling: bool = False,
     ) -> None:
         self.device, self.dtype, self.grad_clip, self.accumulation = device, dtype, grad_clip, accumulation
         self.check_every_step = device.type == "cpu" if check_every_step is None else check_every_step
+        self.compiling = compiling
+        if compiling:
+            import torch._functorch.config as functorch
+
+            functorch.donated_buffer = False  # or roles could not share a pass
         self.refused: list[str] = []
         self.is_moving = False  # an error that comes meanwhile leaves some weights moved and others not
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
@@ -140,6 +147,8 @@ class Engine:
             for layer in network.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     layer.to(self.dtype)
+        if self.compiling:
+            network.compile()
         return network.to(self.device)
 
     def place(self, batch: Batch) -> Batch:

@@ -42,6 +42,9 @@ class RunConfig:
         "auto", validators.one_of("auto", "fp32", "bf16", "fp16"), "auto (bf16 where it is native), fp32, bf16, fp16"
     )
     threads: int = key(0, validators.whole(0, 1024), "threads that compute on a processor; 0: as many as help")
+    compile: bool = key(
+        False, validators.switch, "1: torch.compile the networks that train; measure first whether it wins"
+    )
     num_workers: int = key(2, validators.whole(0, 1024), "processes that read data; 0 reads in the training process")
     raw_edges: bool = key(False, validators.switch, "1: complete along the drawn edges alone, as published")
     debug: bool = key(False, validators.switch, "1: autograd anomaly detection; test.py also writes edges and inputs")

@@ -54,7 +54,6 @@ class Optimizers(Group):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the moments over. Raises ValueError where they are of other parameters."""
         for role, optimizer in self.optimizers.items():
-            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-            optimizer.load_state_dict(state[role])
-            for group, kept in zip(optimizer.param_groups, settings, strict=True):
-                group.update(kept)
+            groups = zip(optimizer.param_groups, state[role]["param_groups"], strict=True)
+            ours = [group | {"params": theirs["params"]} for group, theirs in groups]  # also says where moments go
+            optimizer.load_state_dict(state[role] | {"param_groups": ours})
