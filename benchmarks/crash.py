@@ -36,7 +36,7 @@ SETTINGS = {
 }
 IN_START = 0.2  # share of kills that come before the run has begun to train
 WINDOW = 0.5  # seconds after that, within which the others come
-PATIENCE = 60.0  # seconds for a start; one that never begins ends the trial
+PATIENCE = 60.0  # seconds for a start; one that never begins ends the benchmark
 SHOWN = 10  # differences
 FIRST = 3  # iterations before the first kill: damage must leave a whole save behind
 
@@ -184,7 +184,7 @@ def log_of(path: Path) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Run the whole trial."""
+    """Run the whole benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--truncate", type=int, default=20, help="how many kills are followed by damage")

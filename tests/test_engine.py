@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support import FakeMethod, random_batch, tiny_config
+from support import FakeMethod, random_batch, tiny_config, tiny_method
 from torch import nn
 
 from edgeconnect import engine
@@ -246,3 +246,32 @@ def test_missing_gpu_of_device_auto_is_not_mended_by_device_auto(monkeypatch):
         choose_device("auto", (7,))
     assert "DEVICE: auto" not in str(caught.value)
     assert "GPU" in str(caught.value)
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch):
+    """Trace the networks as COMPILE does, but generate no code, which takes minutes."""
+    real = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda network: real(network, backend="aot_eager"))
+
+
+def test_compiled_networks_train_as_others_do_and_keep_their_names(quick_compiler):
+    found = []
+    for compiling in (False, True):
+        engine = Engine(CPU, compiling=compiling)
+        method = tiny_method("edge", engine)
+        scalars = [engine.step(method, random_batch()) for _ in range(2)]
+        found.append((scalars, {name: network.state_dict() for name, network in method.networks.items()}))
+    torch.testing.assert_close(*found)
+
+
+def test_compiler_that_is_not_there_is_one_line(monkeypatch):
+    def broken(graph, inputs):
+        raise FileNotFoundError("g++")
+
+    real = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda network: real(network, backend=broken))
+    engine = Engine(CPU, compiling=True)
+    method = tiny_method("edge", engine)
+    with pytest.raises(UserError, match="COMPILE"):
+        engine.step(method, random_batch())

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from edgeconnect import launch
 from edgeconnect.config.sections import Config, RunConfig
 from edgeconnect.distributed import averaging, mean_over_ranks, most, world_size
-from edgeconnect.errors import UserError
+from edgeconnect.errors import UserError, reason
 from edgeconnect.types import Batch, Method, Progress, Scalars, in_floats, is_trained
+
+Mark = float | torch.cuda.Event
 
 FIRST = Progress(iteration=1)
 ACTIVATIONS = 2**20  # of the first layers that a thread is worth having for
@@ -142,12 +144,8 @@ class Engine:
         self.copies = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def prepare(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device; weights that never learn are cast once, not in every pass."""
-        if not is_trained(network):
-            for layer in network.modules():
-                if isinstance(layer, nn.Conv2d | nn.Linear):
-                    layer.to(self.dtype)
-        if self.compiling:
+        """Move a network to the device; with COMPILE, one that learns is compiled when it first runs."""
+        if self.compiling and is_trained(network):
             network.compile()
         return network.to(self.device)
 
@@ -166,9 +164,21 @@ class Engine:
             tensor.record_stream(computing)  # or its memory could be filled with the next batch before it is read
         return placed
 
-    def is_idle(self) -> bool:
-        """Return whether the device has computed all that it was asked for; a processor always has."""
-        return self.device.type != "cuda" or torch.cuda.current_stream(self.device).query()
+    def mark(self) -> "Mark":
+        """Take the time, on a GPU that at which it has computed all that it was asked for."""
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+    def seconds(self, start: "Mark", end: "Mark") -> float:
+        """Return the time between two marks; of a GPU that was asked for nothing between them, the time it was idle."""
+        if isinstance(start, float) or isinstance(end, float):
+            return float(end) - float(start)  # type: ignore[arg-type]
+        end.synchronize()
+        milliseconds: float = start.elapsed_time(end)
+        return milliseconds / 1000
 
     @property
     def threads(self) -> int:
@@ -220,7 +230,7 @@ class Engine:
             if wanted and not self.refused:
                 self.update(method.optimizers, wanted, first, last)
 
-        with self.autocast():
+        with self.autocast(), compiled_or_not():
             return method.step(batch, update, progress)
 
     def update(
@@ -281,6 +291,17 @@ class Engine:
                     return False
                 time.sleep(0.1)
         return not self.is_moving
+
+
+@contextlib.contextmanager
+def compiled_or_not() -> Iterator[None]:
+    """Make what PyTorch's compiler raises, such as for want of a C++ compiler, a UserError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise UserError(f"COMPILE: the networks cannot be compiled ({reason(error)}); set COMPILE: 0") from error
+        raise
 
 
 def weight_norm(network: nn.Module) -> float:

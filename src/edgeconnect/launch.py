@@ -54,14 +54,16 @@ def ranks(number: int) -> Iterator[None]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mine = {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), "RANK": "0", "LOCAL_RANK": "0"}
-    mine |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    mine |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    before = dict(os.environ)
     os.environ |= mine
     command = [sys.executable, *sys.orig_argv[1:]]
     others = [
         subprocess.Popen(command, env=os.environ | {"RANK": str(n), "LOCAL_RANK": str(n)}, start_new_session=True)
         for n in range(1, number)
     ]
-    former = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # until training listens
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    former = {number: signal.signal(number, lambda asked, _: sys.exit(128 + asked)) for number in heard}
     try:
         yield
     except (KeyboardInterrupt, SystemExit):  # before they have found each other
@@ -69,9 +71,11 @@ def ranks(number: int) -> Iterator[None]:
             other.kill()
         raise
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for signal_number, handler in former.items():
+            signal.signal(signal_number, handler)
         for name in mine:
             del os.environ[name]
+        os.environ |= {name: before[name] for name in mine if name in before}
         for other in others:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 other.wait(LEAVING)

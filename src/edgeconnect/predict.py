@@ -28,7 +28,7 @@ from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
 from edgeconnect.types import Batch, Method
 
-AHEAD = 2  # threads that read, and that write, while pictures are completed
+AHEAD = 2  # pictures that are read, and that are written, at most while another one is completed
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -86,9 +86,9 @@ class Predictor:
         if different:
             refuse_inverted(different, self.config, "--mask")
         tried = partial(_tried, alone=len(everything) == 1)
-        prepared = in_threads(lambda job: (job, tried(self.prepare, job, job)), jobs, AHEAD)
+        prepared = in_threads(lambda job: (job, tried(self.prepare, job, job)), jobs, 1, AHEAD)
         filled = ((job, tried(self.fill, job, item)) for job, item in prepared)
-        written = in_threads(lambda part: tried(partial(self.write, debug=debug), *part), filled, AHEAD)
+        written = in_threads(lambda part: tried(partial(self.write, debug=debug), *part), filled, 1, AHEAD)
         yield from zip(jobs, written, strict=True)
 
     def prepare(self, job: Job) -> "Prepared":
@@ -202,16 +202,18 @@ class LoadedRun:
         return Predictor(self.method, self.engine, *settings, needs_edges=self.stage.needs_edges)
 
 
-def load_run(config: Config, folder: Path, use_ema: bool = True) -> LoadedRun:
+def load_run(config: Config, folder: Path, use_ema: bool = True, folded: bool = True) -> LoadedRun:
     """Build METHOD's stage MODEL and load the networks that complete pictures from a run's folder, or from a save.
 
+    With `folded`, normalised weights take the place of what they are computed from, and the networks can only complete.
     Raises UserError where the stage was not trained there, or its weights do not fit the configuration.
     """
     engine = make_engine(config)
     method = build(config, engine.prepare)
     weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
-    for network in method.networks.values():
-        fold(network)
+    if folded:
+        for network in method.networks.values():
+            fold(network)
     log.info("stage %s: %s", config.stage.name, ", ".join(map(str, weights)))
     return LoadedRun(config, engine, method, weights)
 

@@ -9,19 +9,20 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def in_threads(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
-    """Yield the results in the order of the items; below two workers, compute them in the calling thread.
+def in_threads(function: Callable[[A], B], items: Iterable[A], workers: int, ahead: int = 0) -> Iterator[B]:
+    """Yield the results in the order of the items.
 
-    Unlike Executor.map, never work further ahead than two results for each thread.
+    Unlike Executor.map, never work further than `ahead` results ahead: by default two for each thread, or none, in the
+    calling thread, below two workers.
     """
-    if workers < 2:
+    if workers < 2 and not ahead:
         yield from map(function, items)
         return
-    ahead: deque[Future[B]] = deque()
+    results: deque[Future[B]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
-            if len(ahead) == 2 * workers:
-                yield ahead.popleft().result()
-            ahead.append(pool.submit(function, item))
-        while ahead:
-            yield ahead.popleft().result()
+            if len(results) == (ahead or 2 * workers):
+                yield results.popleft().result()
+            results.append(pool.submit(function, item))
+        while results:
+            yield results.popleft().result()

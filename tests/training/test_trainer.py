@@ -1,7 +1,6 @@
 """The training loop with a method of one parameter."""
 
 import csv
-import itertools
 import json
 import signal
 import time
@@ -19,7 +18,6 @@ from edgeconnect.training.best import score
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.signals import Signals, Stopped
 from edgeconnect.training.trainer import Trainer, evaluate
-from edgeconnect.training.waiting import Wait
 
 
 def trainer_in(folder, method, signals=None, check_every_step=None, **keys):
@@ -399,12 +397,6 @@ def test_waiting_most_of_the_time_is_warned_of_once(feed, warnings, train, caplo
     monkeypatch.setattr("edgeconnect.training.waiting.WINDOW", 4)
     train(feed=feed, MAX_ITERS=9, NUM_WORKERS=3)
     assert caplog.text.count("waiting for data: raise NUM_WORKERS (now 3)") == warnings
-
-
-def test_device_that_still_computes_waits_for_nothing():
-    wait = Wait(is_idle=lambda: False, workers=0)
-    assert len(list(wait.watch(itertools.islice(Late().batches(0), 3)))) == 3
-    assert wait.share() == 0
 
 
 def test_log_gets_columns_that_come_later(tmp_path):

@@ -7,10 +7,19 @@ from edgeconnect.training.waiting import WINDOW, Wait
 
 
 class Clock:
-    now = 0.0
+    """Time, and an engine whose device is busy until `busy`: on it, a mark is the moment when that is done."""
+
+    now = busy = 0.0
+    threads = 0
 
     def perf_counter(self):
         return self.now
+
+    def mark(self):
+        return max(self.now, self.busy)
+
+    def seconds(self, start, end):
+        return end - start
 
 
 @pytest.fixture
@@ -20,7 +29,7 @@ def clock(monkeypatch):
     return clock
 
 
-def train(wait, clock, fetching, steps):
+def train(wait, clock, fetching, steps, computing=0.0):
     """Take batches that are `fetching` seconds late, and so many seconds for each step."""
 
     def batches():
@@ -30,24 +39,35 @@ def train(wait, clock, fetching, steps):
 
     for _, seconds in zip(wait.watch(batches()), steps, strict=False):
         clock.now += seconds
+        clock.busy = max(clock.now, clock.busy) + computing
 
 
 def test_share_of_time_and_the_warning_where_it_is_most(clock, caplog):
-    wait = Wait(lambda: True, workers=2)
+    wait = Wait(clock, workers=2)
     train(wait, clock, 3.0, itertools.repeat(1.0, 2 * WINDOW))
     assert wait.share() == pytest.approx(0.75, abs=0.01)
     assert wait.share() == 0
     assert caplog.text.count("NUM_WORKERS (now 2)") == 1
 
 
-@pytest.mark.parametrize(("threads", "warnings"), [(2, 1), (0, 0)])
-def test_steps_that_stall_are_told_once_with_the_remedy(threads, warnings, clock, caplog):
-    wait = Wait(lambda: True, workers=2, threads=threads)
+def test_on_a_gpu_only_the_time_that_it_idles_counts(clock, caplog):
+    wait = Wait(clock, workers=2)
+    train(wait, clock, 0.19, itertools.repeat(0.02, 2 * WINDOW), computing=0.2)  # 0.21 s a step, 0.2 of them busy
+    assert wait.share() == pytest.approx(0.05, abs=0.01)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(("threads", "warned", "named"), [(2, 1, 1), (1, 1, 0), (0, 0, 0)])
+def test_steps_that_stall_are_told_once_with_the_remedy(threads, warned, named, clock, caplog):
+    clock.threads = threads
+    wait = Wait(clock, workers=2)
     train(wait, clock, 0.0, [1.0] * 2 * WINDOW + [3.0] * 3 * WINDOW)
-    assert caplog.text.count("THREADS") == warnings
+    assert caplog.text.count("other programs") == warned
+    assert caplog.text.count("THREADS") == named
 
 
 def test_slow_samples_are_no_stall(clock, caplog):
-    wait = Wait(lambda: True, workers=2, threads=2)
+    clock.threads = 2
+    wait = Wait(clock, workers=2)
     train(wait, clock, 0.0, [1.0] * WINDOW + [1.0, 9.0, 1.0, 1.0] * WINDOW)
     assert not caplog.text

@@ -2,14 +2,19 @@
 
 import argparse
 import logging
-from pathlib import Path
 
-from edgeconnect.checkpoint.saves import RECORD
 from edgeconnect.commands.evaluation import evaluate_run
-from edgeconnect.commands.runs import add_run_options, add_start_options, load_trained, overrides, shown, train
+from edgeconnect.commands.runs import (
+    add_run_options,
+    add_start_options,
+    load_trained,
+    output_in,
+    overrides,
+    shown,
+    train,
+)
 from edgeconnect.config import file as config_file
-from edgeconnect.config.sections import CONFIG_FILE, Config
-from edgeconnect.errors import UserError
+from edgeconnect.config.sections import CONFIG_FILE
 from edgeconnect.launch import refuse_several
 
 log = logging.getLogger(__name__)
@@ -61,7 +66,7 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     from edgeconnect.predict import complete as complete_jobs
     from edgeconnect.predict import load_run
 
-    output = a.output or str(default_output(a.checkpoints, config))
+    output = a.output or str(output_in(a.checkpoints, config, "results"))
     external = config.data.test_edge_flist if config.data.edge == "external" else ""
     pictures, masks = a.input or config.data.test_flist, a.mask or config.data.test_mask_flist
     jobs = listed.plan(pictures, masks, a.edge or external, output)
@@ -74,11 +79,3 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     run = load_run(config, a.checkpoints, use_ema=not a.no_ema)
     complete_jobs(run.predictor(a.resize_mask, a.mirror), wanted, config.run.debug, done)
     log.info("%d written to %s", len(wanted), output)
-
-
-def default_output(folder: Path, config: Config) -> Path:
-    """Return where results go: another folder for each stage but the usual one, so that none replaces another's."""
-    if (folder / RECORD).is_file():
-        raise UserError(f"--output is missing; {folder} is a save, which training may remove")
-    name = "results" if config.stage.name == config.row.completes else f"results_{config.stage.name}"
-    return folder / name

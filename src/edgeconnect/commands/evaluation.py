@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeconnect.atomic import expanded
 from edgeconnect.checkpoint.folder import folder_config
-from edgeconnect.commands.runs import load_trained, require_folder, shown
+from edgeconnect.commands.runs import load_trained, output_in, require_folder, shown
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Override
 from edgeconnect.config.sections import DRAWN_MASKS, Config, DataConfig
@@ -116,7 +116,7 @@ def run_request(request: EvaluateRequest) -> None:
         refuse_overlap("--export", request.export, [pictures, masks], [request.checkpoints], manifest)
         Study(request.export, manifest, workers=request.workers).export()
         return
-    output = request.output or default_output(request.checkpoints, config)
+    output = request.output or output_in(request.checkpoints, config, "evaluation")
     entries = open_entries(request, overrides)
     options = load_options(request, config, entries)
     manifest = find_items(request, config.data, pictures, masks)
@@ -151,13 +151,6 @@ def configured(request: EvaluateRequest, overrides: Sequence[Override]) -> Confi
     require_folder(request.checkpoints)
     model = [(f"--model {request.model}", f"MODEL={request.model}")] if request.model else []
     return folder_config(request.checkpoints, [*overrides, *model]).config
-
-
-def default_output(folder: Path | None, config: Config) -> Path:
-    """Name the folder of the report; stages of a run have one each. Raises UserError without a run."""
-    if folder is None:
-        raise UserError("--output is missing; name a folder for the report")
-    return folder / ("evaluation" if config.stage.name == config.row.completes else f"evaluation_{config.stage.name}")
 
 
 def find_lists(request: EvaluateRequest, data: DataConfig) -> tuple[str, str]:

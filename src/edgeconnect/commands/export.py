@@ -34,7 +34,7 @@ def export(arguments: argparse.Namespace) -> None:
     from edgeconnect.predict import load_run
     from edgeconnect.provenance import provenance
 
-    run = load_run(config, a.checkpoints, use_ema=not a.no_ema)
+    run = load_run(config, a.checkpoints, use_ema=not a.no_ema, folded=False)
     rows = {name: run.stage.networks[name] for name in run.stage.completing}
     steps = {weights.file: weights.iteration for weights in run.weights}
     files = {row.file: published(row, run.method.networks[name], steps[row.file]) for name, row in rows.items()}

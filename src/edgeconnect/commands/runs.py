@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.folder import folder_config
+from edgeconnect.checkpoint.saves import RECORD
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Loaded
 from edgeconnect.config.presets import preset, presets
@@ -134,6 +135,17 @@ def told(loaded: Loaded) -> Config:
     for note in loaded.notes if is_main() else ():
         log.warning("%s", note)
     return loaded.config
+
+
+def output_in(folder: Path | None, config: Config, what: str) -> Path:
+    """Name where what a run makes goes: a folder for each stage but the usual one, so that none replaces another's.
+
+    Raises UserError without a run, and for a save, which training may remove.
+    """
+    if folder is None or (folder / RECORD).is_file():
+        reason = f"; {folder} is a save, which training may remove" if folder else "; name a folder for what is written"
+        raise UserError(f"--output is missing{reason}")
+    return folder / (what if config.stage.name == config.row.completes else f"{what}_{config.stage.name}")
 
 
 def require_folder(folder: Path, option: str = "--checkpoints") -> None:

@@ -119,7 +119,6 @@ class LossConfig:
         "vgg19",
         validators.one_of("vgg19", "squeezenet1_1"),
         "measures content and style: vgg19, squeezenet1_1",
-        fixed=True,
     )
     vgg_weights: str = key(
         IMAGENET, validators.text, "FEATURE_NET's weights: imagenet (download), a state dict's path, random"

@@ -91,6 +91,8 @@ class EdgeCache:
             beside.write_bytes(_check(bits) + bits)
             beside.replace(path)  # without waiting for the disk: what a crash damages is noticed
         except OSError as error:
+            if path.is_file():  # another thread or machine was quicker
+                return
             self.is_writable = False
             log.warning("EDGE_CACHE: %s cannot be written (%s); edges are drawn every time", path, reason(error))
         finally:

@@ -48,7 +48,7 @@ class Failure(NamedTuple):
 
 
 class Study:
-    """One evaluation in its folder; started again with the same contents it goes on where it stopped.
+    """One evaluation in its folder; started again with the same contents it does what is left.
 
     Up to `batch_size` items are completed together; `workers` threads read, write and measure.
     """

@@ -56,7 +56,7 @@ class Trainer:
         averaged = [name for name in self.stage.completing if name in self.stage.trained]
         self.ema = EMA({name: method.networks[name] for name in averaged}, config.optim.ema_decay)
         self.state, self.best, self.losses = TrainState(), Best(config), LossWatch(self.stage.losses)
-        self.wait = Wait(engine.is_idle, config.run.num_workers, engine.threads)
+        self.wait = Wait(engine, config.run.num_workers)
         self.saved = 0  # step of the last save
         self.random = RandomState()
         self.parts: dict[str, Stateful] = {
@@ -117,7 +117,7 @@ class Trainer:
         end = self.phases[-1].end
         remaining = max(0, end - self.state.step)
         with progress(end, self.state.step, self.stage.name, "it") as bar:
-            for batch in islice(self.wait.watch(self.fetch_together(feed.batches(self.state.pictures))), remaining):
+            for batch in islice(self.fetch_together(feed.batches(self.state.pictures)), remaining):
                 scalars = self.advance(batch)
                 if self.due(self.intervals.log_interval):
                     bar.set_postfix(self.record(feed.epoch(self.state.pictures), scalars), refresh=False)
@@ -136,7 +136,7 @@ class Trainer:
 
     def fetch_together(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield this rank's batches as long as every rank has one and none is asked to stop."""
-        own = self.fetch(batches)
+        own = self.wait.watch(self.fetch(batches))
         while True:
             with together():
                 batch = next(own, None)
@@ -281,7 +281,8 @@ class Trainer:
             whole = self.engine.is_whole()
             if alone:
                 leave(abort=not whole)
-            if whole and not most([bool(self.losses.check())])[0]:
+            bad = most([not whole or bool(self.losses.check())])[0]
+            if not bad:
                 self.save_what_is_new()
         except (UserError, RuntimeError) as error:
             log.error("iteration %d is not saved: %s", self.state.step, error)

@@ -44,7 +44,7 @@ def draw_items(config: Config, pictures: Listing, quick: bool, workers: int) -> 
     from edgeconnect.types import in_floats
 
     # inverted masks and bad files are findings of their own
-    settings = replace(config.data, allow_large_holes=True, on_bad_image="skip")
+    settings = replace(config.data, allow_large_holes=True, on_bad_image="skip", edge_cache="")
     try:
         dataset = InpaintingDataset(settings, pictures.split, config.run.seed)
     except UserError as error:
@@ -78,7 +78,7 @@ def measure_loader(config: Config) -> Throughput | None:
     """
     from edgeconnect.data.loader import Feed
 
-    settings = replace(config.data, val_flist="", allow_large_holes=True)
+    settings = replace(config.data, val_flist="", allow_large_holes=True, edge_cache="")
     try:
         batches = Feed(replace(config, data=settings)).batches(0)
         _serve(islice(batches, 1 + 2 * config.run.num_workers))
