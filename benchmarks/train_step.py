@@ -30,7 +30,8 @@ from edgeconnect import rng
 from edgeconnect.config import file as config_file
 from edgeconnect.config.sections import Config
 from edgeconnect.data.loader import Feed
-from edgeconnect.engine import choose_precision, make_engine
+from edgeconnect.device import choose_precision
+from edgeconnect.engine import make_engine
 from edgeconnect.methods.build import build
 from edgeconnect.training.logs import read_scalars
 from edgeconnect.types import Batch, Progress, is_trained

@@ -283,9 +283,9 @@ def test_weights_that_differ_between_ranks_are_not_saved(ranks, run_folder, tmp_
 SEVERAL = """
 import sys
 sys.path.insert(0, "src")
-from edgeconnect import engine
+from edgeconnect import device
 from edgeconnect.cli import main
-engine.gpus_to_share = lambda config: len(config.gpu)
+device.gpus_to_share = lambda config: len(config.gpu)
 raise SystemExit(main(sys.argv[1:]))
 """
 

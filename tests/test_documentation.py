@@ -147,6 +147,25 @@ PROMISES = {
             "needs two machines",
         ),
     ],
+    "docs/performance.md": [
+        NotRun("python benchmarks/train_step.py --demo --stages edge --set COMPILE=1", "compiling takes minutes"),
+        Run("python benchmarks/loader.py", small="--count 8 --size 64 --repeat 1 --seconds 0.1", prints="ratios"),
+    ],
+    "docs/results.md": [
+        Run(
+            "python benchmarks/train_step.py --json",
+            small="--stages edge --modes plain default --repeat 1 --steps 1 --warmup 0 --batch 1 "
+            "--set INPUT_SIZE=32 --set BASE_CHANNELS=4",
+            prints="times_plain",
+        ),
+        NotRun("python benchmarks/train_step.py --demo --json", "the same program"),
+        NotRun("python benchmarks/train_step.py --losses 200 --demo --json", "takes minutes"),
+        NotRun("python benchmarks/contention.py --json", "keeps a core busy for minutes"),
+        NotRun("python benchmarks/complete.py --pictures photographs/ --masks masks/ --json", "takes minutes"),
+        NotRun("python benchmarks/complete.py --megapixels 4 --modes default bf16 --repeat 1 --json", "takes minutes"),
+        NotRun("python benchmarks/loader.py --workers 0 --json", "stands on docs/performance.md"),
+        Run("python benchmarks/flist.py --json", small="--lines 2000 --files 200 --repeat 1", prints="ratios_to_find"),
+    ],
     "docs/numerics.md": [],
     "docs/methods.md": [],
 }

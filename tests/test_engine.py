@@ -6,16 +6,10 @@ import torch
 from support import FakeMethod, random_batch, tiny_config, tiny_method
 from torch import nn
 
-from edgeconnect import engine
+from edgeconnect import device
 from edgeconnect.config.sections import RunConfig
-from edgeconnect.engine import (
-    Engine,
-    choose_device,
-    choose_precision,
-    choose_threads,
-    gpus_to_share,
-    named_device,
-)
+from edgeconnect.device import choose_device, choose_precision, choose_threads, gpus_to_share, named_device
+from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
 from edgeconnect.losses import hole_l1
 from edgeconnect.types import Batch
@@ -120,7 +114,7 @@ def test_precision_auto_asks_what_the_processor_computes_in(monkeypatch, name, h
 
 @pytest.mark.parametrize(("size", "batch", "threads"), [(64, 8, 1), (256, 2, 4), (0, 1, 16)])
 def test_small_networks_get_fewer_threads(monkeypatch, size, batch, threads):
-    monkeypatch.setattr(engine, "threads_found", lambda: 16)
+    monkeypatch.setattr(device, "threads_found", lambda: 16)
     settings = {"BASE_CHANNELS": 24 if size == 64 else 32, "INPUT_SIZE": size, "BATCH_SIZE": batch}
     assert choose_threads(tiny_config(**settings)) == threads
     assert choose_threads(tiny_config(**settings), training=False) == 16
@@ -217,7 +211,7 @@ def test_method_that_updates_twice_a_step_is_not_accumulated():
 
 
 def test_each_rank_of_a_machine_has_its_gpu(monkeypatch, caplog):
-    monkeypatch.setattr("edgeconnect.engine.world_size", lambda: 2)
+    monkeypatch.setattr("edgeconnect.device.world_size", lambda: 2)
     for name, value in {"RANK": 3, "LOCAL_RANK": 1, "WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
     assert named_device(RunConfig(gpu=(0,))) == ("auto", (1,))
@@ -255,6 +249,7 @@ def quick_compiler(monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", lambda network: real(network, backend="aot_eager"))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
 def test_compiled_networks_train_as_others_do_and_keep_their_names(quick_compiler):
     found = []
     for compiling in (False, True):

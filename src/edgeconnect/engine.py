@@ -1,7 +1,6 @@
 """Where and how a step runs: device, precision, gradients, weights."""
 
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -9,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from edgeconnect import launch
-from edgeconnect.config.sections import Config, RunConfig
+from edgeconnect.config.sections import Config
+from edgeconnect.device import choose_device, choose_precision, choose_threads, named_device
 from edgeconnect.distributed import averaging, mean_over_ranks, most, world_size
 from edgeconnect.errors import UserError, reason
 from edgeconnect.types import Batch, Method, Progress, Scalars, in_floats, is_trained
@@ -18,79 +17,9 @@ from edgeconnect.types import Batch, Method, Progress, Scalars, in_floats, is_tr
 Mark = float | torch.cuda.Event
 
 FIRST = Progress(iteration=1)
-ACTIVATIONS = 2**20  # of the first layers that a thread is worth having for
 SETTLING = 20.0  # seconds for a GPU to do what it was asked to
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
-
-
-def choose_device(name: str, gpus: tuple[int, ...]) -> torch.device:
-    """Resolve DEVICE; `auto` is the first of GPU where CUDA works, else the processor."""
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    remedy = "set DEVICE: auto"
-    if name == "auto":
-        if not gpus or not available:
-            return torch.device("cpu")
-        name, remedy = f"cuda:{gpus[0]}", "name another one in GPU"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= available:
-        raise UserError(f"DEVICE: {name} is not there: this machine shows {available} CUDA devices; {remedy}")
-    return device
-
-
-def gpus_to_share(config: RunConfig) -> int:
-    """Return how many ranks GPU asks for: one for each GPU, or a single one where not all of them are there."""
-    if len(config.gpu) < 2 or config.device not in ("auto", "cuda"):
-        return 1
-    available = torch.cuda.device_count()
-    if len(set(config.gpu)) == len(config.gpu) and max(config.gpu) < available:
-        return len(config.gpu)
-    listed = list(config.gpu)
-    log.warning("GPU: %s: this machine shows %d CUDA devices; one process trains, see DEVICE", listed, available)
-    return 1
-
-
-def named_device(config: RunConfig) -> tuple[str, tuple[int, ...]]:
-    """Return DEVICE and GPU as they are for this rank: of several on a machine, each has a GPU of its own."""
-    if world_size() == 1 or not config.gpu or config.device == "cpu":
-        return config.device, config.gpu
-    if ":" in config.device:
-        problem = f"DEVICE: {config.device} is one GPU for {world_size()} ranks"
-        raise UserError(f"{problem}; set DEVICE: auto, and name theirs in GPU")
-    own = launch.own_gpu(config.gpu)
-    return (config.device if config.device == "auto" else f"cuda:{own}"), (own,)
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Resolve PRECISION; `auto` is bfloat16 where the hardware computes in it, GPUs and processors, else float32."""
-    if name != "auto":
-        return DTYPES[name]
-    if device.type == "cuda":
-        native = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        native = any(has and name.endswith("bf16") for name, has in torch.cpu.get_capabilities().items())
-    return torch.bfloat16 if native else torch.float32
-
-
-def choose_threads(config: Config, training: bool = True) -> int:
-    """Resolve THREADS; 0 is one for each core that PyTorch found, fewer where a step trains a small network.
-
-    Threads wait for each other after every operation. Short operations gain little from more threads, and with a busy
-    neighbour on one of the cores they lose far more: benchmarks/contention.py.
-    """
-    found, channels, weights = threads_found(), config.networks.base_channels, config.losses
-    if config.stage.predicts == "image" and weights.content_loss_weight + weights.style_loss_weight:
-        channels += 64  # of the feature network
-    activations = config.optim.batch_size * config.data.input_size**2 * channels
-    useful = -(-activations // ACTIVATIONS) if training else 0
-    return config.run.threads or min(found, useful or found)  # with INPUT_SIZE 0 the size is not known
-
-
-@functools.cache
-def threads_found() -> int:
-    """Return how many threads PyTorch began with: a core each, or what OMP_NUM_THREADS says."""
-    return torch.get_num_threads()
 
 
 def make_engine(config: Config, training: bool = False) -> "Engine":

@@ -232,7 +232,7 @@ def open_entries(request: EvaluateRequest, overrides: Sequence[Override]) -> "li
 
 def load_options(request: EvaluateRequest, config: Config, entries: "Sequence[Entry]") -> "EvaluationOptions":
     """Load the networks that measure, onto the device of the first run, or else the configuration's."""
-    from edgeconnect.engine import choose_device
+    from edgeconnect.device import choose_device
     from edgeconnect.evaluation.entries import Run
     from edgeconnect.evaluation.evaluate import EvaluationOptions
     from edgeconnect.metrics.definitions import MASK, obtainable

@@ -47,7 +47,7 @@ def compare(arguments: argparse.Namespace) -> None:
     pairs = find_pairs(a.data_path, a.output_path, a.mask)
     networks = {}
     if a.lpips or a.weights:
-        from edgeconnect.engine import choose_device
+        from edgeconnect.device import choose_device
         from edgeconnect.metrics.perceptual import load_networks
 
         networks = load_networks(a.lpips, a.weights, choose_device(a.device, (0,)))

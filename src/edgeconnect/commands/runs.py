@@ -53,8 +53,8 @@ def train(arguments: argparse.Namespace) -> None:
     config = prepare(arguments) if count() == 1 else None
     if count() == 1 and not config:
         return
+    from edgeconnect.device import gpus_to_share
     from edgeconnect.distributed import from_main, joined, main_first
-    from edgeconnect.engine import gpus_to_share
 
     with ranks(gpus_to_share(config.run) if config else 1), joined():
         with main_first():

@@ -72,8 +72,9 @@ class Features(nn.Module):
         """Return the features after each of the named layers."""
         names = {index: name for name, index in layers.items()}
         x, found = laid_out(x), {}
-        if torch.is_autocast_enabled(x.device.type):
-            self.to(torch.get_autocast_dtype(x.device.type))  # once: autocast would in every pass
+        kind = x.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            self.to(torch.get_autocast_dtype(kind))  # once: autocast would in every pass
         for index, layer in enumerate(self.features[: max(names) + 1]):
             x = layer(x)
             if index in names:
