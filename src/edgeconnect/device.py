@@ -59,8 +59,10 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         return DTYPES[name]
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
+    elif hasattr(torch.cpu, "get_capabilities"):  # not in every PyTorch that will do
         native = any(has and name.endswith("bf16") for name, has in torch.cpu.get_capabilities().items())
+    else:
+        native = False
     return torch.bfloat16 if native else torch.float32
 
 
