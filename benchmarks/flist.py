@@ -87,7 +87,7 @@ def open_list(path: Path, plain: bool) -> dict[str, float]:
     else:
         indices = [index for _, index in islice(epoch_items(len(paths), 0), DRAWN)]
     return {
-        "open_seconds": round(opened, 3),
+        "open_seconds": round(opened, 6),
         "first_indices_seconds": round(time.perf_counter() - start, 4),
         "microseconds_a_path": round(seconds(lambda: draw(paths, indices)) / DRAWN * 1e6, 1),
         "private_megabytes": round(private_megabytes() - before, 1),
