@@ -7,14 +7,13 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config.validators import MAX_PIXELS
-from edgeconnect.data.path_list import LONG, PathList
+from edgeconnect.data.path_list import LONG, PathList, Paths
 from edgeconnect.errors import BadImageError, UserError, named
 from edgeconnect.images import FORMATS, read_gray, why_unreadable
 
@@ -164,7 +163,7 @@ class PairError(UserError):
         self.paths = paths
 
 
-class SameLines(Sequence[Path]):
+class SameLines(Paths):
     """The partners of a long list's pictures: the same lines of another list, each compared when it is asked for."""
 
     def __init__(self, images: Sequence[Path], others: Sequence[Path], what: str) -> None:
@@ -177,13 +176,8 @@ class SameLines(Sequence[Path]):
     def __len__(self) -> int:
         return len(self.images)
 
-    @overload
-    def __getitem__(self, index: int) -> Path: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Path]: ...
-    def __getitem__(self, index: int | slice) -> Path | list[Path]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def path_at(self, index: int) -> Path:
+        """Return a picture's partner. Raises PairError where its stem is another."""
         image, other = self.images[index], self.others[index]
         if image.stem != other.stem:
             problem = f"line {index + 1} has the {self.what} {other} for {image}: long lists pair line by line"

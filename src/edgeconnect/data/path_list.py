@@ -25,7 +25,24 @@ LINES = 1 << 12  # read at once
 NEWLINE, SLASH, TILDE, BLANK, DELETE = b"\n/~ \x7f"
 
 
-class PathList(Sequence[Path]):
+class Paths(Sequence[Path]):
+    """Paths that are made when they are asked for, by `path_at`; a slice of them is a list."""
+
+    def path_at(self, index: int) -> Path:
+        """Return the path at an index, from 0."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | list[Path]:
+        if isinstance(index, slice):
+            return [self.path_at(number) for number in range(*index.indices(len(self)))]
+        return self.path_at(range(len(self))[index])
+
+
+class PathList(Paths):
     """One path a line, any characters but the line's end, blanks around it and empty lines left out.
 
     A line that begins with `# ` is a comment unless a file has that very name. Relative paths count from the list's
@@ -44,15 +61,9 @@ class PathList(Sequence[Path]):
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Path: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Path]: ...
-    def __getitem__(self, index: int | slice) -> Path | list[Path]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        return Path(self._name(self._read(*self.starts[number : number + 2].tolist())))
+    def path_at(self, index: int) -> Path:
+        """Read a line."""
+        return Path(self._name(self._read(*self.starts[index : index + 2].tolist())))
 
     def __iter__(self) -> Iterator[Path]:
         return map(Path, self.names())
