@@ -41,7 +41,7 @@ class _PictureNorm(torch.autograd.Function):
         dtype = torch.promote_types(x.dtype, torch.float32)
         scale, shift = torch.ones(channels, dtype=dtype), torch.zeros(channels, dtype=dtype)
         normalized, (means, inverses) = torch.empty_like(x), torch.empty(2, count, channels, dtype=dtype)
-        for one, out, mean, inverse in zip(*pictures(x, normalized), means, inverses, strict=True):
+        for one, out, mean, inverse in zip(torch.split(x, 1), torch.split(normalized, 1), means, inverses, strict=True):
             torch.ops.aten.native_batch_norm.out(
                 *(one, scale, shift, None, None, True, 0.0, EPSILON), out=out, save_mean=mean, save_invstd=inverse
             )
@@ -56,14 +56,9 @@ class _PictureNorm(torch.autograd.Function):
             torch.ops.aten.native_batch_norm_backward(
                 one, of, scale, None, None, mean, inverse, True, EPSILON, [True, False, False]
             )[0]
-            for one, of, mean, inverse in zip(*pictures(gradient, x), means, inverses, strict=True)
+            for one, of, mean, inverse in zip(torch.split(gradient, 1), torch.split(x, 1), means, inverses, strict=True)
         ]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-def pictures(*batches: Tensor) -> list[tuple[Tensor, ...]]:
-    """Split batches into batches of one."""
-    return [torch.split(batch, 1) for batch in batches]
 
 
 def spectral_norm(layer: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
