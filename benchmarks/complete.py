@@ -123,7 +123,7 @@ def in_a_process(mode: str, output: Path) -> dict[str, float]:
 
 
 def grey_levels(folder: Path) -> dict[str, float]:
-    """Compare what bf16 and default wrote, over all pixels that differ from none and over the changed ones alone."""
+    """Compare what bf16 and default wrote, known pixels included."""
     pairs = [
         (images.read_image(path), images.read_image(folder / "bf16" / path.name)) for path in folder.glob("default/*")
     ]
