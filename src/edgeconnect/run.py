@@ -110,14 +110,14 @@ def initial_weights(options: TrainOptions, config: Config, stages: Sequence[str]
     folder = options.init_from
     if folder is None or len(stages) == 1:
         return folder
-    held = [
+    trained = [
         stage
         for stage in map(config.row.stage, stages[:-1])
         if any(trained_source(folder, stage.networks[name], [stage.name]) for name in stage.completing)
     ]
-    if not held:
+    if not trained:
         raise UserError(f"--init-from: {folder} holds no weights of {', '.join(stages[:-1])}; give a run's folder")
-    return folder if config.stage in held else None
+    return folder if config.stage in trained else None
 
 
 def check_data(config: Config) -> None:

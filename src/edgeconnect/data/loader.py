@@ -47,10 +47,8 @@ class Feed:
         self.evaluates = bool(config.data.val_flist)
         self.shown = InpaintingDataset(config.data, VAL, self.seed, needs_edges) if self.evaluates else self.training
         self.validated: list[tuple[int, int]] = []  # items of a pass; its loader keeps its processes for the next one
-        workers, reader = (
-            min(self.workers, -(-len(self.shown) // self.shown_at_once)),
-            _Reader(self.shown, stand_in=False),
-        )
+        workers = min(self.workers, -(-len(self.shown) // self.shown_at_once))
+        reader = _Reader(self.shown, stand_in=False)
         self._validating = self._loader(reader, self.validated, self.shown_at_once, workers, kept=workers > 0)
 
     def describe(self) -> str:
