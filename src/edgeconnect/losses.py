@@ -57,6 +57,17 @@ def hole_l1(fake: Tensor, real: Tensor, ratio: Tensor) -> Tensor:
     return F.l1_loss(fake.float(), real) / torch.where(ratio > 0, ratio, torch.ones_like(ratio))
 
 
+def hole_bce(logits: Tensor, edge: Tensor, mask: Tensor, ratio: Tensor, positive: float) -> Tensor:
+    """Mean cross-entropy of the hole's pixels, those with an edge weighing `positive`; 0 without a hole.
+
+    No part of the paper's objective. Holistically-nested edge detection (Xie and Tu, arXiv:1504.06375, eq. 2) also
+    weighs the two classes. `ratio` is the batch's hole ratio.
+    """
+    weight = torch.full((), positive, device=logits.device)
+    entropy = F.binary_cross_entropy_with_logits(logits.float(), edge, pos_weight=weight, reduction="none")
+    return (entropy * mask).mean() / torch.where(ratio > 0, ratio, torch.ones_like(ratio))
+
+
 def sum_of(terms: Iterable[Tensor]) -> Tensor:
     """Add one or more 0-dimensional tensors."""
     return torch.stack(list(terms)).sum()

@@ -35,9 +35,18 @@ def test_max_iters_ends_a_stage_and_other_stages_have_one_phase():
     assert [phase.end for phase in phases(PHASES="{joint: [{end: 10}]}", MAX_ITERS=12)] == [12]
 
 
+def test_rates_fall_along_half_a_cosine_in_each_phase_and_rise_at_the_start():
+    first, second = phases(PHASES="{edge: [{end: 8}, {end: 12, lr: 0.5}]}", LR=1, LR_SCHEDULE="cosine", LR_WARM_UP=2)
+    found = [first.rates_at(step)["generator"] for step in (1, 2, 5, 8)]
+    assert found == pytest.approx([0.5, 0.9619397662556434, 0.5, 0.03806023374435663])
+    assert [second.rates_at(step)["generator"] for step in (9, 11)] == pytest.approx([0.5, 0.25])
+    assert second.rates_at(13)["generator"] == pytest.approx(0)
+    assert first.rates_at(5)["discriminator"] == pytest.approx(0.05)
+
+
 def test_rates_are_set():
     optimizers = tiny_method("edge").optimizers
-    set_rates(optimizers, Phase(1, {"generator": 0.25}))
+    set_rates(optimizers, {"generator": 0.25})
     assert optimizers["generator"].param_groups[0]["lr"] == 0.25
     assert optimizers["discriminator"].param_groups[0]["lr"] == pytest.approx(1e-5)
     assert all(isinstance(optimizer, torch.optim.Optimizer) for optimizer in optimizers.values())

@@ -14,6 +14,9 @@ DRAWN_MASKS = ("block", "half", *SHAPES)
 MASKS = dict(enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), 1))
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
+WHOLE, DAMAGED = "whole", "damaged"
+WHITE, HARMONIC = "white", "harmonic"
+CONSTANT, COSINE = "constant", "cosine"
 MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
 
@@ -86,6 +89,9 @@ class DataConfig:
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")
+    known_edges: str = key(
+        WHOLE, validators.one_of(WHOLE, DAMAGED), "where training finds the edges around a hole: whole, damaged picture"
+    )
     edge_cache: str = key("", validators.text, "folder that keeps Canny's maps for the next epoch; empty: none")
     on_bad_image: str = key("stop", validators.one_of("stop", "skip"), "unreadable files: stop, or skip to another one")
     bad_image_limit: int = key(100, validators.whole(0, MANY), "files that are skipped before the run stops")
@@ -99,10 +105,16 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The generators' size; 64 and 8 are the published networks."""
+    """The generators; the defaults are the published networks."""
 
     base_channels: int = key(64, validators.whole(1, 4096), "channels of the first layer", fixed=True)
     residual_blocks: int = key(8, validators.whole(0, 1000), "dilated residual blocks", fixed=True)
+    prefill: str = key(
+        WHITE,
+        validators.one_of(WHITE, HARMONIC),
+        "what generators see in the hole: white; harmonic: a smooth surface, to which G2 adds what is missing",
+        fixed=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,10 @@ class LossConfig:
 
     gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
     l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "divided by the batch's hole ratio")
+    edge_adv_loss_weight: float = key(1.0, validators.real(0, LARGE), "adversarial, edge stage")
     fm_loss_weight: float = key(10.0, validators.real(0, LARGE), "feature matching, edge stage")
+    edge_bce_loss_weight: float = key(0.0, validators.real(0, LARGE), "cross-entropy of the hole's edges, edge stage")
+    edge_bce_positive: float = key(2.0, validators.real(0, LARGE), "weight of edge pixels in it")
     style_loss_weight: float = key(250.0, validators.real(0, LARGE), "Gram matrices of the hole")
     content_loss_weight: float = key(0.1, validators.real(0, LARGE), "perceptual, of the whole picture")
     inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
@@ -131,6 +146,8 @@ class OptimizerConfig:
 
     lr: float = key(1e-4, validators.real(0, 1000), "learning rate of the generators (Adam)")
     d2g_lr: float = key(0.1, validators.real(0, 1000), "discriminators learn at LR * D2G_LR")
+    lr_schedule: str = key(CONSTANT, validators.one_of(CONSTANT, COSINE), "within a phase: constant, cosine (to 0)")
+    lr_warm_up: int = key(0, validators.whole(0, MANY), "first iterations of a stage, in which the rates rise")
     beta1: float = key(0.0, validators.decay, "Adam, decay of the first moment")
     beta2: float = key(0.9, validators.decay, "Adam, decay of the second moment")
     batch_size: int = key(8, validators.whole(1, 65_536), "pictures in a step, on all GPUs together")

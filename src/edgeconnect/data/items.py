@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
-from edgeconnect.config.sections import DataConfig
+from edgeconnect.config.sections import DAMAGED, DataConfig
 from edgeconnect.data import edges
 from edgeconnect.data.masks import Mask
 from edgeconnect.errors import UserError
@@ -28,7 +28,8 @@ def make_item(
 ) -> Batch:
     """Return a batch of one, in bytes but for `gray`, from an RGB picture, (H, W, 3), and its mask, True = missing.
 
-    Edges are Canny's with SIGMA: those of the whole picture with `true_edges`, else those of the known pixels alone.
+    Edges are Canny's with SIGMA: those of the whole picture with `true_edges`, else those of the known pixels alone;
+    `true_edges` with KNOWN_EDGES damaged are the former inside the hole and the latter outside.
     An `external` edge map, (H, W) in 0 to 255, takes their place; with NMS 1 it keeps what Canny also finds. Without
     `with_edges` the map is all zeros, and Canny, the dearest part of an item, does not run. SIGMA 0 draws from `rng`.
     A `cache` keeps edges of whole pictures.
@@ -41,6 +42,8 @@ def make_item(
             edge = cache.edges(image, gray, sigma)
         elif with_edges:
             edge = edges.canny_edges(gray, sigma, known=None if true_edges else ~mask)
+        if with_edges and true_edges and config.known_edges == DAMAGED:
+            edge = np.where(mask, edge, edges.canny_edges(gray, sigma, known=~mask))
     if external is not None and with_edges:
         edge = np.where(edge, external, np.uint8(0)) if config.nms else external
     image, gray = image.transpose(2, 0, 1), gray.astype(np.float32)

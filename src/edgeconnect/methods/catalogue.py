@@ -32,7 +32,7 @@ class Stage:
     number: int
     name: str
     networks: Mapping[str, Network]
-    losses: tuple[str, ...]  # scalars of a step that must stay finite
+    losses: tuple[str, ...]  # scalars of a step that must stay finite; those of terms that are off may be missing
     metrics: Mapping[str, str]  # scalar: what it measures, one of psnr, mae, precision, recall
     predicts: Literal["image", "edge"] = "image"
     frozen: tuple[str, ...] = ()  # networks that are read and not trained
@@ -101,7 +101,7 @@ def _pair(part: str, model: str) -> dict[str, Network]:
 
 
 _EDGE, _INPAINT = _pair("edge", "EdgeModel"), _pair("inpaint", "InpaintingModel")
-_EDGE_LOSSES = ("l_d1", "l_g1", "l_fm")
+_EDGE_LOSSES = ("l_d1", "l_g1", "l_fm", "l_bce")
 _INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty")
 _ACCURACY, _FIDELITY = {"precision": "precision", "recall": "recall"}, {"psnr": "psnr", "mae": "mae"}
 

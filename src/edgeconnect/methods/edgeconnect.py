@@ -8,26 +8,18 @@ joint         both at once: the completion loss reaches G1, too
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
 from edgeconnect import losses
-from edgeconnect.config.sections import RANDOM, Config, OptimizerConfig
+from edgeconnect.config.sections import RANDOM, WHITE, Config
+from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
 from edgeconnect.networks.edgeconnect import Discriminator, Generator
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
+from edgeconnect.networks.filling import prefilled
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
-
-
-class Objective(NamedTuple):
-    """The two players' losses of one batch, the fake they are about, and what to log."""
-
-    losses: dict[str, Tensor]  # by the optimiser that they belong to
-    fake: Tensor
-    scalars: Scalars
 
 
 class Edge:
@@ -43,22 +35,27 @@ class Edge:
         self.stateful: dict[str, Stateful] = {}
 
     def generate(self, batch: Batch) -> Tensor:
-        """Draw edges everywhere, (B, 1, H, W), from what is known."""
-        known = 1 - batch.mask
-        gray = batch.gray * known + batch.mask
-        logits = self.generator(torch.cat([gray, batch.edge * known, batch.mask], dim=1))
-        return torch.sigmoid(logits.float())
+        """Draw edges everywhere, (B, 1, H, W), from what is known; the logits, before the sigmoid."""
+        gray = prefilled(batch.gray, batch.mask, self.config.networks.prefill)
+        logits: Tensor = self.generator(torch.cat([gray, batch.edge * (1 - batch.mask), batch.mask], dim=1))
+        return logits.float()
 
     def objective(self, batch: Batch) -> Objective:
-        """Adversarial and feature-matching loss (eq. 1 to 4)."""
-        weights, fake = self.config.losses, self.generate(batch)
-        pairs = (torch.cat([batch.gray, edge], dim=1) for edge in (batch.edge, fake))
-        real_maps, fake_maps = judged(self.discriminator, *pairs)
-        d1 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
-        g1 = losses.generator_loss(fake_maps[-1], weights.gan_loss)
-        fm = weights.fm_loss_weight * losses.feature_distance(fake_maps, real_maps)
-        scalars = detached({"l_d1": d1, "l_g1": g1, "l_fm": fm})
-        return Objective({"discriminator": d1, "generator": g1 + fm}, fake, scalars)
+        """Adversarial and feature-matching loss (eq. 1 to 4), and cross-entropy; D1 rests where neither needs it."""
+        weights, logits = self.config.losses, self.generate(batch)
+        fake = torch.sigmoid(logits)
+        d1 = g1 = fm = bce = fake.new_zeros(())
+        if weights.edge_adv_loss_weight or weights.fm_loss_weight:
+            pairs = (torch.cat([batch.gray, edge], dim=1) for edge in (batch.edge, fake))
+            real_maps, fake_maps = judged(self.discriminator, *pairs)
+            d1 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
+            g1 = weights.edge_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
+            fm = weights.fm_loss_weight * losses.feature_distance(fake_maps, real_maps)
+        if weights.edge_bce_loss_weight:
+            bce = losses.hole_bce(logits, batch.edge, batch.mask, batch.hole_ratio, weights.edge_bce_positive)
+            bce = weights.edge_bce_loss_weight * bce
+        scalars = detached({"l_d1": d1, "l_g1": g1, "l_fm": fm} | ({"l_bce": bce} if bce.requires_grad else {}))
+        return Objective(by_role(d1, g1 + fm + bce), fake, scalars)
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch."""
@@ -68,7 +65,7 @@ class Edge:
 
     def complete(self, batch: Batch) -> Completion:
         """Draw the edges of the hole and keep the known ones."""
-        raw = self.generate(batch)
+        raw = torch.sigmoid(self.generate(batch))
         merged = composite(batch.edge, raw, batch.mask)
         return Completion(merged, raw, merged)
 
@@ -90,7 +87,8 @@ class Inpaint:
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
         self.config, self.prepare = config, prepare
-        self.generator = prepare(Generator(4, 3, size.base_channels, size.residual_blocks))
+        channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
+        self.generator = prepare(Generator(channels, 3, size.base_channels, size.residual_blocks))
         self.discriminator = prepare(Discriminator(3, size.base_channels))
         self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
@@ -105,21 +103,27 @@ class Inpaint:
         return network
 
     def generate(self, batch: Batch, edge: Tensor) -> Tensor:
-        """Paint (B, 3, H, W) everywhere along the given edges."""
-        image = batch.image * (1 - batch.mask) + batch.mask
-        painted = self.generator(torch.cat([image, edge], dim=1))
-        return (torch.tanh(painted.float()) + 1) / 2
+        """Paint (B, 3, H, W) along edges: on white everywhere, else in the hole, where it may leave [0, 1]."""
+        kind = self.config.networks.prefill
+        image = prefilled(batch.image, batch.mask, kind)
+        if kind == WHITE:
+            painted = self.generator(torch.cat([image, edge], dim=1))
+            return (torch.tanh(painted.float()) + 1) / 2
+        residual = self.generator(torch.cat([image, edge, batch.mask], dim=1))
+        return composite(image, image + residual.float(), batch.mask)
 
     def objective(self, batch: Batch, edge: Tensor) -> Objective:
-        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8)."""
+        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8); D2 rests where its weight is 0."""
         weights, fake = self.config.losses, self.generate(batch, edge)
-        real_maps, fake_maps = judged(self.discriminator, batch.image, fake)
-        d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
-        g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
+        d2 = g2 = fake.new_zeros(())
+        if weights.inpaint_adv_loss_weight:
+            real_maps, fake_maps = judged(self.discriminator, batch.image, fake)
+            d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
+            g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
         l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.hole_ratio)
         content, style = self.perceptual(batch, fake)
         scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
-        return Objective({"discriminator": d2, "generator": g2 + l1 + content + style}, fake, scalars)
+        return Objective(by_role(d2, g2 + l1 + content + style), fake, scalars)
 
     def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
@@ -159,7 +163,7 @@ class Inpaint:
 
     def complete_along(self, batch: Batch, edge: Tensor) -> Completion:
         """Paint the hole along the given edges."""
-        raw = self.generate(batch, edge)
+        raw = self.generate(batch, edge).clamp(0, 1)
         return Completion(composite(batch.image, raw, batch.mask), raw, edge)
 
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
@@ -210,7 +214,10 @@ class Joint:
         """Train all four networks on one batch."""
         first = self.edge.objective(batch)
         second = self.inpaint.objective(batch, composite(batch.edge, first.fake, batch.mask))
-        update({role: loss + second.losses[role] for role, loss in first.losses.items()})
+        both = dict(first.losses)
+        for role, loss in second.losses.items():
+            both[role] = both[role] + loss if role in both else loss
+        update(both)
         drawn = self.edge.accuracy(batch.edge, first.fake, batch.mask)
         painted = fidelity(batch.image, second.fake, batch.mask)
         return first.scalars | short(drawn) | second.scalars | painted
@@ -222,15 +229,6 @@ class Joint:
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """Precision and recall of the edges, PSNR and relative MAE of the composite."""
         return short(self.edge.evaluate(batch, completion)) | self.inpaint.evaluate(batch, completion)
-
-
-def judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the feature maps of both, for either role's loss, with weights that are normalised once.
-
-    `fake` is not detached: `update` takes each loss into its own role's weights alone.
-    """
-    with parametrize.cached():
-        return discriminator(real), discriminator(fake)
 
 
 def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
@@ -248,23 +246,6 @@ def fidelity(image: Tensor, filled: Tensor, mask: Tensor) -> Scalars:
 def short(accuracy: Scalars) -> Scalars:
     """Name precision and recall as the published joint log does."""
     return {"pre": accuracy["precision"], "rec": accuracy["recall"]}
-
-
-def detached(scalars: Scalars) -> Scalars:
-    """Cut scalars off the graph; they stay on the device."""
-    return {name: value.detach() for name, value in scalars.items()}
-
-
-def adam_pair(
-    generators: Iterable[nn.Module], discriminators: Iterable[nn.Module], config: OptimizerConfig
-) -> dict[str, torch.optim.Optimizer]:
-    """One Adam for the generators at LR, one for the discriminators at LR * D2G_LR (section 4.2)."""
-
-    def adam(networks: Iterable[nn.Module], lr: float) -> torch.optim.Optimizer:
-        parameters = [parameter for network in networks for parameter in network.parameters()]
-        return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2), fused=True)
-
-    return {"generator": adam(generators, config.lr), "discriminator": adam(discriminators, config.lr * config.d2g_lr)}
 
 
 def check_weights(config: Config) -> None:

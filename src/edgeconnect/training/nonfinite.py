@@ -54,6 +54,7 @@ class LossWatch:
 
     def add(self, step: int, pictures: int, scalars: Scalars) -> None:
         """Remember the losses of a step, still on the device."""
+        self.names = [name for name in self.names if name in scalars]  # a term may be switched off
         if self.names:
             self._steps.append((step, pictures))
             self._values.append(torch.stack([scalars[name].float() for name in self.names]))

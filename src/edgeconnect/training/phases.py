@@ -1,20 +1,35 @@
 """The phases of a stage: until when, at which learning rates, and which roles learn."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
-from edgeconnect.config.sections import OptimizerConfig
+from edgeconnect.config.sections import COSINE, OptimizerConfig
 from edgeconnect.errors import UserError
 
 
 @dataclass(frozen=True)
 class Phase:
-    """The part of a stage that ends with iteration `end`; `rates` holds the learning rate of each role that learns."""
+    """The part of a stage from after iteration `start` to `end`; `rates` are the learning rates of roles that learn."""
 
     end: int
     rates: Mapping[str, float]
+    start: int = 0
+    cosine: bool = False
+    warm_up: int = 0
+
+    def rates_at(self, iteration: int) -> dict[str, float]:
+        """Return the rates of an iteration, from 1: they rise for the stage's first `warm_up` iterations.
+
+        With `cosine` they fall to 0 along half a cosine over the phase (Loshchilov and Hutter, arXiv:1608.03983).
+        """
+        factor = min(1.0, iteration / self.warm_up) if self.warm_up else 1.0
+        if self.cosine:
+            passed = (iteration - 1 - self.start) / (self.end - self.start)
+            factor *= (1 + math.cos(math.pi * min(passed, 1.0))) / 2
+        return {role: factor * rate for role, rate in self.rates.items()}
 
 
 def phases_of(config: OptimizerConfig, stage: str, roles: list[str]) -> list[Phase]:
@@ -23,7 +38,8 @@ def phases_of(config: OptimizerConfig, stage: str, roles: list[str]) -> list[Pha
     A phase's `lr` takes the place of LR; the role `discriminator` learns at D2G_LR times that, unless `lr` names a
     rate for each role. Raises UserError where a phase names a role that the method does not have.
     """
-    phases = []
+    phases: list[Phase] = []
+    shape = config.lr_schedule == COSINE, config.lr_warm_up
     for part in config.phases.get(stage, []) or [{"end": config.max_iters}]:
         lr, learning = part.get("lr", config.lr), part.get("train", roles)
         named = lr if isinstance(lr, dict) else {}
@@ -33,7 +49,7 @@ def phases_of(config: OptimizerConfig, stage: str, roles: list[str]) -> list[Pha
         usual = config.lr if named else lr
         by_role = {"discriminator": usual * config.d2g_lr} | named
         rates = {role: by_role.get(role, usual) for role in learning}
-        phases.append(Phase(min(part["end"], config.max_iters), rates))
+        phases.append(Phase(min(part["end"], config.max_iters), rates, phases[-1].end if phases else 0, *shape))
         if part["end"] >= config.max_iters:
             break
     return phases
@@ -44,8 +60,8 @@ def phase_at(phases: list[Phase], iteration: int) -> int:
     return next((number for number, phase in enumerate(phases) if iteration <= phase.end), len(phases) - 1)
 
 
-def set_rates(optimizers: Mapping[str, Optimizer], phase: Phase) -> None:
-    """Set the learning rate of each optimiser that learns in a phase."""
-    for role, rate in phase.rates.items():
+def set_rates(optimizers: Mapping[str, Optimizer], rates: Mapping[str, float]) -> None:
+    """Set the learning rate of each optimiser that learns."""
+    for role, rate in rates.items():
         for group in optimizers[role].param_groups:
             group["lr"] = rate

@@ -164,7 +164,7 @@ class Trainer:
         step = self.state.step + 1
         number = phase_at(self.phases, step)
         phase = self.phases[number]
-        set_rates(self.method.optimizers, phase)
+        set_rates(self.method.optimizers, phase.rates_at(step))
         batch = self.engine.place(batch)
         scalars = self.engine.step(self.method, batch, Progress(step, number), phase.rates)
         if self.engine.refused:
@@ -211,7 +211,7 @@ class Trainer:
         """Log a step and return what the progress bar shows: the metrics, and with VERBOSE every loss."""
         values = read_scalars(scalars)
         number = phase_at(self.phases, self.state.step)
-        rate = next(iter(self.phases[number].rates.values()))
+        rate = next(iter(self.phases[number].rates_at(self.state.step).values()))
         wait = round(self.wait.share(), 4)
         with together():
             if self.log:
