@@ -54,3 +54,13 @@ def test_hole_l1_is_divided_by_the_batches_hole_ratio():
     mask[0, :, :2] = 1
     torch.testing.assert_close(losses.hole_l1(fake, real, mask.mean()), (fake - real).abs().mean() / 0.25)
     torch.testing.assert_close(losses.hole_l1(fake, real, torch.zeros(())), (fake - real).abs().mean())
+
+
+def test_hole_bce_is_the_weighted_cross_entropy_of_the_holes_pixels():
+    logits, edge, mask = torch.randn(2, 1, 4, 4), (torch.rand(2, 1, 4, 4) > 0.5).float(), torch.zeros(2, 1, 4, 4)
+    mask[0, :, :2] = 1
+    drawn = torch.sigmoid(logits)
+    each = -(2 * edge * drawn.log() + (1 - edge) * (1 - drawn).log())
+    found = losses.hole_bce(logits, edge, mask, mask.mean(), 2.0)
+    torch.testing.assert_close(found, (each * mask).sum() / mask.sum())
+    assert losses.hole_bce(logits, edge, mask * 0, torch.zeros(()), 2.0) == 0

@@ -55,6 +55,14 @@ def test_other_edges_are_those_of_the_known_pixels():
     assert not found[MASK].any()
 
 
+def test_known_edges_as_in_use_are_those_of_the_damaged_picture_around_the_true_ones():
+    found = edge(known_edges="damaged")
+    np.testing.assert_array_equal(found[MASK], edge()[MASK])
+    np.testing.assert_array_equal(found[~MASK], edge(true_edges=False)[~MASK])
+    assert not np.array_equal(found, edge())
+    np.testing.assert_array_equal(edge(true_edges=False, known_edges="damaged"), edge(true_edges=False))
+
+
 @pytest.mark.parametrize("true_edges", [False, True])
 def test_external_edges_take_their_place_thinned_where_asked(true_edges):
     scaled = EXTERNAL.astype(np.float32) / np.float32(255)

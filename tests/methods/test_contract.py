@@ -7,10 +7,13 @@ import torch
 from support import STAGES, differing, random_batch, state_of, tiny_method
 
 from edgeconnect.engine import FIRST, Engine, inference, parameters
+from edgeconnect.networks.filling import harmonic
 from edgeconnect.types import is_trained
 
 CPU = torch.device("cpu")
 GANS = ("nsgan", "lsgan", "hinge")
+MODERN = {"PREFILL": "harmonic", "SKIPS": 1, "EDGE_NORM": "instance", "EDGE_BCE_LOSS_WEIGHT": 1}
+recipes = pytest.mark.parametrize("keys", [{}, MODERN], ids=["published", "modern"])
 
 
 def build(stage, engine=None, **keys):
@@ -20,9 +23,10 @@ def build(stage, engine=None, **keys):
     return method
 
 
+@recipes
 @pytest.mark.parametrize("stage", STAGES)
-def test_step_moves_only_what_it_optimises_and_all_of_it(stage):
-    method = build(stage)
+def test_step_moves_only_what_it_optimises_and_all_of_it(stage, keys):
+    method = build(stage, **keys)
     before = {name: state_of(network) for name, network in method.networks.items()}
     Engine(CPU).step(method, random_batch())
     optimised = {id(p) for optimizer in method.optimizers.values() for p in parameters(optimizer)}
@@ -88,10 +92,11 @@ def test_generator_loss_falls_on_one_batch(stage, gan):
     assert values[-1] < 0.95 * values[0]
 
 
+@recipes
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (37, 53), (5, 9), (1, 1), (64, 30)])
-def test_known_pixels_are_bit_identical_at_any_size(stage, height, width):
-    method, batch = build(stage), random_batch(2, height, width)
+def test_known_pixels_are_bit_identical_at_any_size(stage, height, width, keys):
+    method, batch = build(stage, **keys), random_batch(2, height, width)
     with inference(method):
         merged = method.complete(batch).merged
     truth = batch.edge if stage == "edge" else batch.image
@@ -102,12 +107,13 @@ def test_known_pixels_are_bit_identical_at_any_size(stage, height, width):
     assert 0 <= merged.min() <= merged.max() <= 1
 
 
+@recipes
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_stays_finite_and_close(stage, dtype):
+def test_half_precision_stays_finite_and_close(stage, dtype, keys):
     exact, half = ({}, {})
     for scalars, engine in ((exact, Engine(CPU)), (half, Engine(CPU, dtype))):
-        method = build(stage, engine)
+        method = build(stage, engine, **keys)
         for _ in range(3):
             scalars.update(engine.step(method, random_batch()))
         assert all(torch.isfinite(p).all() for o in method.optimizers.values() for p in parameters(o))
@@ -116,11 +122,12 @@ def test_half_precision_stays_finite_and_close(stage, dtype):
             assert float(half[name]) == pytest.approx(float(value), rel=0.15, abs=0.02), name
 
 
+@recipes
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("size", [1, 2])
-def test_float32_gradients_equal_float64_ones(stage, size):
+def test_float32_gradients_equal_float64_ones(stage, size, keys):
     """A batch of one in the channels-last layout got wrong gradients from instance normalisation (PyTorch 2.15)."""
-    method = build(stage)
+    method = build(stage, **keys)
     exact = copy.deepcopy(method)
     for network in exact.networks.values():
         network.double()
@@ -147,14 +154,35 @@ class DoubleSigmoids:
         torch.Tensor.float = self.kept
 
 
+@recipes
 @pytest.mark.parametrize("stage", STAGES)
-def test_empty_masks_train_and_complete(stage):
-    method, batch = build(stage), random_batch()
+def test_empty_masks_train_and_complete(stage, keys):
+    method, batch = build(stage, **keys), random_batch()
     batch = batch._replace(mask=torch.zeros_like(batch.mask))
     scalars = Engine(CPU).step(method, batch)
     assert all(torch.isfinite(value) for value in scalars.values())
     truth = batch.edge if stage == "edge" else batch.image
     assert torch.equal(method.complete(batch).merged, truth)
+
+
+def test_a_discriminator_that_no_loss_needs_rests():
+    off = {"EDGE_ADV_LOSS_WEIGHT": 0, "FM_LOSS_WEIGHT": 0, "EDGE_BCE_LOSS_WEIGHT": 1, "INPAINT_ADV_LOSS_WEIGHT": 0}
+    for stage in STAGES:
+        method = build(stage, **off)
+        before = {name: state_of(network) for name, network in method.networks.items()}
+        scalars = Engine(CPU).step(method, random_batch())
+        for name, network in method.networks.items():
+            rests = name.endswith("discriminator") or not is_trained(network)
+            assert bool(differing(before[name], network.state_dict())) != rests
+        assert all(scalars[name] == 0 for name in ("l_d1", "l_d2", "l_g1", "l_g2") if name in scalars)
+
+
+def test_a_painter_on_a_surface_begins_near_the_surface_and_paints_the_hole_alone():
+    method, batch = build("inpaint", PREFILL="harmonic"), random_batch()
+    with inference(method):
+        raw = method.complete(batch).raw
+    torch.testing.assert_close(raw, harmonic(batch.image, batch.mask), atol=0.05, rtol=0)
+    assert torch.equal(raw * (1 - batch.mask), batch.image * (1 - batch.mask))
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -8,7 +8,9 @@ from edgeconnect.networks.filling import harmonic, prefilled
 
 def random_hole(height, width, share, seed=0):
     rng = torch.Generator().manual_seed(seed)
-    return torch.rand(2, 3, height, width, generator=rng), (torch.rand(2, 1, height, width, generator=rng) < share) * 1.0
+    return torch.rand(2, 3, height, width, generator=rng), (
+        torch.rand(2, 1, height, width, generator=rng) < share
+    ) * 1.0
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (37, 53), (64, 64)])

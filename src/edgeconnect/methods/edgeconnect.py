@@ -16,7 +16,7 @@ from edgeconnect import losses
 from edgeconnect.config.sections import RANDOM, WHITE, Config
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
-from edgeconnect.networks.edgeconnect import Discriminator, Generator
+from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
 from edgeconnect.networks.filling import prefilled
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
@@ -28,7 +28,7 @@ class Edge:
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
         self.config = config
-        self.generator = prepare(Generator(3, 1, size.base_channels, size.residual_blocks, spectral=True))
+        self.generator = prepare(Generator(3, 1, size.base_channels, size.residual_blocks, size.edge_norm, size.skips))
         self.discriminator = prepare(Discriminator(2, size.base_channels))
         self.networks = {"edge_generator": self.generator, "edge_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
@@ -88,7 +88,10 @@ class Inpaint:
         size = config.networks
         self.config, self.prepare = config, prepare
         channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
-        self.generator = prepare(Generator(channels, 3, size.base_channels, size.residual_blocks))
+        generator = Generator(channels, 3, size.base_channels, size.residual_blocks, size.inpaint_norm, size.skips)
+        if size.prefill != WHITE:
+            torch.nn.init.normal_(convolutions(generator)[-1].weight, 0.0, 0.001)  # begins near the surface
+        self.generator = prepare(generator)
         self.discriminator = prepare(Discriminator(3, size.base_channels))
         self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
