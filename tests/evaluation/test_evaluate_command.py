@@ -72,7 +72,8 @@ def test_one_command_measures_everybody_with_everything(evaluate, trained, data)
     assert {method["edges"] for method in classical} == {""}
     measured = [{n for n, c in m["bins"]["all"].items() if c["n"] + c["empty"]} for m in found["methods"]]
     edges = {name for name in DEFINITIONS if name.startswith("edge_")}
-    pictures = {name for name, about in DEFINITIONS.items() if not about.needs - {"mask"}} - {"ssim_gray_uniform51"}
+    pictures = {name for name, about in DEFINITIONS.items() if not about.needs - {"mask", "edges"}}
+    pictures -= edges | {"ssim_gray_uniform51"}
     assert measured == [edges, pictures, edges | pictures, edges | pictures, *[pictures] * 3]
     assert {c["n"] + c["empty"] for m in found["methods"] for c in m["bins"]["all"].values()} == {0, 3}
     assert list(found["bins"]) == ["(1,10]", "(30,40]", "(40,50]", "all"]
