@@ -98,7 +98,7 @@ def test_ground_truth_edges_do(stage, runs):
 def test_without_edges_a_run_paints_as_its_inpaint_network_fed_zeros(stage, runs, trained):
     entry, one = runs(stage, NO_EDGES), sample()
     assert not entry.batch(one).edge.any()
-    assert (entry.paints, entry.draws_edges, list(entry.run.method.networks)[0]) == (True, False, "inpaint_generator")
+    assert (entry.paints, entry.draws_edges, "edge_generator" in entry.run.method.networks) == (True, False, False)
     (filled,) = entry.complete([one])
     assert filled.edge is None
     network = tiny_method("inpaint", SIGMA=1).generator
@@ -113,7 +113,7 @@ def test_without_edges_a_run_paints_as_its_inpaint_network_fed_zeros(stage, runs
 
 
 def test_a_stage_that_draws_alone_has_nothing_to_do_without_edges(trained):
-    with pytest.raises(UserError, match="--edges none: stage edge .* draws edges; leave it out"):
+    with pytest.raises(UserError, match=r"--edges none: stage edge .* draws edges; leave it out"):
         opened(f"{trained}:edge", [], NO_EDGES)
 
 

@@ -158,7 +158,7 @@ def test_files_of_a_small_case_are_the_stored_ones():
 
 def test_methods_and_failed_items_are_read_from_the_stored_results():
     labels = {"telea": "telea", "run:joint": "run:joint (strict edges)", "lines": "lines (ground-truth edges)"}
-    assert read_methods(GOLDEN / "results.json") == ({"i5"}, labels)
+    assert read_methods(GOLDEN / "results.json") == ({"i5"}, labels, 0)
 
 
 def test_a_method_knows_whether_it_paints_and_draws():

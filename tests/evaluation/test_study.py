@@ -7,9 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluations import (
+    DRAWN_COUNTS,
+    FULL,
+    NAMES,
+    OPTIONS,
+    Painter,
+    holes,
+    opened,
+    photos,
+    pixels,
+    preprocessing,
+    save,
+    strict_json,
+)
 from skimage.color import rgb2gray
 from skimage.feature import canny
-from evaluations import DRAWN_COUNTS, FULL, NAMES, OPTIONS, Painter, holes, opened, photos, pixels, preprocessing, save, strict_json
 
 from edgeconnect.errors import BadImageError, IncompleteError, UserError
 from edgeconnect.evaluation import evaluate as evaluation

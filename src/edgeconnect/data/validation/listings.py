@@ -78,7 +78,7 @@ class Listing:
 
 def refusal(code: str, key: str, error: UserError, names: Iterable[str] = (), severity: Severity = "error") -> Finding:
     """Turn what stops a run into a finding."""
-    return Finding(severity, code, key, str(error).removeprefix(key).lstrip(": "), tuple(names))
+    return Finding(severity, code, key, str(error).removeprefix(f"{key}: "), tuple(names))
 
 
 def open_lists(config: DataConfig) -> tuple[list[Listing], list[Finding]]:
