@@ -122,9 +122,9 @@ def count_matches(wanted: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> int:
     As the Berkeley segmentation benchmark does it (Martin, Fowlkes and Malik, PAMI 2004), here with a tolerance of one
     pixel, also diagonally. A thick line matches a thin one no more often than the thin one has pixels.
     """
-    numbers = np.full((wanted.shape[0] + 2, wanted.shape[1] + 2), -1)
+    numbers = np.full((wanted.shape[0] + 2, wanted.shape[1] + 2), -1, np.int32)
     numbers[1:-1, 1:-1][drawn] = np.arange(np.count_nonzero(drawn))
     near = sliding_window_view(numbers, (3, 3))[wanted].reshape(-1, 9)
-    pairs = np.nonzero(near >= 0)[0], near[near >= 0]
+    pairs = np.nonzero(near >= 0)[0].astype(np.int32), near[near >= 0]  # the only integers that SciPy 1.13 matches by
     graph = coo_array((np.ones(len(pairs[0])), pairs), shape=(len(near), np.count_nonzero(drawn)))
     return int(np.count_nonzero(maximum_bipartite_matching(graph.tocsr()) >= 0))
