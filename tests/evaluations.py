@@ -12,6 +12,7 @@ from edgeconnect.evaluation.evaluate import EvaluationOptions
 from edgeconnect.evaluation.manifest import BIN_EDGES, Preprocessing
 
 NAMES = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole")
+DRAWN_COUNTS = ("true_positives", "drawn", "wanted")  # those of the first release
 FULL = RuntimeError("CUDA out of memory. Tried to allocate more")
 OPTIONS = EvaluationOptions(NAMES, {}, shown=0)
 

@@ -106,6 +106,27 @@ PROMISES = {
     ],
     "docs/evaluation.md": [
         EVALUATE,
+        Run(
+            "python train.py --model 2 --checkpoints checkpoints/without --set SIGMA=-1",
+            ("checkpoints/without/InpaintingModel_gen.pth",),
+        ),
+        *(
+            Run(
+                f"python scripts/evaluate.py --checkpoints checkpoints/{run} --model {model} --edges {edges} "
+                f"--methods none {items} --output edges/{edges}",
+                (f"edges/{edges}/results.json",),
+                prints="canny_f1",
+            )
+            for run, model, edges, items in (
+                ("without", 2, "none", "--pictures photos_test.flist --masks masks/"),
+                ("photos", 3, "strict", "--manifest edges/none/manifest.json"),
+                ("photos", 2, "ground-truth", "--manifest edges/none/manifest.json"),
+            )
+        ),
+        Run(
+            "python scripts/compare.py edges/none edges/strict edges/ground-truth --measures psnr_rgb canny_f1_1px",
+            prints="compared with none/without:inpaint (no edges)",
+        ),
         Run("python scripts/compare.py evaluations/a evaluations/b --measures psnr_rgb l1_hole", prints="telea"),
         Run("python scripts/metrics.py --data-path truth/ --output-path results/ --mask masks/", prints="psnr_gray"),
         Run(
@@ -182,7 +203,7 @@ def steps(page):
         elif inline:
             yield "command", inline
         elif not language:
-            for line in block.replace("\\\n", " ").splitlines():
+            for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines():
                 if command := re.sub(r"\s+#.*", "", line).strip():
                     yield "command", command
 
@@ -272,6 +293,8 @@ def prepare(page, folder):
         small_config(folder, lists + "SIGMA: 1\nNUM_WORKERS: 0\n")
         assert main(["train", "--model", "all", "--checkpoints", RUN, "--no-check"]) == 0
         shutil.copytree(RUN, "checkpoints/other")
+        (folder / "checkpoints/without").mkdir()
+        shutil.copy(f"{RUN}/config.yml", "checkpoints/without")
         (folder / "photos_test.flist").write_text("".join(f"{path}\n" for path in (folder / "truth").glob("*")))
         shutil.copytree("pictures", "results")
         saved(folder / "inception.pth", random_state())

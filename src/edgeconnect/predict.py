@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -202,14 +202,18 @@ class LoadedRun:
         return Predictor(self.method, self.engine, *settings, needs_edges=self.stage.needs_edges)
 
 
-def load_run(config: Config, folder: Path, use_ema: bool = True, folded: bool = True) -> LoadedRun:
+def load_run(
+    config: Config, folder: Path, use_ema: bool = True, folded: bool = True, given_edges: bool = False
+) -> LoadedRun:
     """Build METHOD's stage MODEL and load the networks that complete pictures from a run's folder, or from a save.
 
+    With `given_edges`, a stage that draws edges and paints is built as the one that paints along those of the batch.
     With `folded`, normalised weights take the place of what they are computed from, and the networks can only complete.
     Raises UserError where the stage was not trained there, or its weights do not fit the configuration.
     """
     engine = make_engine(config)
-    method = build(config, engine.prepare)
+    model = config.stage.paints_as if given_edges and config.stage.paints_as else config.run.model
+    method = build(replace(config, run=replace(config.run, model=model)), engine.prepare)
     weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
     if folded:
         for network in method.networks.values():

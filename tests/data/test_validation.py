@@ -288,6 +288,7 @@ def test_list_that_cannot_be_used_is_an_error_and_the_others_are_still_read(tmp_
     report = examined(TRAIN_FLIST=value, VAL_FLIST=val)
     assert ("error", "TRAIN_FLIST", "unusable-list") in codes(report)
     assert found(report, "empty-file", "VAL_FLIST") == {"5.png"}
+    assert all(finding.line().count(finding.where) == 1 for finding in report.findings)
     assert report.severity == 2
 
 

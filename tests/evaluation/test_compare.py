@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from evaluations import OPTIONS, Painter, holes, opened, photos, preprocessing, strict_json
+from evaluations import DRAWN_COUNTS, OPTIONS, Painter, holes, opened, photos, preprocessing, strict_json
 
 from edgeconnect.cli import main
 from edgeconnect.errors import IncompleteError, UserError
@@ -124,7 +124,7 @@ def test_edges_are_added_up_as_in_the_tables():
         rows = {}
         for n in range(30):
             hits = int(rng.binomial(50, share)) if n else 0
-            rows[f"i{n}"] = dict(zip(EDGE_COUNTS, (hits, 50 if n else 0, 50 if n else 0), strict=True))
+            rows[f"i{n}"] = dict(zip(DRAWN_COUNTS, (hits, 50 if n else 0, 50 if n else 0), strict=True))
         return rows
 
     one, other = (ComparedMethod(name, name, drawn(share)) for name, share in (("one", 0.3), ("other", 0.6)))
@@ -156,7 +156,7 @@ def test_the_baseline_is_the_first_or_the_one_named(noisy):
 def test_n_is_that_of_the_tables():
     """Items without an edge count for neither."""
     edges = [(1, 2, 2), (0, 0, 0), (0, 0, 3), (0, 4, 0), (2, 2, 2), (0, 0, 0)]
-    rows = {f"i{n}": dict(zip(EDGE_COUNTS, map(float, row), strict=True)) for n, row in enumerate(edges)}
+    rows = {f"i{n}": dict(zip(DRAWN_COUNTS, map(float, row), strict=True)) for n, row in enumerate(edges)}
     manifest = items(6)
     cells = summarize(manifest, [Measured("m", "", rows, {})]).methods[0].bins["all"]
     method = ComparedMethod("m", "m", rows)

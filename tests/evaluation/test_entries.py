@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 from evaluations import opened, preprocessing, save
-from support import STAGES
+from support import STAGES, tiny_method
 
 from edgeconnect.config import file as config_file
+from edgeconnect.data.edges import canny_edges, to_gray
 from edgeconnect.data.mask_shapes import Pixels, draw
 from edgeconnect.data.scenes import render
 from edgeconnect.digest import file_digest
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.evaluation.baselines import CLASSICAL
-from edgeconnect.evaluation.entries import GROUND_TRUTH, STRICT, Classical, LoadedItem, Results
+from edgeconnect.evaluation.entries import GROUND_TRUTH, NO_EDGES, STRICT, Classical, LoadedItem, Results
 from edgeconnect.evaluation.manifest import Item, Manifest
 
 
@@ -90,9 +91,30 @@ def test_ground_truth_edges_do(stage, runs):
     entry, one = runs(stage, GROUND_TRUTH), sample()
     assert not same(*(next(entry.complete([s])) for s in (one, altered(one))))
     assert not np.array_equal(entry.batch(one).edge, runs(stage).batch(one).edge)
-    true = entry.true_edges(one)
-    assert np.array_equal(entry.batch(one).edge[0, 0], true)
-    assert np.array_equal(runs(stage).true_edges(one), true)
+    assert np.array_equal(entry.batch(one).edge[0, 0], canny_edges(to_gray(one.picture), entry.config.data.sigma))
+
+
+@pytest.mark.parametrize("stage", ["inpaint", "edge_inpaint", "joint"])
+def test_without_edges_a_run_paints_as_its_inpaint_network_fed_zeros(stage, runs, trained):
+    entry, one = runs(stage, NO_EDGES), sample()
+    assert not entry.batch(one).edge.any()
+    assert (entry.paints, entry.draws_edges, "edge_generator" in entry.run.method.networks) == (True, False, False)
+    (filled,) = entry.complete([one])
+    assert filled.edge is None
+    network = tiny_method("inpaint", SIGMA=1).generator
+    path = trained / f"saves/{stage}/0000002/state.pth"
+    network.load_state_dict(torch.load(path, weights_only=True)["ema"]["shadow"]["inpaint_generator"])
+    image = torch.from_numpy(np.where(one.mask[..., None], np.uint8(255), one.picture) / np.float32(255)).movedim(2, 0)
+    with torch.no_grad():
+        painted = network.eval()(torch.cat([image, torch.zeros_like(image[:1])])[None])
+    expected = ((torch.tanh(painted[0]) + 1) / 2 * 255).round().movedim(0, 2).numpy()
+    assert np.abs(filled.picture - expected)[one.mask].max() <= 1
+    assert not np.array_equal(filled.picture, next(runs(stage).complete([one])).picture)
+
+
+def test_a_stage_that_draws_alone_has_nothing_to_do_without_edges(trained):
+    with pytest.raises(UserError, match=r"--edges none: stage edge .* draws edges; leave it out"):
+        opened(f"{trained}:edge", [], NO_EDGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -183,6 +205,7 @@ def test_the_average_completes_and_is_part_of_the_identity(runs, copied):
 
 def test_weights_stage_and_what_is_seen_are_the_identity(runs, copied):
     different = [runs(stage) for stage in STAGES] + [runs("joint", GROUND_TRUTH), runs("joint", STRICT, True)]
+    different.append(runs("joint", NO_EDGES))
     for overrides in (["SIGMA=2"], ["SIGMA=0"], ["SIGMA=0", "SEED=11"]):
         different.append(opened(f"{copied}:joint", [("", text) for text in overrides]))
     shutil.copy(copied / "saves/inpaint/0000002/InpaintingModel_gen.pth", copied)

@@ -72,7 +72,8 @@ def test_one_command_measures_everybody_with_everything(evaluate, trained, data)
     assert {method["edges"] for method in classical} == {""}
     measured = [{n for n, c in m["bins"]["all"].items() if c["n"] + c["empty"]} for m in found["methods"]]
     edges = {name for name in DEFINITIONS if name.startswith("edge_")}
-    pictures = {name for name, about in DEFINITIONS.items() if not about.needs - {"mask"}} - {"ssim_gray_uniform51"}
+    pictures = {name for name, about in DEFINITIONS.items() if not about.needs - {"mask", "edges"}}
+    pictures -= edges | {"ssim_gray_uniform51"}
     assert measured == [edges, pictures, edges | pictures, edges | pictures, *[pictures] * 3]
     assert {c["n"] + c["empty"] for m in found["methods"] for c in m["bins"]["all"].values()} == {0, 3}
     assert list(found["bins"]) == ["(1,10]", "(30,40]", "(40,50]", "all"]
@@ -80,6 +81,36 @@ def test_one_command_measures_everybody_with_everything(evaluate, trained, data)
     for name in ("tables.md", "tables.tex", "report.html"):
         assert "ground-truth edges" in (data / "out" / name).read_text("utf-8")
     assert "run:joint,ground-truth," in (data / "out/results.csv").read_text()
+
+
+def test_three_evaluations_and_their_comparison_say_what_edges_are_worth(evaluate, trained, data, capsys):
+    """The scale of Canny is that of SIGMA, where this is one."""
+    runs = {
+        "none": (f"{trained}:2", "--set", "SIGMA=-1"),
+        "strict": (f"{trained}:3",),
+        "ground-truth": (f"{trained}:2",),
+    }
+
+    def sigma_of(edges, *arguments):
+        code, _, said = evaluate(edges, "--edges", edges, "--runs", *runs[edges], *arguments, methods=("none",))
+        assert (code, "trained with SIGMA" in said) == (0, edges == "none" or bool(arguments)), said
+        return strict_json(data / edges / "results.json")["sigma"]
+
+    def compared():
+        folders = [str(data / edges) for edges in runs]
+        assert main(["compare", *folders, "--measures", "psnr_rgb", "canny_f1_1px"]) == 0
+        printed, said = capsys.readouterr()
+        assert printed.count("compared with none/run:inpaint (no edges)") == 2
+        assert "strict/run:edge_inpaint (strict edges)" in printed
+        assert "ground-truth/run:inpaint (ground-truth edges)" in printed
+        return "Canny's scales [1.0, 2.0]" in said
+
+    assert [sigma_of(edges) for edges in runs] == [2, 1, 1]
+    assert compared()
+    before = (data / "strict/measures/run-edge_inpaint.csv").read_bytes()
+    assert [sigma_of(edges, "--sigma", 2) for edges in runs] == [2, 2, 2]
+    assert (data / "strict/measures/run-edge_inpaint.csv").read_bytes() != before
+    assert not compared()
 
 
 def test_a_manifest_repeats_it_bit_for_bit(evaluate, trained, data):
@@ -263,6 +294,11 @@ def test_every_mistake_is_one_line_and_leaves_no_report(evaluate, trained, data,
         "--size: 3 is too small": {"arguments": ("--size", 3)},
         "--seed: -1 is too small": {"arguments": ("--seed", -1)},
         "--batch-size: 0 is too small": {"arguments": ("--batch-size", 0)},
+        "--sigma: 0 is no scale": {"arguments": ("--sigma", 0)},
+        "--sigma: -1 is no scale": {"arguments": ("--sigma", -1)},
+        "--sigma: nan is no scale": {"arguments": ("--sigma", "nan")},
+        "--sigma: 101 is no scale": {"arguments": ("--sigma", 101)},
+        "--edges none: stage edge of": {"arguments": ("--runs", f"{trained}:1", "--edges", "none")},
         "--lpips-weights: 1 given for": {"arguments": ("--lpips-weights", "x")},
         "--set SIGMA=x": {"arguments": ("--set", "SIGMA=x")},
     }

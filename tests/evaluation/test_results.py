@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from evaluations import preprocessing
+from evaluations import DRAWN_COUNTS, preprocessing
 
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.compare import read_methods
@@ -13,7 +13,7 @@ from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, Measured, summarize
 from edgeconnect.evaluation.study import EDGE_COUNTS, Failure
-from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.metrics.definitions import DEFINITIONS, EDGES
 
 GOLDEN = Path(__file__).parent / "golden"  # written by the first release, whose files stay readable and the same
 NAN = math.nan
@@ -41,7 +41,7 @@ def psnr(*values):
 
 
 def counts(*rows):
-    return {id_: dict(zip(EDGE_COUNTS, row, strict=True)) for id_, row in zip(RATIOS, rows, strict=True)}
+    return {id_: dict(zip(DRAWN_COUNTS, row, strict=True)) for id_, row in zip(RATIOS, rows, strict=True)}
 
 
 def cells(found, method=0, name="psnr_rgb"):
@@ -127,9 +127,10 @@ def test_results_are_strict_json_and_their_own_copy(manifest):
 
 
 def test_measures_come_in_the_order_of_their_definitions(manifest):
-    rows = {id_: {name: 1.0 for name in reversed(DEFINITIONS) if "edge" not in name} for id_ in RATIOS}
+    known = [name for name, definition in DEFINITIONS.items() if EDGES not in definition.needs]
+    rows = {id_: dict.fromkeys(reversed(known), 1.0) for id_ in RATIOS}
     found = results(manifest, [measured("m", rows)], [])
-    assert list(found["measures"]) == [name for name in DEFINITIONS if "edge" not in name]
+    assert list(found["measures"]) == known
     assert list(found["bins"]) == ["(1,10]", "(10,20]", "(60,100]", ALL]
 
 
@@ -139,7 +140,7 @@ def small_case():
     items = tuple(Item(f"i{n}", f"{n // 2}.png", "m.png", -1, ratio, f"{n}", "h") for n, ratio in enumerate(ratios))
     paints = {f"i{n}": {"psnr_rgb": 20 + n / 7, "l1_hole": 0.1 / (n + 1), "lpips_alex": n / 11} for n in range(9)}
     paints["i1"]["psnr_rgb"], paints["i3"]["l1_hole"] = 100.0, NAN
-    draws = {f"i{n}": dict(zip(EDGE_COUNTS, (n % 3, n, (n + 4) % 7), strict=True)) for n in range(9)}
+    draws = {f"i{n}": dict(zip(DRAWN_COUNTS, (n % 3, n, (n + 4) % 7), strict=True)) for n in range(9)}
     both = {id_: row | draws[id_] | {"psnr_rgb": row["psnr_rgb"] - 1 / 3} for id_, row in paints.items()}
     methods = [
         measured("telea", paints, {"fid": 123.456789, "kid": NAN}),
@@ -157,7 +158,7 @@ def test_files_of_a_small_case_are_the_stored_ones():
 
 def test_methods_and_failed_items_are_read_from_the_stored_results():
     labels = {"telea": "telea", "run:joint": "run:joint (strict edges)", "lines": "lines (ground-truth edges)"}
-    assert read_methods(GOLDEN / "results.json") == ({"i5"}, labels)
+    assert read_methods(GOLDEN / "results.json") == ({"i5"}, labels, 0)
 
 
 def test_a_method_knows_whether_it_paints_and_draws():

@@ -7,7 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluations import FULL, NAMES, OPTIONS, Painter, holes, opened, photos, pixels, preprocessing, save, strict_json
+from evaluations import (
+    DRAWN_COUNTS,
+    FULL,
+    NAMES,
+    OPTIONS,
+    Painter,
+    holes,
+    opened,
+    photos,
+    pixels,
+    preprocessing,
+    save,
+    strict_json,
+)
+from skimage.color import rgb2gray
+from skimage.feature import canny
 
 from edgeconnect.errors import BadImageError, IncompleteError, UserError
 from edgeconnect.evaluation import evaluate as evaluation
@@ -19,6 +34,7 @@ from edgeconnect.evaluation.pairing import compose
 from edgeconnect.evaluation.report import charts
 from edgeconnect.evaluation.study import Study, measures_of, read_table, slug, table_of, write_table
 
+CANNY = [f"canny_{share}{tolerance}" for tolerance in ("", "_1px") for share in ("precision", "recall", "f1")]
 EDGES = (0.0, 0.1, 0.3, 1.0)
 
 
@@ -100,7 +116,7 @@ def test_a_run_stopped_between_edges_and_picture_goes_on(manifest, ids, trained,
     assert len(list((tmp_path / "out").glob("*/*/*.png"))) == 2 * len(ids)
 
 
-@pytest.mark.parametrize(("stage", "folders", "measures"), [("edge", ["edges"], 3), ("inpaint", ["pictures"], 3)])
+@pytest.mark.parametrize(("stage", "folders", "measures"), [("edge", ["edges"], 6), ("inpaint", ["pictures"], 9)])
 def test_a_stage_that_only_draws_or_only_paints_is_done_without_the_other(
     stage, folders, measures, manifest, ids, trained, tmp_path
 ):
@@ -298,6 +314,28 @@ def test_measures_are_those_of_the_files(manifest, ids, tmp_path):
         assert math.isnan(found[id_]["true_positives"])
 
 
+def test_edges_of_everybody_are_counted_at_one_scale(manifest, ids, trained, tmp_path):
+    """By Canny of the whole completed picture inside the hole, and where edges are drawn, by those."""
+    telea, run = Classical("telea"), opened(f"{trained}:joint")
+    evaluate(tmp_path / "out", manifest, [telea, run], replace(OPTIONS, sigma=3))
+    study = Study(tmp_path / "out", manifest)
+    for entry in (telea, run):
+        found = measures_of(tmp_path / "out", entry.name)
+        for number, id_ in enumerate(ids):
+            one = study.load(number)
+            true = canny(rgb2gray(one.picture), 3) & one.mask
+            painted = canny(rgb2gray(pixels(study.file("pictures", entry.name, id_))), 3) & one.mask
+            counts = (true & painted).sum(), painted.sum(), true.sum()
+            assert [found[id_][f"canny_{name}"] for name in DRAWN_COUNTS] == [*counts]
+            if entry is telea:
+                assert math.isnan(found[id_]["drawn"])
+            else:
+                drawn = pixels(study.file("edges", run.name, id_)) > 127
+                assert found[id_]["true_positives"] == (true & drawn).sum()
+                assert found[id_]["wanted"] == true.sum()
+                assert found[id_]["matched"] >= found[id_]["true_positives"]
+
+
 def test_only_what_is_asked_for_is_reported_whatever_was_measured_before(manifest, tmp_path):
     measured = []
 
@@ -308,13 +346,17 @@ def test_only_what_is_asked_for_is_reported_whatever_was_measured_before(manifes
     distance.digest = "sha256:1"
     plain = evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS)
     more = replace(OPTIONS, distances={"lpips_alex": distance})
-    assert list(evaluate(tmp_path / "out", manifest, [Painter()], more)["measures"]) == [*NAMES, "lpips_alex"]
+    assert list(evaluate(tmp_path / "out", manifest, [Painter()], more)["measures"]) == [*NAMES, *CANNY, "lpips_alex"]
     evaluate(tmp_path / "out", manifest, [Painter()], more)
     assert len(measured) == 8
     distance.digest = "sha256:2"
     evaluate(tmp_path / "out", manifest, [Painter()], more)
     assert len(measured) == 16
     assert evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS) == plain
+    other = replace(OPTIONS, sigma=1)
+    for options, expected in ((other, evaluate(tmp_path / "new", manifest, [Painter()], other)), (OPTIONS, plain)):
+        assert evaluate(tmp_path / "out", manifest, [Painter()], options) == expected
+    assert (expected["sigma"], plain["measures"]) == (2, expected["measures"])
     next((tmp_path / "out/pictures/painter").iterdir()).unlink()
     table_of(tmp_path / "out", "painter").write_text("damaged")
     assert evaluate(tmp_path / "out", manifest, [Painter()], OPTIONS) == plain

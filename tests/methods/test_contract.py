@@ -7,6 +7,7 @@ import torch
 from support import STAGES, differing, random_batch, state_of, tiny_method
 
 from edgeconnect.engine import FIRST, Engine, inference, parameters
+from edgeconnect.methods.catalogue import METHODS
 from edgeconnect.networks.filling import harmonic
 from edgeconnect.types import is_trained
 
@@ -21,6 +22,17 @@ def build(stage, engine=None, **keys):
     for network in method.networks.values():
         network.train(is_trained(network))
     return method
+
+
+def test_stages_that_draw_and_paint_name_one_that_paints_along_given_edges_with_their_networks():
+    for row in METHODS.values():
+        for stage in row.stages:
+            assert bool(stage.paints_as) == (stage.draws_edges and stage.predicts == "image")
+            if stage.paints_as:
+                painting = row.stage(stage.paints_as)
+                assert (painting.draws_edges, painting.predicts) == (False, "image")
+                assert painting.completing
+                assert {name: painting.networks[name] for name in painting.completing}.items() <= stage.networks.items()
 
 
 @recipes

@@ -8,8 +8,9 @@ import lpips
 import numpy as np
 import pytest
 import torch
+from support import SHARED
 from torch.nn import functional as F
-from torchvision.models import AlexNet_Weights, VGG16_Weights, alexnet
+from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights, alexnet, squeezenet1_1
 from torchvision.models.vgg import cfgs, make_layers
 
 from edgeconnect.commands.metrics import NETWORKS
@@ -18,12 +19,16 @@ from edgeconnect.errors import UserError
 from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.metrics.perceptual import BACKBONES, load_lpips
 
-TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
+TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
+SQUEEZENET = SHARED / "weights/squeezenet1_1_features.pth"
 
 
 def features(name: str) -> torch.nn.Sequential:
     """Torchvision's layers, filled as untrained networks are."""
-    layers = make_layers(cfgs["D"]) if name == "vgg" else alexnet(weights=None).features
+    if name == "vgg":
+        layers = make_layers(cfgs["D"])
+    else:
+        layers = {"alex": alexnet, "squeeze": squeezenet1_1}[name](weights=None).features
     rng = torch.Generator().manual_seed(7)
     for parameter in layers.parameters():
         deviation = (2 / max(1, parameter[0].numel())) ** 0.5
@@ -73,17 +78,35 @@ def test_distances_are_those_of_the_formula(name, weights):
     assert min(measured) > 1e-4
 
 
-def test_distances_are_those_of_the_package(tmp_path):
-    with warnings.catch_warnings(action="ignore"):
-        package = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    trunk = {k: v for k, v in package.state_dict().items() if k.startswith("net.")}
-    state = {re.sub(r"net\.slice\d", "features", key): value for key, value in trunk.items()}
-    torch.save(state | {"classifier.1.weight": torch.zeros(3)}, tmp_path / "alexnet.pth")
-    truth, completed = pictures()
+def by_package(package: lpips.LPIPS, truth: np.ndarray, completed: np.ndarray) -> list[float]:
     a, b = (torch.from_numpy(x).permute(0, 3, 1, 2) / 127.5 - 1 for x in (truth, completed))
     with torch.no_grad():
-        expected = package(a, b).flatten().tolist()
-    assert load_lpips("alex", str(tmp_path / "alexnet.pth"))(truth, completed) == pytest.approx(expected, rel=1e-6)
+        return package(a, b).flatten().tolist()
+
+
+@pytest.mark.parametrize("name", ["alex", "squeeze"])
+def test_distances_are_those_of_the_package(name, tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        package = lpips.LPIPS(net=name, pnet_rand=True, verbose=False)
+    trunk = {k: v for k, v in package.state_dict().items() if k.startswith("net.")}
+    state = {re.sub(r"net\.slice\d", "features", key): value for key, value in trunk.items()}
+    torch.save(state | {"classifier.1.weight": torch.zeros(3)}, tmp_path / "network.pth")
+    found = load_lpips(name, str(tmp_path / "network.pth"))(*pictures())
+    assert found == pytest.approx(by_package(package, *pictures()), rel=1e-6)
+
+
+@pytest.mark.skipif(not SQUEEZENET.is_file(), reason=f"needs torchvision's trained features in {SQUEEZENET}")
+def test_trained_features_measure_what_the_package_measures_with_them():
+    with warnings.catch_warnings(action="ignore"):
+        package = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False)
+    trained = torch.load(SQUEEZENET, weights_only=True)
+    for number in range(1, 8):
+        for place, layer in getattr(package.net, f"slice{number}").named_children():
+            head = f"features.{place}."
+            layer.load_state_dict({k.removeprefix(head): v for k, v in trained.items() if k.startswith(head)})
+    found = load_lpips("squeeze", str(SQUEEZENET))(*pictures())
+    assert found == pytest.approx(by_package(package, *pictures()), rel=1e-6)
+    assert all(0.01 < distance < 1 for distance in found)
 
 
 def test_loading_prints_fetches_and_draws_nothing(weights, monkeypatch, capfd):
@@ -116,6 +139,7 @@ def test_pictures_too_small_for_the_network_are_not_measured(name, weights):
 def test_weights_come_from_torchvisions_own_address():
     assert BACKBONES["alex"].url == AlexNet_Weights.IMAGENET1K_V1.url
     assert BACKBONES["vgg"].url == VGG16_Weights.IMAGENET1K_V1.url
+    assert BACKBONES["squeeze"].url == SqueezeNet1_1_Weights.IMAGENET1K_V1.url
 
 
 def test_every_network_is_an_option_and_defined():

@@ -125,14 +125,14 @@ def _missing(folder: Path, file: str, stage: Stage) -> UserError:
 def load_completing(
     folder: Path, stage: Stage, networks: Mapping[str, nn.Module], use_ema: bool = True
 ) -> list[LoadedWeights]:
-    """Fill the networks of a stage that complete pictures, and return what each was filled with.
+    """Fill those of `networks` that complete pictures in a stage, and return what each was filled with.
 
     They are those of its newest whole save, but files at the top that no save here wrote, such as published ones, come
     first. A save may be given in place of a run's folder. Raises UserError where one is missing, naming the stages that
     have saves.
     """
     save, loaded = _save_of(folder, stage), []
-    for name in stage.completing:
+    for name in filter(networks.__contains__, stage.completing):
         network = stage.networks[name]
         top = put_by_hand(folder, network.file)
         if top and not (save and file_digest(top) == save.origins.get(network.file)):

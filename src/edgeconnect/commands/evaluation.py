@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from edgeconnect.atomic import expanded
 from edgeconnect.checkpoint.folder import folder_config
+from edgeconnect.commands.metrics import NETWORKS
 from edgeconnect.commands.runs import load_trained, output_in, require_folder, shown
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Override
 from edgeconnect.config.sections import DRAWN_MASKS, Config, DataConfig
+from edgeconnect.config.validators import MAX_SIGMA
 from edgeconnect.data import files, mask_shapes
 from edgeconnect.errors import UserError
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import LARGEST_SIDE, SMALLEST_SIDE, Manifest, Preprocessing, read_manifest
 
 if TYPE_CHECKING:
-    from edgeconnect.evaluation.entries import Entry
+    from edgeconnect.evaluation.entries import Entry, Run
     from edgeconnect.evaluation.evaluate import EvaluationOptions
 
 WHAT, WHO, HOW = "what is evaluated", "who", "how"  # groups of options
@@ -55,12 +57,13 @@ class EvaluateRequest:
     runs: Sequence[str] = option((), WHO, "trained runs (default: --checkpoints)", metavar=RUN, nargs="+")
     methods: Sequence[str] = option(tuple(CLASSICAL), WHO, "classical methods, or none", metavar="NAME", nargs="+")
     results: Sequence[str] = option((), WHO, "others' results, <id>.png for an item", metavar="NAME=FOLDER", nargs="+")
-    edges: str = option("strict", WHO, "edges that runs see", choices=("strict", "ground-truth"))
+    edges: str = option("strict", WHO, "edges that runs see", choices=("none", "strict", "ground-truth"))
+    sigma: float | None = option(None, HOW, "scale of Canny in measures of edges (default: SIGMA)", type=float)
     mirror: bool = option(False, WHO, "average with the completion of the mirror image", action="store_true")
     output: Path | None = option(None, HOW, "folder of the report (default: evaluation in --checkpoints)", type=Path)
     overwrite: bool = option(False, HOW, "complete anew what other weights or settings made", action="store_true")
     export: Path | None = option(None, HOW, "folder for damaged pictures and masks; nothing is evaluated", type=Path)
-    lpips: Sequence[str] = option((), HOW, "networks to measure LPIPS with", choices=("alex", "vgg"), nargs="+")
+    lpips: Sequence[str] = option((), HOW, "networks to measure LPIPS with", choices=NETWORKS, nargs="+")
     lpips_weights: Sequence[str] = option((), HOW, "files of --lpips (default: download)", metavar="PATH", nargs="+")
     fid: bool = option(False, HOW, "measure FID of all pictures together", action="store_true")
     fid_weights: str = option("", HOW, "weights of pytorch-fid (default: download)", metavar="PATH")
@@ -142,6 +145,8 @@ def check_numbers(request: EvaluateRequest) -> None:
     ):
         if not least <= value <= most:
             raise UserError(f"{name}: {value} is too {'small' if value < least else 'large'}; give {least} to {most}")
+    if request.sigma is not None and not 0 < request.sigma <= MAX_SIGMA:
+        raise UserError(f"--sigma: {request.sigma:g} is no scale; give a number above 0, {MAX_SIGMA} at the most")
 
 
 def configured(request: EvaluateRequest, overrides: Sequence[Override]) -> Config:
@@ -248,4 +253,18 @@ def load_options(request: EvaluateRequest, config: Config, entries: "Sequence[En
         log.info("extractor %s", inception.name)
         inception.network.eval()  # before the work: weights that are missing or do not fit are said now
     how = (request.kid, request.batch_size, request.workers, request.shown, request.overwrite)
-    return EvaluationOptions(obtainable({MASK}), distances, inception, *how, device=str(device))
+    sigma = choose_sigma(request, config, [entry for entry in entries if isinstance(entry, Run)])
+    return EvaluationOptions(obtainable({MASK}), distances, inception, *how, sigma, device=str(device))
+
+
+def choose_sigma(request: EvaluateRequest, config: Config, runs: "Sequence[Run]") -> float:
+    """Return the scale of Canny that edges are measured with, and warn of runs that were trained with another.
+
+    SIGMA 0 and -1 are no scale: the default stands in.
+    """
+    usual = runs[0].config.data.sigma if runs and not request.checkpoints else config.data.sigma
+    sigma = request.sigma or (usual if usual > 0 else DataConfig().sigma)
+    for run in runs:
+        if run.config.data.sigma != sigma:
+            log.warning("%s: trained with SIGMA %g, measured with %g", run.name, run.config.data.sigma, sigma)
+    return sigma

@@ -12,7 +12,7 @@ from edgeconnect.errors import IncompleteError, UserError, counted, named
 from edgeconnect.progress import tracked
 from edgeconnect.threads import in_threads
 
-NETWORKS = ("alex", "vgg")
+NETWORKS = ("alex", "vgg", "squeeze")
 
 log = logging.getLogger(__name__)
 

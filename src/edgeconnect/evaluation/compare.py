@@ -15,7 +15,7 @@ from edgeconnect.errors import UserError, counted, named, printable, reason
 from edgeconnect.evaluation.intervals import Interval, difference_interval
 from edgeconnect.evaluation.manifest import Manifest, read_manifest
 from edgeconnect.evaluation.report import tables
-from edgeconnect.evaluation.results import ALL, RESULTS, Rows, is_measured, labelled, share
+from edgeconnect.evaluation.results import ALL, EDGE_SHARES, RESULTS, Rows, is_measured, labelled, share
 from edgeconnect.evaluation.study import MANIFEST, measures_of
 from edgeconnect.metrics.definitions import DEFINITIONS
 
@@ -31,6 +31,7 @@ class ComparedMethod(NamedTuple):
     label: str
     rows: Rows
     failed: frozenset[str] = frozenset()
+    sigma: float = 0.0  # of Canny in measures of edges, where it was recorded
 
 
 Pair = tuple[ComparedMethod, ComparedMethod]
@@ -82,20 +83,24 @@ def load(folders: Sequence[Path]) -> tuple[Manifest, list[ComparedMethod]]:
     methods = []
     for folder, suffix in unique_suffixes(folder.resolve() for folder in folders).items():
         where = printable("/".join(suffix), kept="")
-        failed, labels = read_methods(folder / RESULTS)
+        failed, labels, sigma = read_methods(folder / RESULTS)
         for name, label in labels.items():
-            methods.append(ComparedMethod(name, f"{where}/{label}", measures_of(folder, name), failed))
+            methods.append(ComparedMethod(name, f"{where}/{label}", measures_of(folder, name), failed, sigma))
     if len(methods) < 2:
         raise UserError(f"{first}: holds one method; name another evaluation beside it")
     return manifest, methods
 
 
-def read_methods(path: Path) -> tuple[frozenset[str], dict[str, str]]:
-    """Return the ids of failed items and the labels of methods by name. Raises UserError for damaged results."""
+def read_methods(path: Path) -> tuple[frozenset[str], dict[str, str], float]:
+    """Return the ids of failed items, the labels of methods by name and the scale of Canny, 0 where none is recorded.
+
+    Raises UserError for damaged results.
+    """
     try:
         found = json.loads(path.read_text("utf-8"))
         failed = frozenset(failure["id"] for failure in found["failures"])
-        return failed, {method["name"]: labelled(method["name"], method["edges"]) for method in found["methods"]}
+        labels = {method["name"]: labelled(method["name"], method["edges"]) for method in found["methods"]}
+        return failed, labels, float(found.get("sigma", 0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: holds no results ({reason(error)}); give a folder of evaluate.py") from error
 
@@ -115,7 +120,7 @@ def choose_pairs(methods: Sequence[ComparedMethod], baseline: str = "", every: b
 
 
 def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> None:
-    """Raise UserError for a metric that no method has; log which methods lack one that others have."""
+    """Raise UserError for a metric that no method has; warn of those that lack one, and of edges of several scales."""
     for name in names:
         if name not in DEFINITIONS:
             raise UserError(f"--measures: {name} is none of: {', '.join(DEFINITIONS)}")
@@ -125,6 +130,9 @@ def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> 
             raise UserError(f"--measures: no method has {name}; they have {', '.join(known)}")
         if lacking:
             log.warning("--measures: %s was not measured for %s", name, named(lacking))
+    scales = sorted({method.sigma for method in methods})
+    if len(scales) > 1 and not EDGE_SHARES.keys().isdisjoint(names):
+        log.warning("--measures: edges of Canny's scales %s are compared; evaluate with one --sigma", scales)
 
 
 def differences(manifest: Manifest, pairs: Sequence[Pair], names: Sequence[str]) -> Iterator[Difference]:

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeconnect import images
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config.file import Override
 from edgeconnect.data import files
-from edgeconnect.data.edges import canny_edges, draw_sigma, to_gray
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
 from edgeconnect.digest import file_digest, sha256_of
@@ -26,7 +24,7 @@ from edgeconnect.metrics.images import Picture
 from edgeconnect.predict import complete_batch, load_run
 from edgeconnect.types import Batch
 
-STRICT, GROUND_TRUTH, EXTERNAL = "strict", "ground-truth", "external"
+NO_EDGES, STRICT, GROUND_TRUTH, EXTERNAL = "none", "strict", "ground-truth", "external"
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +128,8 @@ class Results(Entry):
 class Run(Entry):
     """A trained stage of a run, or a save of it, with a label in place of the folder's name; both may be empty.
 
-    The stage is named as by --model, before which MODEL counts; `mirror` as in `predict.Predictor`.
+    The stage is named as by --model, before which MODEL counts; `mirror` as in `predict.Predictor`. A stage that
+    draws edges and sees none paints along none. Raises UserError where one sees none and draws alone.
     """
 
     def __init__(
@@ -142,10 +141,12 @@ class Run(Entry):
         for note in loaded.notes:
             log.warning("%s", note)
         self.config = loaded.config
-        self.run = load_run(self.config, folder)
-        data, stage = self.config.data, self.config.stage
-        self.sees_edges = EXTERNAL if data.edge == EXTERNAL else sees_edges
-        self.draws_edges, self.paints = stage.draws_edges, stage.predicts == "image"
+        data, stage, without = self.config.data, self.config.stage, sees_edges == NO_EDGES
+        if without and stage.draws_edges and not stage.paints_as:
+            raise UserError(f"--edges {NO_EDGES}: stage {stage.name} of {folder} draws edges; leave it out")
+        self.run = load_run(self.config, folder, given_edges=without)
+        self.sees_edges = EXTERNAL if data.edge == EXTERNAL and not without else sees_edges
+        self.draws_edges, self.paints = stage.draws_edges and not without, stage.predicts == "image"
         shown = printable(label or folder.resolve().name, kept="")
         self.name = f"{shown}:{stage.name}{' mirrored' if mirror else ''}"
         self.provenance = self.run.provenance()
@@ -192,21 +193,16 @@ class Run(Entry):
             yield Filled(item.id, filled, edge if self.draws_edges else None)
 
     def batch(self, item: LoadedItem) -> Batch:
-        """Make a batch of one; its edges are external, or those of the known pixels, or with `ground-truth` of all."""
+        """Make a batch of one; its edges are external, none, those of known pixels, or of all with `ground-truth`."""
         data, external = self.config.data, None
         whole = self.sees_edges == GROUND_TRUTH
         if item.id in self.edge_maps:
             gray = images.read_gray(self.edge_maps[item.id], data.max_pixels)
             external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
-        drawn, needed = (item.picture, item.mask, item.id, data, self._rng(item)), self.run.stage.needs_edges
+        rng = np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number))
+        needed = self.run.stage.needs_edges and self.sees_edges != NO_EDGES
+        drawn = item.picture, item.mask, item.id, data, rng
         return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
-
-    def true_edges(self, item: LoadedItem) -> NDArray[np.bool_]:
-        """Return Canny's edges of the undamaged picture, (H, W), which the drawn ones are measured by."""
-        return canny_edges(to_gray(item.picture), draw_sigma(self.config.data.sigma, self._rng(item)))
-
-    def _rng(self, item: LoadedItem) -> np.random.Generator:
-        return np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number))
 
 
 def parse_run(text: str) -> tuple[Path, str, str]:

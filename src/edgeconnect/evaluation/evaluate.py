@@ -40,6 +40,7 @@ class EvaluationOptions:
     workers: int = 1
     shown: int = 6  # best and worst items of a method on the page
     overwrite: bool = False  # results of runs that have changed
+    sigma: float = 2.0  # scale of Canny in the measures of edges
     device: str = "cpu"  # where the networks are that measure
 
 
@@ -58,12 +59,12 @@ def evaluate(
     failed = {failure.id for failure in failures}
     measured = []
     for entry in entries:
-        rows = study.measure(entry, options.metrics, options.distances)
+        rows = study.measure(entry, options.metrics, options.distances, options.sigma)
         dataset = measure_dataset(study, entry, options, failed)
         measured.append(Measured(entry.name, entry.sees_edges, rows, dataset, entry.provenance))
     extractor = options.inception.name if options.inception else ""
     weights = {name: distance.digest for name, distance in options.distances.items()}
-    found = summarize(manifest, measured, failures, extractor, weights)
+    found = summarize(manifest, measured, failures, extractor, weights, options.sigma)
     write_report(study, found, measured, options)
     return found
 

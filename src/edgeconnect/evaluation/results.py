@@ -5,19 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from edgeconnect.evaluation.entries import NO_EDGES
 from edgeconnect.evaluation.intervals import ratio_interval
 from edgeconnect.evaluation.manifest import Item, Manifest, Preprocessing
-from edgeconnect.evaluation.study import Failure
-from edgeconnect.metrics.definitions import DEFINITIONS, Definition
+from edgeconnect.evaluation.study import PAINTED, Failure
+from edgeconnect.metrics.definitions import DEFINITIONS, TOLERANT, Definition
 from edgeconnect.plain import plain
 
 SCHEMA = 1
 RESULTS = "results.json"
 ALL = "all"
+PARTS = {"precision": (1.0, ["drawn"]), "recall": (1.0, ["wanted"]), "f1": (2.0, ["drawn", "wanted"])}
 EDGE_SHARES = {  # each is the sum of one count over the sum of others
-    "edge_precision": ({"true_positives": 1.0}, {"drawn": 1.0}),
-    "edge_recall": ({"true_positives": 1.0}, {"wanted": 1.0}),
-    "edge_f1": ({"true_positives": 2.0}, {"drawn": 1.0, "wanted": 1.0}),
+    f"{of}{name}{tolerance}": ({counts + hits: weight}, {counts + whole: 1.0 for whole in wholes})
+    for of, counts in (("edge_", ""), (PAINTED, PAINTED))
+    for tolerance, hits in (("", "true_positives"), (TOLERANT, "matched"))
+    for name, (weight, wholes) in PARTS.items()
 }
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -60,7 +63,7 @@ class Bin(NamedTuple):
 
 def labelled(name: str, edges: str) -> str:
     """Name a method with the protocol of its edges."""
-    return f"{name} ({edges} edges)" if edges else name
+    return f"{name} ({'no' if edges == NO_EDGES else edges} edges)" if edges else name
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,16 @@ class MethodResults:
     @property
     def draws_edges(self) -> bool:
         """Return whether it drew edges that were measured."""
-        return any(cell.n + cell.empty for name, cell in self.bins[ALL].items() if name in EDGE_SHARES)
+        drawn = (cell for name, cell in self.bins[ALL].items() if name in EDGE_SHARES and not name.startswith(PAINTED))
+        return any(cell.n + cell.empty for cell in drawn)
 
 
 @dataclass(frozen=True)
 class EvaluationResults:
-    """Everything that an evaluation reports; `metrics` are those that at least one method has, in their order."""
+    """Everything that an evaluation reports; `metrics` are those that at least one method has, in their order.
+
+    `sigma` is the scale of Canny that edges were measured with.
+    """
 
     manifest: str
     setting: Preprocessing
@@ -102,6 +109,7 @@ class EvaluationResults:
     failures: tuple[Failure, ...]
     extractor: str = ""
     weights: Mapping[str, str] = field(default_factory=dict)
+    sigma: float = 0.0
 
     def best(self, metric: str, bin_: str) -> float:
         """Return the value that no method beats, nan where none has one."""
@@ -128,8 +136,8 @@ class EvaluationResults:
             ],
             "failures": self.failures,
         }
-        networks = {"extractor": self.extractor, "weights": self.weights}
-        return dict(plain(contents | {name: value for name, value in networks.items() if value}))
+        measured_by = {"extractor": self.extractor, "weights": self.weights, "sigma": self.sigma}
+        return dict(plain(contents | {name: value for name, value in measured_by.items() if value}))
 
 
 def summarize(
@@ -138,11 +146,12 @@ def summarize(
     failures: Sequence[Failure] = (),
     extractor: str = "",
     weights: Mapping[str, str] | None = None,
+    sigma: float = 0.0,
 ) -> EvaluationResults:
     """Average what was measured in every bin.
 
     Items that any method failed at are left out for all, so that every mean is over the same items.
-    `extractor` names the network of FID, `weights` holds the digest of each LPIPS network.
+    `extractor` names the network of FID, `weights` holds the digest of each LPIPS network, `sigma` is that of Canny.
     """
     failed = {failure.id for failure in failures}
     items = [item for item in manifest.items if item.id not in failed]
@@ -155,7 +164,7 @@ def summarize(
     ratios = {name: [item.ratio for item in part] for name, part in bins.items()}
     sizes = {name: Bin(len(part), sum(part) / len(part) if part else math.nan) for name, part in ratios.items()}
     about = manifest.digest(), manifest.preprocessing, len({item.picture for item in items})
-    return EvaluationResults(*about, sizes, metrics, tuple(found), tuple(failures), extractor, weights or {})
+    return EvaluationResults(*about, sizes, metrics, tuple(found), tuple(failures), extractor, weights or {}, sigma)
 
 
 def is_measured(name: str, rows: Rows) -> bool:

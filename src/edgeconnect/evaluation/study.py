@@ -15,15 +15,18 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from edgeconnect import images
 from edgeconnect.atomic import discard, write_whole
+from edgeconnect.data.edges import canny_edges, to_gray
 from edgeconnect.errors import BadImageError, UserError, is_out_of_memory, named, reason
-from edgeconnect.evaluation.entries import Entry, Filled, LoadedItem, Results, Run
+from edgeconnect.evaluation.entries import Entry, Filled, LoadedItem, Results
 from edgeconnect.evaluation.manifest import Item, Manifest, read_manifest
 from edgeconnect.evaluation.pairing import Library
-from edgeconnect.metrics.images import compute_metrics, count_edges
+from edgeconnect.metrics.images import EdgeCounts, compute_metrics, count_edges
 from edgeconnect.metrics.perceptual import Perceptual
 from edgeconnect.plain import csv_text
 from edgeconnect.progress import tracked
@@ -31,7 +34,8 @@ from edgeconnect.threads import in_threads
 
 MANIFEST, METHODS = "manifest.json", "methods.json"
 CHUNK = 500  # items that an interruption costs the metrics of
-EDGE_COUNTS = ("true_positives", "drawn", "wanted")
+PAINTED = "canny_"  # begins names of counts and measures of Canny's edges of the completed picture
+EDGE_COUNTS = tuple(f"{of}{name}" for of in ("", PAINTED) for name in EdgeCounts._fields)
 
 log = logging.getLogger(__name__)
 
@@ -156,18 +160,21 @@ class Study:
             while batch := list(itertools.islice(group, self.batch_size)):
                 yield batch
 
-    def measure(self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual]) -> Table:
+    def measure(
+        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual], sigma: float = 2.0
+    ) -> Table:
         """Return the metrics of each item's files by its id; nan where one does not apply, nothing without files.
 
-        The counts of edges, EDGE_COUNTS, come with them, to be added up. What was measured before is read again.
+        The counts of edges, EDGE_COUNTS, come with them, to be added up; true ones are Canny's with `sigma`. What was
+        measured before is read again.
         """
         path, columns = table_of(self.folder, entry.name), (*metrics, *distances, *EDGE_COUNTS)
-        self._forget_other_weights(path, distances)
+        self._forget_others(path, {name: distance.digest for name, distance in distances.items()} | {"sigma": sigma})
         known = read_table(path).items()
         table = {id_: {name: row[name] for name in columns} for id_, row in known if row.keys() >= set(columns)}
         done = {item.id: number for number, item in enumerate(self.manifest.items) if self._is_done(entry, item)}
         left = [id_ for id_ in done if id_ not in table]
-        measured = partial(self._measured, entry, metrics, distances)
+        measured = partial(self._measured, entry, metrics, distances, sigma)
         rows = in_threads(measured, [done[id_] for id_ in left], self.workers)
         found = tracked(rows, len(done), f"measuring {entry.name}", "item", len(done) - len(left))
         for count, (id_, row) in enumerate(zip(left, found, strict=True), 1):
@@ -176,32 +183,35 @@ class Study:
                 write_table(path, {known_id: table[known_id] for known_id in done if known_id in table})
         return {id_: table[id_] for id_ in done}
 
-    def _forget_other_weights(self, path: Path, distances: Mapping[str, Perceptual]) -> None:
-        """Drop metrics that a network of other weights made."""
+    def _forget_others(self, path: Path, wanted: Mapping[str, str | float]) -> None:
+        """Drop metrics that a network of other weights or another scale of Canny made."""
         file = path.with_suffix(".json")
-        wanted = {name: distance.digest for name, distance in distances.items()}
         try:
             known = dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
         except (ValueError, TypeError):
             known = dict.fromkeys(wanted, "damaged")
         if any(known.get(name, digest) != digest for name, digest in wanted.items()):
             discard(path)
-        if wanted:
-            write_whole(file, (json.dumps(known | wanted, indent=1) + "\n").encode())
+        write_whole(file, (json.dumps(known | dict(wanted), indent=1) + "\n").encode())
 
     def _measured(
-        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual], number: int
+        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual], sigma: float, number: int
     ) -> dict[str, float]:
         item, found = self.load(number), dict.fromkeys((*metrics, *distances, *EDGE_COUNTS), math.nan)
+        edges: dict[str, NDArray[Any]] = {}
         file = self.file("pictures", entry.name, item.id)
         if file.is_file():
             completed = images.read_image(file)
             found |= compute_metrics(item.picture, completed, item.mask, metrics)
             found |= {name: distance(item.picture[None], completed[None])[0] for name, distance in distances.items()}
+            edges[PAINTED] = canny_edges(to_gray(completed), sigma)
         file = self.file("edges", entry.name, item.id)
-        if isinstance(entry, Run) and file.is_file():
-            counts = count_edges(entry.true_edges(item), images.read_gray(file), item.mask)
-            found |= {name: float(value) for name, value in counts._asdict().items()}
+        if file.is_file():
+            edges[""] = images.read_gray(file)
+        true = canny_edges(to_gray(item.picture), sigma)
+        for of, drawn in edges.items():
+            counts = count_edges(true, drawn, item.mask)
+            found |= {f"{of}{name}": float(value) for name, value in counts._asdict().items()}
         return found
 
     def export(self) -> None:

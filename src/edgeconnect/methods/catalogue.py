@@ -39,6 +39,7 @@ class Stage:
     starts_from: tuple[str, ...] = ()  # stages whose weights it begins with, the preferred one first
     needs_edges: bool = True  # the edge map of a picture is an input
     draws_edges: bool = False  # a network of its own draws the edges of the hole
+    paints_as: str = ""  # the stage that paints along given edges with networks of this one
     smallest_side: int = 32  # pixels of a picture to train on
 
     @property
@@ -120,6 +121,7 @@ EDGECONNECT = MethodRow(
             frozen=("edge_generator",),
             starts_from=("inpaint",),
             draws_edges=True,
+            paints_as="inpaint",
         ),
         Stage(
             number=4,
@@ -129,6 +131,7 @@ EDGECONNECT = MethodRow(
             metrics={"pre": "precision", "rec": "recall"} | _FIDELITY,
             starts_from=("edge_inpaint", "inpaint", "edge"),
             draws_edges=True,
+            paints_as="inpaint",
         ),
     ),
     schedule=("edge", "inpaint", "edge_inpaint"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 MASK, EDGES, NETWORK = "mask", "edges", "network"
+TOLERANT = "_1px"
 PSNR_CAP = 100.0  # dB; identical pictures would be infinite
 
 
@@ -22,7 +23,19 @@ class Definition(NamedTuple):
         return "↑" if self.higher_is_better else "↓"
 
 
-HOLE, DRAWN = frozenset({MASK}), frozenset({MASK, EDGES})
+def _edge_shares(of: str, found: str, again: str) -> dict[str, Definition]:
+    """Define precision, recall and F1 of edge pixels, exact and with a tolerance."""
+    exact = {
+        f"{of}_precision": f"share of {found} in the holes that are true ones",
+        f"{of}_recall": f"share of the true edge pixels in the holes that are {again}",
+        f"{of}_f1": f"harmonic mean of {of}_precision and {of}_recall",
+    }
+    matched = "pixels matched one to one, up to one apart, as Martin, Fowlkes and Malik (PAMI 2004) do"
+    tolerant = {name + TOLERANT: f"{name}, {matched}" for name in exact}
+    return {name: Definition(what, "", True, frozenset({MASK, EDGES})) for name, what in (exact | tolerant).items()}
+
+
+HOLE = frozenset({MASK})
 DEFINITIONS = {  # in the order of tables, the published program's first
     "psnr_gray": Definition("published script's PSNR: gray", "dB", True, cap=PSNR_CAP),
     "ssim_gray_uniform51": Definition(
@@ -43,12 +56,13 @@ DEFINITIONS = {  # in the order of tables, the published program's first
     "mae_relative_sum_hole": Definition("mae_relative_sum, both sums inside the hole", "", False, HOLE),
     "mae_over_image_hole": Definition("mae_over_image, both sums inside the hole", "", False, HOLE),
     "l1_hole": Definition("mean of |a - b| inside the hole, RGB in [0, 1]", "", False, HOLE),
-    "edge_precision": Definition("share of the edge pixels drawn in the holes that are true ones", "", True, DRAWN),
-    "edge_recall": Definition("share of the true edge pixels in the holes that are drawn", "", True, DRAWN),
-    "edge_f1": Definition("harmonic mean of edge_precision and edge_recall", "", True, DRAWN),
+    **_edge_shares("edge", "the edge pixels drawn", "drawn"),
+    **_edge_shares("canny", "Canny's edge pixels of the completed picture", "Canny's of the completed one, too"),
     "lpips_alex": Definition("LPIPS 0.1 by AlexNet; no side below 31", "", False, frozenset({NETWORK})),
     "lpips_vgg": Definition("LPIPS 0.1 by VGG-16; no side below 16", "", False, frozenset({NETWORK})),
+    "lpips_squeeze": Definition("LPIPS 0.1 by SqueezeNet 1.1; no side below 17", "", False, frozenset({NETWORK})),
 }
+LPIPS = tuple(name for name, definition in DEFINITIONS.items() if NETWORK in definition.needs)
 
 
 def obtainable(having: Iterable[str] = ()) -> tuple[str, ...]:

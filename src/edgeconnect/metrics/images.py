@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from skimage.color import rgb2gray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -101,6 +104,7 @@ class EdgeCounts(NamedTuple):
     true_positives: int
     drawn: int
     wanted: int
+    matched: int  # of `count_matches`
 
 
 def count_edges(wanted: NDArray[Any], drawn: NDArray[Any], mask: NDArray[np.bool_]) -> EdgeCounts:
@@ -109,4 +113,18 @@ def count_edges(wanted: NDArray[Any], drawn: NDArray[Any], mask: NDArray[np.bool
     Edge maps are (H, W), 8-bit, bool, or floats in [0, 1].
     """
     true, found = (mask & (edge > (127.5 if edge.dtype == np.uint8 else 0.5)) for edge in (wanted, drawn))
-    return EdgeCounts(*(int(np.count_nonzero(pixels)) for pixels in (true & found, found, true)))
+    return EdgeCounts(int((true & found).sum()), int(found.sum()), int(true.sum()), count_matches(true, found))
+
+
+def count_matches(wanted: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> int:
+    """Count the pixels of two edge maps, (H, W), that can be matched one to one, each with itself or a neighbour.
+
+    As the Berkeley segmentation benchmark does it (Martin, Fowlkes and Malik, PAMI 2004), here with a tolerance of one
+    pixel, also diagonally. A thick line matches a thin one no more often than the thin one has pixels.
+    """
+    numbers = np.full((wanted.shape[0] + 2, wanted.shape[1] + 2), -1, np.int32)
+    numbers[1:-1, 1:-1][drawn] = np.arange(np.count_nonzero(drawn))
+    near = sliding_window_view(numbers, (3, 3))[wanted].reshape(-1, 9)
+    pairs = np.nonzero(near >= 0)[0].astype(np.int32), near[near >= 0]  # the only integers that SciPy 1.13 matches by
+    graph = coo_array((np.ones(len(pairs[0])), pairs), shape=(len(near), np.count_nonzero(drawn)))
+    return int(np.count_nonzero(maximum_bipartite_matching(graph.tocsr()) >= 0))

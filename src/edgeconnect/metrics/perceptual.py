@@ -31,6 +31,7 @@ class Backbone(NamedTuple):
 BACKBONES = {
     "alex": Backbone("alexnet", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", 31),
     "vgg": Backbone("vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth", 16),
+    "squeeze": Backbone("squeezenet1_1", "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth", 17),
 }
 
 
@@ -56,7 +57,7 @@ class Perceptual:
 
 
 def load_lpips(name: str, weights: str = "", device: torch.device | None = None, option: str = OPTION) -> Perceptual:
-    """Build LPIPS `alex` or `vgg` with the backbone's state dict at `weights`, or torchvision's download.
+    """Build LPIPS `alex`, `vgg` or `squeeze` with the backbone's state dict at `weights`, or torchvision's download.
 
     A path may hold the whole network or its `features.*` alone; `option` is what errors call it. Raises UserError
     where the weights cannot be had or do not fit; never measures with untrained ones.

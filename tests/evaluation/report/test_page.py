@@ -177,7 +177,7 @@ def test_many_methods_are_shown_with_fewer_items(study, found, rows):
 
 def test_curves_need_two_bins_and_take_the_colours_of_the_page(found):
     drawn = curves(found)
-    assert list(drawn) == ["psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "edge_f1"]
+    assert list(drawn) == ["psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "edge_f1", "canny_f1"]
     assert all("var(--series-" in svg and "currentColor" in svg and "#" in svg for svg in drawn.values())
     assert not any(re.search(r"#0[123]0", svg) for svg in drawn.values())
     one = {name: found.bins[name] for name in ("(0,10]", "all")}

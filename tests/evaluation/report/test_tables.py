@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from evaluations import preprocessing
+from evaluations import DRAWN_COUNTS, preprocessing
 
 from edgeconnect.evaluation.manifest import Item, Manifest
 from edgeconnect.evaluation.report import tables
@@ -30,7 +30,7 @@ def found():
     first = rows([20, 21, 22, 100.0] + [30.0] * 4, 0.1, float("nan"))
     first["i0"]["ssim_rgb_gauss11"] = 0.87654321
     second = rows([1 / 3] * 4 + [30.0] * 4, 0.02, 0.5)
-    edges = {item.id: dict(zip(EDGE_COUNTS, (1, 2, 2), strict=True)) for item in items}
+    edges = {item.id: dict(zip(DRAWN_COUNTS, (1, 2, 2), strict=True)) for item in items}
     methods = [
         Measured("first", "", first, {"fid": 123.456789}),
         Measured(HOSTILE, "ground-truth", second, {}),

@@ -29,7 +29,8 @@ class Finding(NamedTuple):
     def line(self) -> str:
         """Return one line: key, problem, a few of the files, severity and code."""
         files = f": {named(self.files)}" if self.files else ""
-        return f"{self.where}: {self.message}{files} [{self.severity}: {self.code}]"
+        key = "" if self.message.startswith(f"{self.where} ") else f"{self.where}: "
+        return f"{key}{self.message}{files} [{self.severity}: {self.code}]"
 
     def lines(self) -> Iterator[str]:
         """Yield severity, key and code, the message, and a few of the files."""

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from edgeconnect.evaluation.curves import BARE_STYLE
 from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults
+from edgeconnect.metrics.definitions import LPIPS
 
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("p", "⬟"), ("h", "⬢"), ("*", "★"))
-MAIN = ("psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
+MAIN = ("psnr_rgb", "psnr_rgb_hole", "ssim_rgb_gauss11", "l1_hole", *LPIPS, "edge_f1", "canny_f1")
 SIZE = (4.4, 2.9)  # inches of 72 units
 INK, RULE = "#010101", "#020202"  # stand for the page's colours until the SVG is written
 METADATA = ("Date", "Creator", "Format", "Type")  # left out, so that the same results give the same bytes

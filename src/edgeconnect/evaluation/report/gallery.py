@@ -15,7 +15,7 @@ from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.report.charts import MAIN
 from edgeconnect.evaluation.results import EvaluationResults, Rows, share
 from edgeconnect.evaluation.study import Study
-from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.metrics.definitions import DEFINITIONS, LPIPS
 from edgeconnect.metrics.images import Picture
 
 LONGEST = 256  # pixels of a thumbnail's longer side
@@ -24,7 +24,7 @@ QUALITY = 90  # for larger ones, as WebP
 LOSSLESS = 101
 GAIN = 3  # times brighter: error maps
 MOST_PICTURES = 500  # in a page: some 20 MB
-RANKING = ("lpips_alex", "lpips_vgg", "psnr_rgb_hole", "psnr_rgb", "edge_f1")
+RANKING = (*LPIPS, "psnr_rgb_hole", "psnr_rgb", "edge_f1")
 
 
 class Frame(NamedTuple):

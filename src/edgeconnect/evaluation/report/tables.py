@@ -8,12 +8,12 @@ from tabulate import tabulate
 
 from edgeconnect.errors import counted
 from edgeconnect.evaluation.results import ALL, Cell, EvaluationResults, MethodResults
-from edgeconnect.metrics.definitions import Definition
+from edgeconnect.metrics.definitions import LPIPS, Definition
 from edgeconnect.plain import csv_text
 
 DIGITS = {"dB": 2}
 USUAL_DIGITS = 4
-SUMMED_UP = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole", "lpips_alex", "lpips_vgg", "edge_f1")
+SUMMED_UP = ("psnr_rgb", "ssim_rgb_gauss11", "l1_hole", *LPIPS, "edge_f1", "canny_f1")
 ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}"}
