@@ -13,7 +13,7 @@ from edgeconnect.types import is_trained
 
 CPU = torch.device("cpu")
 GANS = ("nsgan", "lsgan", "hinge")
-MODERN = {"PREFILL": "harmonic", "SKIPS": 1, "EDGE_NORM": "instance", "EDGE_BCE_LOSS_WEIGHT": 1}
+MODERN = {"PREFILL": "harmonic", "SKIPS": 1, "HALVINGS": 1, "EDGE_BCE_LOSS_WEIGHT": 1}
 recipes = pytest.mark.parametrize("keys", [{}, MODERN], ids=["published", "modern"])
 
 

@@ -17,7 +17,6 @@ IMAGENET, RANDOM = "imagenet", "random"
 WHOLE, DAMAGED = "whole", "damaged"
 WHITE, HARMONIC = "white", "harmonic"
 CONSTANT, COSINE = "constant", "cosine"
-NORMS = SPECTRAL, INSTANCE, NONE = "spectral", "instance", "none"
 MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
 
@@ -110,13 +109,7 @@ class NetworkConfig:
 
     base_channels: int = key(64, validators.whole(1, 4096), "channels of the first layer", fixed=True)
     residual_blocks: int = key(8, validators.whole(0, 1000), "dilated residual blocks", fixed=True)
-    edge_norm: str = key(
-        SPECTRAL,
-        validators.one_of(*NORMS),
-        "what normalises G1: spectral (weights, and instance), instance, none",
-        fixed=True,
-    )
-    inpaint_norm: str = key(INSTANCE, validators.one_of(*NORMS), "what normalises G2: the same", fixed=True)
+    halvings: int = key(2, validators.whole(1, 5), "how often generators halve the picture", fixed=True)
     skips: bool = key(False, validators.switch, "1: the decoder sees the encoder's maps, too", fixed=True)
     prefill: str = key(
         WHITE,

@@ -28,7 +28,7 @@ class Edge:
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
         self.config = config
-        self.generator = prepare(Generator(3, 1, size.base_channels, size.residual_blocks, size.edge_norm, size.skips))
+        self.generator = prepare(generator(3, 1, config, spectral=True))
         self.discriminator = prepare(Discriminator(2, size.base_channels))
         self.networks = {"edge_generator": self.generator, "edge_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
@@ -88,10 +88,10 @@ class Inpaint:
         size = config.networks
         self.config, self.prepare = config, prepare
         channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
-        generator = Generator(channels, 3, size.base_channels, size.residual_blocks, size.inpaint_norm, size.skips)
+        painter = generator(channels, 3, config)
         if size.prefill != WHITE:
-            torch.nn.init.normal_(convolutions(generator)[-1].weight, 0.0, 0.001)  # begins near the surface
-        self.generator = prepare(generator)
+            torch.nn.init.normal_(convolutions(painter)[-1].weight, 0.0, 0.001)  # begins near the surface
+        self.generator = prepare(painter)
         self.discriminator = prepare(Discriminator(3, size.base_channels))
         self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
@@ -232,6 +232,14 @@ class Joint:
     def evaluate(self, batch: Batch, completion: Completion) -> Metrics:
         """Precision and recall of the edges, PSNR and relative MAE of the composite."""
         return short(self.edge.evaluate(batch, completion)) | self.inpaint.evaluate(batch, completion)
+
+
+def generator(in_channels: int, out_channels: int, config: Config, spectral: bool = False) -> Generator:
+    """Build a generator as configured."""
+    size = config.networks
+    return Generator(
+        in_channels, out_channels, size.base_channels, size.residual_blocks, spectral, size.halvings, size.skips
+    )
 
 
 def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:

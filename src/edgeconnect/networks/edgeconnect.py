@@ -3,34 +3,34 @@
 Layer positions give the published state-dict names (`encoder.1`, `middle.0.conv_block.1`, ...).
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeconnect.config.sections import INSTANCE, NONE, SPECTRAL
 from edgeconnect.networks.normalization import InstanceNorm, laid_out, spectral_norm
 
-STRIDE = 4  # the generators halve the picture twice
-SMALLEST = 12  # a dilated 3x3 kernel needs 3 features a side at quarter size
+SMALLEST = 3  # features a side that a dilated 3x3 kernel needs
+FIRST, LEVEL, LAST = 4, 3, 2  # layers of the encoder before its first halving, of a halving or doubling, at the end
 
 
-def normalized(layer: nn.Conv2d | nn.ConvTranspose2d, norm: str) -> tuple[nn.Module, nn.Module]:
-    """Follow a layer by instance normalisation, or by nothing; `spectral` also normalises its weight."""
-    return spectral_norm(layer) if norm == SPECTRAL else layer, nn.Identity() if norm == NONE else InstanceNorm()
+def normalized(layer: nn.Conv2d | nn.ConvTranspose2d, spectral: bool) -> tuple[nn.Module, nn.Module]:
+    """Follow a layer by instance normalisation; `spectral` also normalises its weight."""
+    return spectral_norm(layer) if spectral else layer, InstanceNorm()
 
 
 class ResidualBlock(nn.Module):
     """Add two 3x3 convolutions, the first dilated, to the input; no activation after the sum."""
 
-    def __init__(self, channels: int, dilation: int, norm: str) -> None:
+    def __init__(self, channels: int, dilation: int, spectral: bool) -> None:
         super().__init__()
-        bias = norm != SPECTRAL
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(dilation),
-            *normalized(nn.Conv2d(channels, channels, 3, dilation=dilation, bias=bias), norm),
+            *normalized(nn.Conv2d(channels, channels, 3, dilation=dilation, bias=not spectral), spectral),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            *normalized(nn.Conv2d(channels, channels, 3, bias=bias), norm),
+            *normalized(nn.Conv2d(channels, channels, 3, bias=not spectral), spectral),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,11 +40,11 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Encode to a quarter of the size, pass dilated residual blocks, decode.
+    """Halve the picture, pass dilated residual blocks, enlarge it again.
 
     Takes (B, in_channels, H, W) of any height and width, returns (B, out_channels, H, W) before the last
-    activation. 64 channels and 8 blocks are the published network; `norm` is instance, spectral (both) or none. With
-    `skips` the decoder sees the encoder's maps of its own size, too (U-Net, arXiv:1505.04597).
+    activation. 64 channels, 8 blocks and 2 halvings are the published network. With `skips` the decoder sees the
+    encoder's maps of its own size, too (U-Net, arXiv:1505.04597).
     """
 
     def __init__(
@@ -53,48 +53,49 @@ class Generator(nn.Module):
         out_channels: int,
         base: int = 64,
         blocks: int = 8,
-        norm: str = INSTANCE,
+        spectral: bool = False,
+        halvings: int = 2,
         skips: bool = False,
     ) -> None:
         super().__init__()
-        self.skips = skips
-        seen = 2 if skips else 1
+        self.skips, self.stride = skips, 2**halvings
+        widths = [base * 2**level for level in range(halvings + 1)]
         self.encoder = nn.Sequential(
             nn.ReflectionPad2d(3),
-            *normalized(nn.Conv2d(in_channels, base, 7), norm),
-            nn.ReLU(inplace=True),
-            *normalized(nn.Conv2d(base, 2 * base, 4, stride=2, padding=1), norm),
-            nn.ReLU(inplace=True),
-            *normalized(nn.Conv2d(2 * base, 4 * base, 4, stride=2, padding=1), norm),
+            *normalized(nn.Conv2d(in_channels, base, 7), spectral),
             nn.ReLU(inplace=True),
         )
-        self.middle = nn.Sequential(*(ResidualBlock(4 * base, 2, norm) for _ in range(blocks)))
-        self.decoder = nn.Sequential(
-            *normalized(nn.ConvTranspose2d(4 * base, 2 * base, 4, stride=2, padding=1), norm),
-            nn.ReLU(inplace=True),
-            *normalized(nn.ConvTranspose2d(seen * 2 * base, base, 4, stride=2, padding=1), norm),
-            nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(seen * base, out_channels, 7),
-        )
-        initialize(self, norm)
+        for fine, coarse in pairwise(widths):
+            halving = nn.Conv2d(fine, coarse, 4, stride=2, padding=1)
+            self.encoder.extend([*normalized(halving, spectral), nn.ReLU(inplace=True)])
+        self.middle = nn.Sequential(*(ResidualBlock(widths[-1], 2, spectral) for _ in range(blocks)))
+        self.decoder = nn.Sequential()
+        for coarse, fine in pairwise(reversed(widths)):
+            seen = 2 * coarse if skips and coarse < widths[-1] else coarse
+            doubling = nn.ConvTranspose2d(seen, fine, 4, stride=2, padding=1)
+            self.decoder.extend([*normalized(doubling, spectral), nn.ReLU(inplace=True)])
+        self.decoder.extend([nn.ReflectionPad2d(3), nn.Conv2d(2 * base if skips else base, out_channels, 7)])
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad to what two halvings need, generate, crop back."""
+        """Pad to what the halvings need, generate, crop back."""
         height, width = x.shape[-2:]
-        right, bottom = (max(SMALLEST, -(-side // STRIDE) * STRIDE) - side for side in (width, height))
+        smallest, stride = SMALLEST * self.stride, self.stride
+        right, bottom = (max(smallest, -(-side // stride) * stride) - side for side in (width, height))
         if right or bottom:
             x = F.pad(x, (0, right, 0, bottom), mode="replicate")
         y: Tensor = self.connected(laid_out(x)) if self.skips else self.decoder(self.middle(self.encoder(laid_out(x))))
         return y[..., :height, :width]
 
     def connected(self, x: Tensor) -> Tensor:
-        """Generate with skip connections from full and half size."""
-        full = self.encoder[:4](x)
-        half = self.encoder[4:7](full)
-        decoded = self.decoder[:3](self.middle(self.encoder[7:](half)))
-        decoded = self.decoder[3:6](torch.cat([decoded, half], dim=1))
-        y: Tensor = self.decoder[6:](torch.cat([decoded, full], dim=1))
+        """Generate with skip connections."""
+        maps = [self.encoder[:FIRST](x)]
+        for start in range(FIRST, len(self.encoder), LEVEL):
+            maps.append(self.encoder[start : start + LEVEL](maps[-1]))
+        x = self.middle(maps.pop())
+        for start in range(0, len(self.decoder) - LAST, LEVEL):
+            x = torch.cat([self.decoder[start : start + LEVEL](x), maps.pop()], dim=1)
+        y: Tensor = self.decoder[-LAST:](x)
         return y
 
 
@@ -126,22 +127,13 @@ class Discriminator(nn.Module):
         return maps
 
 
-def initialize(generator: Generator, norm: str) -> None:
-    """Start weights at N(0, 0.02) and biases at 0; layers under spectral norm keep PyTorch's own weights.
-
-    Without a norm, weights start as He et al. have them (arXiv:1502.01852), and residual blocks as the identity (Zhang
-    et al., arXiv:1901.09321): deep networks would not learn otherwise.
-    """
-    for layer in convolutions(generator):
-        if norm == NONE:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        elif not nn.utils.parametrize.is_parametrized(layer, "weight"):
+def initialize(network: nn.Module) -> None:
+    """Start weights at N(0, 0.02) and biases at 0; layers under spectral norm keep PyTorch's own weights."""
+    for layer in convolutions(network):
+        if not nn.utils.parametrize.is_parametrized(layer, "weight"):
             nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    if norm == NONE:
-        for block in generator.middle:
-            nn.init.zeros_(convolutions(block)[-1].weight)
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
