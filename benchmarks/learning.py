@@ -1,0 +1,354 @@
+"""Compare recipes: variants of a configuration, trained for equal time from equal seeds, measured on equal items.
+
+    python benchmarks/learning.py benchmarks/studies/scenes.yml --output studies/scenes --json
+
+The study is a YAML file:
+
+    minutes: 10                    # of training for each variant and seed, all stages together
+    seeds: [10, 11]                # two at least
+    points: 4                      # evaluations of each stage, at equal shares of its iterations
+    model: all                     # the stages of `shares`; or one stage, which gets all minutes
+    shares: {edge: 0.3, edge_inpaint: 0.7}  # stages in the order of their training, minutes in this proportion
+    pictures: scenes:3000-3064     # as --pictures and --masks of scripts/evaluate.py
+    masks: strokes
+    metrics: [edge_f1, psnr_rgb]   # columns of the table, panels of the plot
+    preset: demo                   # or a file: what all variants begin with
+    keys: {INPUT_SIZE: 64}         # overrides for all variants; may be left out
+    variants:                      # overrides of each
+      published: {}
+      faster: {LR: 2e-4}
+
+First a short training of each variant measures its seconds per iteration, then each stage gets as many iterations as
+its minutes hold: PHASES keep their rates and the proportion of their ends, MAX_ITERS does not count. Minutes in the
+results are those that led from the first iteration of each stage to its saves; work that a kill undid is not in them.
+
+The same command continues an interrupted study; variants, seeds and metrics may be added. A variant whose keys have
+changed, or minutes, points or shares, is refused: give it another name, or the study another folder. A variant that
+fails is named with the last line of its log, the others go on, and the exit code is 1.
+"""
+
+import argparse
+import datetime
+import itertools
+import json
+import multiprocessing
+import os
+import shlex
+import shutil
+import signal
+import statistics
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import yaml
+from circumstances import ROOT, circumstances
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+from edgeconnect.atomic import write_whole
+from edgeconnect.checkpoint.folder import HISTORY
+from edgeconnect.checkpoint.saves import SAVES, read_save
+from edgeconnect.config import file as config_file
+from edgeconnect.config.file import scalar
+from edgeconnect.config.presets import preset
+from edgeconnect.config.sections import CONFIG_FILE, Config
+from edgeconnect.errors import UserError, reason
+from edgeconnect.evaluation.curves import COLOURS, LEGEND, PANEL, STYLE
+from edgeconnect.evaluation.manifest import file_name
+from edgeconnect.evaluation.report.tables import number
+from edgeconnect.evaluation.results import RESULTS
+from edgeconnect.evaluation.study import MANIFEST
+from edgeconnect.methods.catalogue import ALL
+from edgeconnect.metrics.definitions import DEFINITIONS
+from edgeconnect.plain import plain
+
+MEASURED = 0.03  # share of a stage's minutes over which its speed is measured, after twice as long to warm up
+FEW = 2  # iterations for a first guess of the speed
+CLASSICAL, MINUTES = "classical", "minutes"
+DASHES = ("--", ":", "-.")
+PROCESSES = multiprocessing.get_context("forkserver")  # each command has its own process, without seconds of imports
+
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says."""
+
+    minutes: float
+    seeds: list[int]
+    points: int
+    pictures: str
+    masks: str
+    metrics: list[str]
+    preset: str
+    variants: dict[str, dict[str, Any] | None]
+    model: str = ALL
+    shares: dict[str, float] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a value that no study can have."""
+        unknown = [name for name in self.metrics if name not in DEFINITIONS]
+        unfit = [name for name in self.variants if not name or file_name(str(name)) != name]
+        for wrong, problem in (
+            (self.minutes <= 0 or self.points < 1, "minutes and points are above 0"),
+            (len(set(self.seeds)) < 2, "seeds: give two or more different ones, which show what chance does"),
+            (unknown or not self.metrics, f"metrics: {unknown} are none of: {', '.join(DEFINITIONS)}"),
+            (unfit or not self.variants, f"variants: {unfit}; name one or more, as files can be called"),
+            ((self.model == ALL) != bool(self.shares), "give the shares of several stages, or one stage as model"),
+            (any(share <= 0 for share in self.shares.values()), "shares are above 0"),
+        ):
+            if wrong:
+                raise UserError(problem)
+
+    def seconds(self) -> dict[str, float]:
+        """Return what each stage may train."""
+        shares = self.shares or {self.model: 1.0}
+        return {stage: 60 * self.minutes * share / sum(shares.values()) for stage, share in shares.items()}
+
+    def configuration(self, keys: Mapping[str, Any]) -> Config:
+        """Return what a variant trains by. Raises UserError for keys that are not known."""
+        given = [("the study", f"{key}={scalar(value)}") for key, value in (self.keys | dict(keys)).items()]
+        return config_file.load(preset(self.preset), given).config
+
+
+def read_study(path: Path) -> Study:
+    """Read a study file. Raises UserError naming what is wrong with it."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+        known = {entry.name: entry for entry in fields(Study)}
+        optional = {name for name, entry in known.items() if (entry.default, entry.default_factory) != (MISSING,) * 2}
+        if not isinstance(values, dict) or not known.keys() - optional <= values.keys() <= known.keys():
+            raise UserError(f"its keys are {', '.join(known)}; {', '.join(sorted(optional))} may be left out")
+        return Study(**values)
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, UserError) as error:
+        raise UserError(f"{path}: {reason(error)}; see --help for the format") from error
+
+
+def run_command(arguments: list[str], log: Path) -> None:
+    """Be `python main.py ARGUMENTS`, with the messages in a file; stop as by SIGTERM when the study dies."""
+    os.setpgrp()  # a terminal's Ctrl-C reaches the study alone, which stops this process
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    multiprocessing.set_start_method("fork", force=True)  # for those that read data, as in a process of its own
+    sys.argv = [str(ROOT / "main.py"), *arguments]
+    sys.orig_argv = [sys.executable, *sys.argv]  # what further ranks are started by
+    threading.Thread(target=stop_with_parent, daemon=True).start()
+    from edgeconnect.cli import main
+
+    sys.exit(main(arguments))
+
+
+def stop_with_parent() -> None:
+    """Wait until the process that started this one has ended, then stop."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def command(arguments: Sequence[object], log: Path) -> None:
+    """Run one of the product's commands to its end. Raises UserError with the log's last line where it fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    process = PROCESSES.Process(target=run_command, args=([str(word) for word in arguments], log))
+    process.start()
+    try:
+        process.join()
+    except BaseException:
+        process.terminate()  # it saves
+        process.join()
+        raise
+    if process.exitcode:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        raise UserError(f"{lines[-1] if lines else 'said nothing'} (exit code {process.exitcode}, {log})")
+
+
+def settings(keys: Mapping[str, Any]) -> list[str]:
+    """Write keys as options."""
+    return [word for key, value in keys.items() for word in ("--set", f"{key}={scalar(value)}")]
+
+
+def train(run: Path, config: Config, stage: str, end: int, interval: int) -> None:
+    """Train a stage to an iteration from where it stands, its phases scaled to end there."""
+    parts = config.optim.phases.get(stage) or [{"end": 1}]
+    scaled = {max(1, round(part["end"] * end / parts[-1]["end"])): part for part in parts}
+    phases = [part | {"end": scaled_end} for scaled_end, part in scaled.items()]
+    keys = {"PHASES": {stage: phases}, "MAX_ITERS": end, "SAVE_INTERVAL": interval, "KEEP_CHECKPOINTS": 0}
+    write_whole(run / CONFIG_FILE, config_file.dump(config).encode())
+    command(["train", "--checkpoints", run, "--model", stage, *settings(keys)], run.with_suffix(".log"))
+
+
+def save_of(run: Path, stage: str, step: int) -> Path:
+    """Name the folder of a save."""
+    return run / SAVES / stage / f"{step:07d}"
+
+
+def measure_pace(run: Path, config: Config, stage: str, wanted: float) -> float:
+    """Return a stage's seconds per iteration, over some `wanted` seconds of a training that has warmed up."""
+    third, pace = FEW, 0.0
+    for _ in range(2):
+        train(run, config, stage, 3 * third, third)
+        before, after = (read_save(save_of(run, stage, n * third)).written for n in (2, 3))
+        pace = (after - before) / 1e9 / third
+        third = max(3 * third, round(wanted / pace))
+    return pace
+
+
+def iterations(study: Study, name: str, config: Config, folder: Path) -> dict[str, int]:
+    """Return how many iterations each stage of a variant gets; its speed is measured once.
+
+    Raises UserError where the variant is another one than when it was measured.
+    """
+    file, run, seconds = folder / "pace.json", folder / "pace", study.seconds()
+    asked = plain({MINUTES: study.minutes, "points": study.points, "seconds": seconds} | config.flat())
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    changed = [key for key in known.get("asked", {}) if key in asked and asked[key] != known["asked"][key]]
+    if changed:
+        problem = f"{', '.join(changed)} changed since {name} was trained in {folder}"
+        raise UserError(f"{problem}; give the variant another name, or the study another --output")
+    if not known:
+        shutil.rmtree(run, ignore_errors=True)  # speed is not measured across an interruption
+        pace = {stage: measure_pace(run, config, stage, MEASURED * wanted) for stage, wanted in seconds.items()}
+        shutil.rmtree(run)
+        known = {"asked": asked, "pace": pace}
+        write_whole(file, json.dumps(known, indent=1).encode())
+    parts = {stage: seconds[stage] / pace / study.points for stage, pace in known["pace"].items()}
+    return {stage: study.points * max(1, round(part)) for stage, part in parts.items()}
+
+
+def seconds_until(run: Path, stage: str, step: int) -> float:
+    """Return how long a stage trained for a save: from its start, or from the save that an interruption left."""
+    written = read_save(save_of(run, stage, step)).written / 1e9
+    starts = [line for line in map(json.loads, (run / HISTORY).read_text().splitlines()) if line["stage"] == stage]
+    times = [(datetime.datetime.fromisoformat(line["time"]).timestamp(), line["iteration"]) for line in starts]
+    begun, first = max(start for start in times if start[1] < step and start[0] <= written)
+    return written - begun + (seconds_until(run, stage, first) if first else 0.0)
+
+
+def evaluate(folder: Path, arguments: Sequence[object]) -> dict[str, Metrics]:
+    """Evaluate what is not evaluated yet; return the means over all items by label."""
+    command(["evaluate", "--output", folder, *arguments], folder.with_suffix(".log"))
+    methods = json.loads((folder / RESULTS).read_text())["methods"]
+    means = [{metric: cell["value"] for metric, cell in method["bins"][ALL].items()} for method in methods]
+    return {method["name"].partition(":")[0]: mean for method, mean in zip(methods, means, strict=True)}
+
+
+def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Train a variant from a seed and evaluate its saves. Returns a row for each save, and the minutes of all."""
+    keys = study.variants[name] or {}
+    place, config = folder / "variants" / name, study.configuration(keys)
+    run, ends = place / f"{seed}", iterations(study, name, config, place)
+    for stage, end in ends.items():
+        train(run, study.configuration(keys | {"SEED": seed}), stage, end, end // study.points)
+    steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
+    saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
+    items = ["--manifest", folder / CLASSICAL / MANIFEST, "--methods", "none"]
+    found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves]), [], 0.0
+    for stage, step in steps:
+        spent = before + seconds_until(run, stage, step)
+        before = spent if step == ends[stage] else before
+        metrics = {metric: found[f"{stage}-{step}"].get(metric) for metric in study.metrics}
+        rows.append({"stage": stage, "iteration": step, MINUTES: spent / 60, **metrics})
+    return {"iterations": ends, MINUTES: before / 60, "points": rows}
+
+
+def perform(study: Study, folder: Path) -> dict[str, Any]:
+    """Do everything that is left: all variants from one seed, then from the next."""
+    base = settings(study.configuration({}).flat())
+    classical = evaluate(folder / CLASSICAL, ["--pictures", study.pictures, "--masks", study.masks, *base])
+    trials: dict[str, dict[int, Any]] = {name: {} for name in study.variants}
+    failures: dict[str, str] = {}
+    for seed, name in itertools.product(study.seeds, study.variants):
+        if name not in failures:
+            try:
+                done = trials[name][seed] = trial(study, name, seed, folder)
+                said = f"{done['iterations']} in {done[MINUTES]:.2f} minutes"
+            except UserError as error:
+                said = failures[name] = str(error)
+            print(f"{name}, seed {seed}: {said}", file=sys.stderr, flush=True)
+    whole = {name: found for name, found in trials.items() if name not in failures}
+    methods = {name: {metric: means.get(metric) for metric in study.metrics} for name, means in classical.items()}
+    return {"study": asdict(study), "variants": whole, CLASSICAL: methods, "failures": failures}
+
+
+def spread(values: Sequence[float | None], metric: str) -> str:
+    """Write the mean over the seeds and half their range; nothing where it was not measured."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    mean, half = statistics.mean(known), (max(known) - min(known)) / 2
+    unit = DEFINITIONS[metric].unit
+    return number(mean, unit) + (f" ± {number(half, unit)}" if len(known) > 1 else "")
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Arrange the last value of each metric: variants down, then classical methods."""
+    metrics, seeds = result["study"]["metrics"], result["study"]["seeds"]
+    rows = []
+    for name, found in result["variants"].items():
+        runs = [found[seed] for seed in seeds]
+        lasts = [{m: p[m] for p in run["points"] for m in metrics if p[m] is not None} for run in runs]
+        ends = " + ".join(str(end) for end in runs[0]["iterations"].values())
+        minutes = ", ".join(f"{run[MINUTES]:.2f}" for run in runs)
+        rows.append([name, *(spread([last.get(m) for last in lasts], m) for m in metrics), ends, minutes])
+    rows += [[name, *(spread([means[m]], m) for m in metrics)] for name, means in result[CLASSICAL].items()]
+    heads = ["", *(f"{m} {DEFINITIONS[m].arrow}" for m in metrics), "iterations", MINUTES]
+    failed = "".join(f"\n{name} failed: {why}\n" for name, why in result["failures"].items())
+    caption = f"Means of {len(seeds)} seeds ± half their range, minutes of each."
+    return f"{tabulate(rows, heads, tablefmt='github', disable_numparse=True)}\n\n{caption}\n{failed}"
+
+
+def draw(result: Mapping[str, Any], path: Path) -> None:
+    """Draw a panel for each metric over the minutes trained: means of the seeds, their range as a band."""
+    metrics = result["study"]["metrics"]
+    with mpl.rc_context(STYLE):
+        figure = Figure((PANEL[0] * len(metrics), PANEL[1] + LEGEND), layout="constrained")
+        for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+            axes.set(title=f"{metric} {DEFINITIONS[metric].arrow}", xlabel="minutes of training")
+            for colour, (name, found) in zip(itertools.cycle(COLOURS), result["variants"].items(), strict=False):
+                points = zip(*(run["points"] for run in found.values()), strict=True)
+                shown = [seeds for seeds in points if all(point[metric] is not None for point in seeds)]
+                x = [statistics.mean(point[MINUTES] for point in seeds) for seeds in shown]
+                values = [[point[metric] for point in seeds] for seeds in shown]
+                axes.fill_between(x, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.2)
+                axes.plot(x, [statistics.mean(v) for v in values], ".-", color=colour, label=name)
+            for dashes, (name, means) in zip(itertools.cycle(DASHES), result[CLASSICAL].items(), strict=False):
+                if means[metric] is not None:
+                    axes.axhline(means[metric], color="#59626d", linestyle=dashes, linewidth=1, label=name)
+        named = {
+            text: line for axes in figure.axes for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(named.values(), named.keys(), loc="outside lower left", ncols=6, frameon=False)
+        figure.savefig(path, dpi=150)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="the study file")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the trainings and results")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    PROCESSES.set_forkserver_preload(["torch._dynamo", "edgeconnect.run", "edgeconnect.evaluation.evaluate"])
+    try:
+        result = perform(read_study(options.study), options.output)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    result |= {"command": shlex.join(sys.argv)} | circumstances()
+    write_whole(options.output / "study.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_whole(options.output / "table.md", table(result).encode())
+    draw(result, options.output / "study.png")
+    print(json.dumps(result) if options.json else table(result))
+    return int(bool(result["failures"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
