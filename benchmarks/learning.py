@@ -36,7 +36,6 @@ import os
 import shlex
 import shutil
 import signal
-import statistics
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -44,12 +43,11 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import yaml
 from circumstances import ROOT, circumstances
-from matplotlib.figure import Figure
-from tabulate import tabulate
+from learning_report import draw, table
 
+from edgeconnect import cli
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.folder import HISTORY
 from edgeconnect.checkpoint.saves import SAVES, read_save
@@ -58,9 +56,7 @@ from edgeconnect.config.file import scalar
 from edgeconnect.config.presets import preset
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError, reason
-from edgeconnect.evaluation.curves import COLOURS, LEGEND, PANEL, STYLE
 from edgeconnect.evaluation.manifest import file_name
-from edgeconnect.evaluation.report.tables import number
 from edgeconnect.evaluation.results import RESULTS
 from edgeconnect.evaluation.study import MANIFEST
 from edgeconnect.methods.catalogue import ALL
@@ -69,8 +65,6 @@ from edgeconnect.plain import plain
 
 MEASURED = 0.03  # share of a stage's minutes over which its speed is measured, after twice as long to warm up
 FEW = 2  # iterations for a first guess of the speed
-CLASSICAL, MINUTES = "classical", "minutes"
-DASHES = ("--", ":", "-.")
 PROCESSES = multiprocessing.get_context("forkserver")  # each command has its own process, without seconds of imports
 
 Metrics = dict[str, float | None]
@@ -87,25 +81,29 @@ class Study:
     masks: str
     metrics: list[str]
     preset: str
-    variants: dict[str, dict[str, Any] | None]
+    variants: dict[str, dict[str, Any]]
     model: str = ALL
     shares: dict[str, float] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise UserError for a value that no study can have."""
+        """Raise ValueError for a value that no study can have."""
         unknown = [name for name in self.metrics if name not in DEFINITIONS]
         unfit = [name for name in self.variants if not name or file_name(str(name)) != name]
+        unfit += [name for name, keys in self.variants.items() if not isinstance(keys, dict)]
         for wrong, problem in (
             (self.minutes <= 0 or self.points < 1, "minutes and points are above 0"),
             (len(set(self.seeds)) < 2, "seeds: give two or more different ones, which show what chance does"),
             (unknown or not self.metrics, f"metrics: {unknown} are none of: {', '.join(DEFINITIONS)}"),
-            (unfit or not self.variants, f"variants: {unfit}; name one or more, as files can be called"),
+            (
+                unfit or not self.variants,
+                f"variants: {unfit}; name one or more as files can be called, each with {{KEY: value}}",
+            ),
             ((self.model == ALL) != bool(self.shares), "give the shares of several stages, or one stage as model"),
             (any(share <= 0 for share in self.shares.values()), "shares are above 0"),
         ):
             if wrong:
-                raise UserError(problem)
+                raise ValueError(problem)
 
     def seconds(self) -> dict[str, float]:
         """Return what each stage may train."""
@@ -125,9 +123,9 @@ def read_study(path: Path) -> Study:
         known = {entry.name: entry for entry in fields(Study)}
         optional = {name for name, entry in known.items() if (entry.default, entry.default_factory) != (MISSING,) * 2}
         if not isinstance(values, dict) or not known.keys() - optional <= values.keys() <= known.keys():
-            raise UserError(f"its keys are {', '.join(known)}; {', '.join(sorted(optional))} may be left out")
+            raise ValueError(f"its keys are {', '.join(known)}, of which {', '.join(sorted(optional))} may be left out")
         return Study(**values)
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError, UserError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {reason(error)}; see --help for the format") from error
 
 
@@ -140,18 +138,9 @@ def run_command(arguments: list[str], log: Path) -> None:
     multiprocessing.set_start_method("fork", force=True)  # for those that read data, as in a process of its own
     sys.argv = [str(ROOT / "main.py"), *arguments]
     sys.orig_argv = [sys.executable, *sys.argv]  # what further ranks are started by
-    threading.Thread(target=stop_with_parent, daemon=True).start()
-    from edgeconnect.cli import main
-
-    sys.exit(main(arguments))
-
-
-def stop_with_parent() -> None:
-    """Wait until the process that started this one has ended, then stop."""
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+    parent, me = multiprocessing.parent_process(), os.getpid()
+    threading.Thread(target=lambda: (parent.join(), os.kill(me, signal.SIGTERM)), daemon=True).start()
+    sys.exit(cli.main(arguments))
 
 
 def command(arguments: Sequence[object], log: Path) -> None:
@@ -175,12 +164,16 @@ def settings(keys: Mapping[str, Any]) -> list[str]:
     return [word for key, value in keys.items() for word in ("--set", f"{key}={scalar(value)}")]
 
 
+def scaled_phases(phases: Sequence[Mapping[str, Any]], end: int) -> list[dict[str, Any]]:
+    """Let the phases of a stage end at an iteration, in proportion; those that get none are left out."""
+    parts = {max(1, round(part["end"] * end / phases[-1]["end"])): part for part in phases} or {end: {}}
+    return [{**part, "end": last} for last, part in parts.items()]
+
+
 def train(run: Path, config: Config, stage: str, end: int, interval: int) -> None:
-    """Train a stage to an iteration from where it stands, its phases scaled to end there."""
-    parts = config.optim.phases.get(stage) or [{"end": 1}]
-    scaled = {max(1, round(part["end"] * end / parts[-1]["end"])): part for part in parts}
-    phases = [part | {"end": scaled_end} for scaled_end, part in scaled.items()]
-    keys = {"PHASES": {stage: phases}, "MAX_ITERS": end, "SAVE_INTERVAL": interval, "KEEP_CHECKPOINTS": 0}
+    """Train a stage to an iteration from where it stands."""
+    phases = {stage: scaled_phases(config.optim.phases.get(stage, []), end)}
+    keys = {"PHASES": phases, "MAX_ITERS": end, "SAVE_INTERVAL": interval, "KEEP_CHECKPOINTS": 0}
     write_whole(run / CONFIG_FILE, config_file.dump(config).encode())
     command(["train", "--checkpoints", run, "--model", stage, *settings(keys)], run.with_suffix(".log"))
 
@@ -201,17 +194,17 @@ def measure_pace(run: Path, config: Config, stage: str, wanted: float) -> float:
     return pace
 
 
-def iterations(study: Study, name: str, config: Config, folder: Path) -> dict[str, int]:
+def iterations(study: Study, config: Config, folder: Path) -> dict[str, int]:
     """Return how many iterations each stage of a variant gets; its speed is measured once.
 
     Raises UserError where the variant is another one than when it was measured.
     """
     file, run, seconds = folder / "pace.json", folder / "pace", study.seconds()
-    asked = plain({MINUTES: study.minutes, "points": study.points, "seconds": seconds} | config.flat())
+    asked = plain({"points": study.points, "seconds": seconds} | config.flat())
     known = json.loads(file.read_text()) if file.is_file() else {}
-    changed = [key for key in known.get("asked", {}) if key in asked and asked[key] != known["asked"][key]]
+    changed = [key for key, value in known.get("asked", {}).items() if asked.get(key, value) != value]
     if changed:
-        problem = f"{', '.join(changed)} changed since {name} was trained in {folder}"
+        problem = f"{', '.join(changed)} changed since {folder} was trained"
         raise UserError(f"{problem}; give the variant another name, or the study another --output")
     if not known:
         shutil.rmtree(run, ignore_errors=True)  # speed is not measured across an interruption
@@ -242,91 +235,39 @@ def evaluate(folder: Path, arguments: Sequence[object]) -> dict[str, Metrics]:
 
 def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train a variant from a seed and evaluate its saves. Returns a row for each save, and the minutes of all."""
-    keys = study.variants[name] or {}
-    place, config = folder / "variants" / name, study.configuration(keys)
-    run, ends = place / f"{seed}", iterations(study, name, config, place)
+    keys, place = study.variants[name], folder / "variants" / name
+    run, ends = place / f"{seed}", iterations(study, study.configuration(keys), place)
     for stage, end in ends.items():
         train(run, study.configuration(keys | {"SEED": seed}), stage, end, end // study.points)
     steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
     saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
-    items = ["--manifest", folder / CLASSICAL / MANIFEST, "--methods", "none"]
+    items = ["--manifest", folder / "classical" / MANIFEST, "--methods", "none"]
     found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves]), [], 0.0
     for stage, step in steps:
         spent = before + seconds_until(run, stage, step)
         before = spent if step == ends[stage] else before
         metrics = {metric: found[f"{stage}-{step}"].get(metric) for metric in study.metrics}
-        rows.append({"stage": stage, "iteration": step, MINUTES: spent / 60, **metrics})
-    return {"iterations": ends, MINUTES: before / 60, "points": rows}
+        rows.append({"stage": stage, "iteration": step, "minutes": spent / 60, **metrics})
+    return {"iterations": ends, "minutes": before / 60, "points": rows}
 
 
 def perform(study: Study, folder: Path) -> dict[str, Any]:
     """Do everything that is left: all variants from one seed, then from the next."""
     base = settings(study.configuration({}).flat())
-    classical = evaluate(folder / CLASSICAL, ["--pictures", study.pictures, "--masks", study.masks, *base])
+    classical = evaluate(folder / "classical", ["--pictures", study.pictures, "--masks", study.masks, *base])
     trials: dict[str, dict[int, Any]] = {name: {} for name in study.variants}
     failures: dict[str, str] = {}
     for seed, name in itertools.product(study.seeds, study.variants):
         if name not in failures:
             try:
                 done = trials[name][seed] = trial(study, name, seed, folder)
-                said = f"{done['iterations']} in {done[MINUTES]:.2f} minutes"
+                said = f"{done['iterations']} in {done['minutes']:.2f} minutes"
             except UserError as error:
                 said = failures[name] = str(error)
             print(f"{name}, seed {seed}: {said}", file=sys.stderr, flush=True)
     whole = {name: found for name, found in trials.items() if name not in failures}
     methods = {name: {metric: means.get(metric) for metric in study.metrics} for name, means in classical.items()}
-    return {"study": asdict(study), "variants": whole, CLASSICAL: methods, "failures": failures}
-
-
-def spread(values: Sequence[float | None], metric: str) -> str:
-    """Write the mean over the seeds and half their range; nothing where it was not measured."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    mean, half = statistics.mean(known), (max(known) - min(known)) / 2
-    unit = DEFINITIONS[metric].unit
-    return number(mean, unit) + (f" ± {number(half, unit)}" if len(known) > 1 else "")
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """Arrange the last value of each metric: variants down, then classical methods."""
-    metrics, seeds = result["study"]["metrics"], result["study"]["seeds"]
-    rows = []
-    for name, found in result["variants"].items():
-        runs = [found[seed] for seed in seeds]
-        lasts = [{m: p[m] for p in run["points"] for m in metrics if p[m] is not None} for run in runs]
-        ends = " + ".join(str(end) for end in runs[0]["iterations"].values())
-        minutes = ", ".join(f"{run[MINUTES]:.2f}" for run in runs)
-        rows.append([name, *(spread([last.get(m) for last in lasts], m) for m in metrics), ends, minutes])
-    rows += [[name, *(spread([means[m]], m) for m in metrics)] for name, means in result[CLASSICAL].items()]
-    heads = ["", *(f"{m} {DEFINITIONS[m].arrow}" for m in metrics), "iterations", MINUTES]
-    failed = "".join(f"\n{name} failed: {why}\n" for name, why in result["failures"].items())
-    caption = f"Means of {len(seeds)} seeds ± half their range, minutes of each."
-    return f"{tabulate(rows, heads, tablefmt='github', disable_numparse=True)}\n\n{caption}\n{failed}"
-
-
-def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Draw a panel for each metric over the minutes trained: means of the seeds, their range as a band."""
-    metrics = result["study"]["metrics"]
-    with mpl.rc_context(STYLE):
-        figure = Figure((PANEL[0] * len(metrics), PANEL[1] + LEGEND), layout="constrained")
-        for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-            axes.set(title=f"{metric} {DEFINITIONS[metric].arrow}", xlabel="minutes of training")
-            for colour, (name, found) in zip(itertools.cycle(COLOURS), result["variants"].items(), strict=False):
-                points = zip(*(run["points"] for run in found.values()), strict=True)
-                shown = [seeds for seeds in points if all(point[metric] is not None for point in seeds)]
-                x = [statistics.mean(point[MINUTES] for point in seeds) for seeds in shown]
-                values = [[point[metric] for point in seeds] for seeds in shown]
-                axes.fill_between(x, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.2)
-                axes.plot(x, [statistics.mean(v) for v in values], ".-", color=colour, label=name)
-            for dashes, (name, means) in zip(itertools.cycle(DASHES), result[CLASSICAL].items(), strict=False):
-                if means[metric] is not None:
-                    axes.axhline(means[metric], color="#59626d", linestyle=dashes, linewidth=1, label=name)
-        named = {
-            text: line for axes in figure.axes for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(named.values(), named.keys(), loc="outside lower left", ncols=6, frameon=False)
-        figure.savefig(path, dpi=150)
+    return {"study": asdict(study), "variants": whole, "classical": methods, "failures": failures}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -342,6 +283,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return cli.INTERRUPTED
     result |= {"command": shlex.join(sys.argv)} | circumstances()
     write_whole(options.output / "study.json", (json.dumps(result, indent=1) + "\n").encode())
     write_whole(options.output / "table.md", table(result).encode())
