@@ -1,6 +1,6 @@
 """Compare recipes: variants of a configuration, trained for equal time from equal seeds, measured on equal items.
 
-    python benchmarks/learning.py benchmarks/studies/scenes.yml --output studies/scenes --json
+    python benchmarks/learning.py benchmarks/studies/scenes.yml --output checkpoints/scenes --json
 
 The study is a YAML file:
 
@@ -14,6 +14,7 @@ The study is a YAML file:
     metrics: [edge_f1, psnr_rgb]   # columns of the table, panels of the plot
     preset: demo                   # or a file: what all variants begin with
     keys: {INPUT_SIZE: 64}         # overrides for all variants; may be left out
+    evaluate: [--lpips, alex]      # more options of scripts/evaluate.py; may be left out
     variants:                      # overrides of each
       published: {}
       faster: {LR: 2e-4}
@@ -39,7 +40,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,6 @@ MEASURED = 0.03  # share of a stage's minutes over which its speed is measured, 
 FEW = 2  # iterations for a first guess of the speed
 PROCESSES = multiprocessing.get_context("forkserver")  # each command has its own process, without seconds of imports
 
-Metrics = dict[str, float | None]
-
 
 @dataclass(frozen=True)
 class Study:
@@ -85,6 +84,7 @@ class Study:
     model: str = ALL
     shares: dict[str, float] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
+    evaluate: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that no study can have."""
@@ -119,12 +119,7 @@ class Study:
 def read_study(path: Path) -> Study:
     """Read a study file. Raises UserError naming what is wrong with it."""
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-        known = {entry.name: entry for entry in fields(Study)}
-        optional = {name for name, entry in known.items() if (entry.default, entry.default_factory) != (MISSING,) * 2}
-        if not isinstance(values, dict) or not known.keys() - optional <= values.keys() <= known.keys():
-            raise ValueError(f"its keys are {', '.join(known)}, of which {', '.join(sorted(optional))} may be left out")
-        return Study(**values)
+        return Study(**yaml.safe_load(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {reason(error)}; see --help for the format") from error
 
@@ -138,9 +133,15 @@ def run_command(arguments: list[str], log: Path) -> None:
     multiprocessing.set_start_method("fork", force=True)  # for those that read data, as in a process of its own
     sys.argv = [str(ROOT / "main.py"), *arguments]
     sys.orig_argv = [sys.executable, *sys.argv]  # what further ranks are started by
-    parent, me = multiprocessing.parent_process(), os.getpid()
-    threading.Thread(target=lambda: (parent.join(), os.kill(me, signal.SIGTERM)), daemon=True).start()
+    threading.Thread(target=stop_with_parent, daemon=True).start()
     sys.exit(cli.main(arguments))
+
+
+def stop_with_parent() -> None:
+    """Wait until the process that started this one has ended, then stop."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def command(arguments: Sequence[object], log: Path) -> None:
@@ -225,7 +226,7 @@ def seconds_until(run: Path, stage: str, step: int) -> float:
     return written - begun + (seconds_until(run, stage, first) if first else 0.0)
 
 
-def evaluate(folder: Path, arguments: Sequence[object]) -> dict[str, Metrics]:
+def evaluate(folder: Path, arguments: Sequence[object]) -> dict[str, dict[str, Any]]:
     """Evaluate what is not evaluated yet; return the means over all items by label."""
     command(["evaluate", "--output", folder, *arguments], folder.with_suffix(".log"))
     methods = json.loads((folder / RESULTS).read_text())["methods"]
@@ -241,7 +242,7 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
         train(run, study.configuration(keys | {"SEED": seed}), stage, end, end // study.points)
     steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
     saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
-    items = ["--manifest", folder / "classical" / MANIFEST, "--methods", "none"]
+    items = ["--manifest", folder / "classical" / MANIFEST, "--methods", "none", *study.evaluate]
     found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves]), [], 0.0
     for stage, step in steps:
         spent = before + seconds_until(run, stage, step)
@@ -253,8 +254,8 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
 
 def perform(study: Study, folder: Path) -> dict[str, Any]:
     """Do everything that is left: all variants from one seed, then from the next."""
-    base = settings(study.configuration({}).flat())
-    classical = evaluate(folder / "classical", ["--pictures", study.pictures, "--masks", study.masks, *base])
+    items = ["--pictures", study.pictures, "--masks", study.masks, *settings(study.configuration({}).flat())]
+    classical = evaluate(folder / "classical", [*items, *study.evaluate])
     trials: dict[str, dict[int, Any]] = {name: {} for name in study.variants}
     failures: dict[str, str] = {}
     for seed, name in itertools.product(study.seeds, study.variants):

@@ -98,7 +98,7 @@ def test_minutes_are_those_that_led_to_a_save(learning, tmp_path):
         ({"variants": {"a/b": {}}}, "a/b"),
         ({"variants": {"a": 1}}, "'a'"),
         ({"minutes": "long"}, "str"),
-        ({"metric": []}, "metrics"),
+        ({"metric": []}, "'metric'"),
     ],
 )
 def test_a_study_file_that_is_none_is_refused_in_one_line(learning, changes, named, tmp_path, capsys):
