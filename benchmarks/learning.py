@@ -19,9 +19,9 @@ The study is a YAML file:
       published: {}
       faster: {LR: 2e-4}
 
-First a short training of each variant measures its seconds per iteration, then each stage gets as many iterations as
-its minutes hold: PHASES keep their rates and the proportion of their ends, MAX_ITERS does not count. Minutes in the
-results are those that led from the first iteration of each stage to its saves; work that a kill undid is not in them.
+First a short training of each variant measures its seconds per iteration (let nothing else run), then each stage gets
+as many iterations as its minutes hold: PHASES keep their rates and the proportion of their ends, MAX_ITERS does not
+count. Minutes in the results led from the start of each stage to its saves, without work that a kill undid.
 
 The same command continues an interrupted study; variants, seeds and metrics may be added. A variant whose keys have
 changed, or minutes, points or shares, is refused: give it another name, or the study another folder. A variant that

@@ -18,6 +18,7 @@ STUDY = {
     **{"minutes": 0.005, "seeds": [1, 2], "points": 2, "model": "edge", "preset": "demo"},
     **{"pictures": "scenes:100-102", "masks": "strokes", "metrics": ["edge_f1", "psnr_rgb"]},
     **{"keys": TINY | PLAIN | {"TRAIN_FLIST": "scenes:8"}, "variants": {"demo": {}}},
+    "evaluate": ["--shown", 0],
 }
 STAGES = {"model": "all", "shares": {"edge": 1, "edge_inpaint": 3}}
 
