@@ -26,11 +26,11 @@ def test_demo_leaves_summary_sheet_and_a_folder_that_test_py_takes(demo, tmp_pat
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["images"] == 3
     assert 0.2 <= summary["hole_ratio"] <= 0.4
-    assert list(summary["methods"]) == ["edgeconnect", "telea", "navier_stokes"]
+    assert list(summary["methods"]) == ["shipped", "trained", "telea", "navier_stokes"]
     for measures in summary["methods"].values():
         assert list(measures) == ["psnr_rgb", "ssim_gauss11", "l1_hole"]
     assert "navier_stokes" in said
-    assert read_image(folder / "sheet.png").shape == (2 * (3 * 64 + 2 * 4), 2 * (6 * 64 + 5 * 4), 3)
+    assert read_image(folder / "sheet.png").shape == (2 * (3 * 64 + 2 * 4), 2 * (8 * 64 + 7 * 4), 3)
     command("scenes", "--output", tmp_path, "--count", 1, "--size", 40, "--masks", "0.2-0.3")
     code, said = command(
         *("test", "--checkpoints", folder, "--input", tmp_path / "images", "--mask", tmp_path / "masks"),

@@ -1,4 +1,4 @@
-"""The demo: train both stages on built-in scenes, complete held-out ones, compare with classical inpainting."""
+"""The demo: train on built-in scenes, complete held-out ones, also with the checkpoint that ships, and compare."""
 
 import json
 import logging
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from edgeconnect import run
 from edgeconnect.atomic import write_whole
+from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config import file as config_file
-from edgeconnect.config.presets import preset
+from edgeconnect.config.presets import preset, shipped_checkpoint
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.data import mask_shapes, masks
 from edgeconnect.data.sources import open_source
@@ -24,7 +25,7 @@ from edgeconnect.images import image_grid, write_png
 from edgeconnect.metrics.images import compute_metrics
 from edgeconnect.predict import load_run
 
-OURS = "edgeconnect"
+TRAINED, SHIPPED = "trained", "shipped"
 METRICS = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as in summary.json
 SHOWN, ENLARGED = 8, 2  # rows of the sheet, and how many times its pixels are larger
 
@@ -34,11 +35,11 @@ log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
-    """One held-out picture, its hole, its edges as drawn, and what each method made of it."""
+    """One held-out picture, its hole, and by method the edges that it drew and what it made of it."""
 
     truth: Picture
     mask: masks.Mask
-    edge: Picture
+    edges: dict[str, Picture]
     completed: dict[str, Picture]
 
 
@@ -53,18 +54,21 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     rows = []
     for example in examples[:SHOWN]:  # input, edges, each method's completion, truth
         holed = np.where(example.mask[..., None], np.uint8(255), example.truth)
-        rows.append([holed, example.edge[..., None], *example.completed.values(), example.truth])
+        drawn = [edge[..., None] for edge in example.edges.values()]
+        rows.append([holed, *drawn, *example.completed.values(), example.truth])
     sheet = image_grid(rows).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
     write_png(folder / "sheet.png", sheet)
     log.info("%s\nsee also %s and %s", tables.summary(results), folder / "summary.json", folder / "sheet.png")
 
 
 def complete(config: Config, folder: Path) -> Iterable[Example]:
-    """Complete VAL_FLIST without learning, and with the trained networks.
+    """Complete VAL_FLIST with the networks just trained, with those that ship, and without learning.
 
     Their edges come from the known pixels only; each completion is the mean of the picture's and its mirror image's.
     """
-    predictor = load_run(config, folder).predictor(mirror=True)
+    ships = shipped_checkpoint()
+    runs = {SHIPPED: (folder_config(ships, []).config, ships), TRAINED: (config, folder)}
+    predictors = {name: load_run(*run).predictor(mirror=True) for name, run in runs.items()}
     source = open_source(config.data.val_flist, "VAL_FLIST", config.data.input_size)
     for index in range(len(source)):
         truth = source.read(index)
@@ -72,9 +76,10 @@ def complete(config: Config, folder: Path) -> Iterable[Example]:
         height, width, _ = truth.shape
         mask = mask_shapes.strokes(height, width, rng, mask_shapes.pixel_range(height, width, config.data.mask_ratio))
         damaged = np.where(mask[..., None], np.uint8(255), truth)
-        ours = predictor.complete(damaged, mask, index=index)
-        others = {name: CLASSICAL[name](damaged, mask) for name in ("telea", "navier_stokes")}
-        yield Example(truth, mask, ours.edge, {OURS: ours.merged, **others})
+        learned = {name: predictor.complete(damaged, mask, index=index) for name, predictor in predictors.items()}
+        completed = {name: done.merged for name, done in learned.items()}
+        completed |= {name: CLASSICAL[name](damaged, mask) for name in ("telea", "navier_stokes")}
+        yield Example(truth, mask, {name: done.edge for name, done in learned.items()}, completed)
 
 
 def measure(examples: Sequence[Example], config: Config) -> EvaluationResults:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Config, dump, example, load
+from edgeconnect.config.presets import preset, presets
 from edgeconnect.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +122,13 @@ def test_gan_pool_size_is_accepted_with_a_note(tmp_path):
     loaded = load(path)
     assert loaded.config == Config()
     assert "never did anything" in loaded.notes[0]
+
+
+def test_presets_say_what_the_code_knows_and_the_published_one_is_the_default():
+    assert {"published", "modern", "modern_small"} <= presets().keys()
+    for path in presets().values():
+        assert not load(path).notes
+    assert load(preset("published")).config == Config()
 
 
 def test_overrides_win_and_are_checked():

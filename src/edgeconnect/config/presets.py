@@ -1,17 +1,16 @@
-"""Presets: configurations to begin with, the files of `configs/`."""
+"""What ships with the code: presets, which are configurations to begin with, and a trained checkpoint."""
 
 import sys
 from pathlib import Path
 
 from edgeconnect.errors import UserError
 
-FOLDER = "configs"
+PLACES = (Path(sys.prefix, "share/edgeconnect"), Path(__file__).resolve().parents[3])  # installed, beside the code
 
 
 def presets() -> dict[str, Path]:
-    """Return the presets by name, from beside the code or from where the package was installed."""
-    places = (Path(sys.prefix, "share/edgeconnect", FOLDER), Path(__file__).resolve().parents[3] / FOLDER)
-    return {path.stem: path for place in places for path in sorted(place.glob("*.yml"))}
+    """Return the presets, the files of `configs/`, by name."""
+    return {path.stem: path for place in PLACES for path in sorted((place / "configs").glob("*.yml"))}
 
 
 def preset(name: str) -> Path:
@@ -20,3 +19,8 @@ def preset(name: str) -> Path:
     if not path.is_file():
         raise UserError(f"--preset: {name} is none of: {', '.join(presets())}; nor is it a file")
     return path
+
+
+def shipped_checkpoint() -> Path:
+    """Return the folder of the checkpoint of built-in scenes, `checkpoints/scenes`."""
+    return next(folder for place in reversed(PLACES) if (folder := place / "checkpoints/scenes").is_dir())
