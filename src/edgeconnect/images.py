@@ -3,7 +3,7 @@
 import contextlib
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,21 +51,32 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         return np.array(_opened(path, max_pixels)[0].convert("RGB"), dtype=np.uint8)
 
 
-def read_square(path: Path, side: int, max_pixels: int = MAX_PIXELS, draft: bool = False) -> NDArray[np.uint8]:
-    """Decode a picture and `fit` it, without the copies between.
+Square = Callable[[int, int], tuple[int, int, int]]
+"""Chooses a square of a picture by its width and height: left, top, side."""
+
+
+def centred(width: int, height: int) -> tuple[int, int, int]:
+    """Choose the largest square in the middle."""
+    short = min(width, height)
+    return (width - short) // 2, (height - short) // 2, short
+
+
+def read_square(
+    path: Path, side: int, max_pixels: int = MAX_PIXELS, draft: bool = False, choose: Square = centred
+) -> NDArray[np.uint8]:
+    """Decode a picture and resize a square of it to `side`, the middle as `fit` does, without the copies between.
 
     With `draft`, upright JPEG of at least four times the side is decoded at 1/2, 1/4 or 1/8, still twice the side.
     """
     with _judged(path):
         picture, (width, height) = _opened(path, max_pixels, draft_to=2 * side if draft else 0)
         shrunk = next(n for n in (1, 2, 4, 8) if -(-width // n) == picture.width)
-        short = min(width, height)
-        left, top = (width - short) // 2, (height - short) // 2
-        box = (left / shrunk, top / shrunk, (left + short) / shrunk, (top + short) / shrunk)
+        left, top, cut = choose(width, height)
+        box = (left / shrunk, top / shrunk, (left + cut) / shrunk, (top + cut) / shrunk)
         if picture.mode != "RGB":
             picture = picture.convert("RGB")
-        if shrunk == 1 and width != height:  # resizing a box alone would look beyond its border
-            picture, box = picture.crop(box), (0, 0, short, short)
+        if shrunk == 1 and (cut, cut) != (width, height):  # resizing a box alone would look beyond its border
+            picture, box = picture.crop(box), (0, 0, cut, cut)
         return np.array(picture.resize((side, side), Image.Resampling.BILINEAR, box))
 
 
@@ -163,11 +174,8 @@ def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if not side:
         return image
     height, width = image.shape[:2]
-    if height != width:
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        image = image[top : top + short, left : left + short]
-    return resize(image, side, side)
+    left, top, cut = centred(width, height)
+    return resize(image[top : top + cut, left : left + cut], side, side)
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

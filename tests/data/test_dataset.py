@@ -14,7 +14,7 @@ from skimage.feature import canny
 from edgeconnect import images
 from edgeconnect.config.sections import TEST, TRAIN, VAL, DataConfig
 from edgeconnect.data import files, sources
-from edgeconnect.data.dataset import InpaintingDataset
+from edgeconnect.data.dataset import InpaintingDataset, random_square
 from edgeconnect.data.edges import to_gray
 from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.data.path_list import PathList
@@ -432,3 +432,31 @@ def test_pictures_of_several_sizes_in_a_batch_are_a_user_error_with_its_remedy(t
 def test_small_scenes_are_the_middle_of_larger_ones():
     np.testing.assert_array_equal(draw_scene(3, 64), render(3, 128, 128)[32:96, 32:96])
     np.testing.assert_array_equal(draw_scene(3, 256), render(3, 256, 256))
+
+
+# Random squares
+
+
+def test_random_squares_are_for_training_alone_repeat_and_lie_inside_the_picture(tmp_path):
+    folder = pictures(tmp_path, 1, 40, 64)
+    keys = {"train_flist": folder, "val_flist": folder, "random_crop": 0.5}
+    train, val = scenes(TRAIN, **keys), scenes(VAL, **keys)
+    assert torch.equal(val[0, 0].image, scenes(VAL, **(keys | {"random_crop": 1.0}))[0, 0].image)
+    assert same(train[3, 0], train[3, 0])
+    items = [train[epoch, 0].image for epoch in range(20)]
+    assert len({item.numpy().tobytes() for item in items}) == 20
+    rng, squares = np.random.default_rng(0), []
+    for _ in range(200):
+        left, top, cut = random_square(0.5, rng, 64, 40)
+        assert 20 <= cut <= 40
+        assert 0 <= left <= 64 - cut
+        assert 0 <= top <= 40 - cut
+        squares.append((left, top, cut))
+    assert max(left + cut for left, _, cut in squares) > 60
+    assert min(cut for *_, cut in squares) < 23
+
+
+@pytest.mark.parametrize("keys", [{"input_size": 0}, {"mask": "paired"}, {"edge": "external"}])
+def test_random_squares_are_refused_where_something_belongs_to_the_whole_picture(keys):
+    with pytest.raises(UserError, match="RANDOM_CROP"):
+        scenes(random_crop=0.5, **keys)

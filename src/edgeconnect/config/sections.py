@@ -76,6 +76,11 @@ class DataConfig:
     val_edge_flist: str = key("", validators.text, "external edges of the validation pictures")
     test_edge_flist: str = key("", validators.text, "what test.py takes without --edge")
     input_size: int = key(256, validators.whole(0, MAX_SIDE), "square crop and resize in training; 0: as they are")
+    random_crop: float = key(
+        1.0,
+        validators.real(0.1, 1),
+        "training: smallest side of a random square, of the shorter one; 1: the middle one",
+    )
     mask: str = key(
         "external",
         validators.numbered(MASKS),

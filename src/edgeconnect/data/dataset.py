@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +43,10 @@ class InpaintingDataset(Dataset[Batch]):
         """
         self.config, self.split, self.seed = config, split, seed
         self.needs_edges, self.smallest_side = needs_edges, smallest_side
-        self.lists = config.lists(split)
+        self.lists, self.crops = config.lists(split), split == TRAIN and config.random_crop < 1
+        if self.crops and (config.edge == "external" or config.mask == "paired" or not config.input_size):
+            problem = f"RANDOM_CROP: {config.random_crop:g} needs INPUT_SIZE, and neither EDGE external nor MASK paired"
+            raise UserError(f"{problem}, which are of whole pictures; set RANDOM_CROP: 1")
         key, draft = f"{split}_FLIST", split == TRAIN
         self.source = open_source(self.lists.pictures, key, config.input_size, config.max_pixels, draft)
         self.masks = self._mask_files()
@@ -77,7 +81,8 @@ class InpaintingDataset(Dataset[Batch]):
         """Return a batch of one. Raises BadImageError where a file of it cannot be used."""
         epoch, index = item
         rng = np.random.default_rng((self.seed, epoch, index))
-        image = self.source.read(index)
+        choose = partial(random_square, self.config.random_crop, rng) if self.crops else images.centred
+        image = self.source.read(index, choose)
         (height, width), name = image.shape[:2], self.source.name(index)
         if min(height, width) < self.smallest_side:
             problem = f"{width}x{height} is too small to train on; the stage needs {self.smallest_side} pixels a side"
@@ -126,6 +131,12 @@ class InpaintingDataset(Dataset[Batch]):
         gray = files.read_mask(self.masks[chosen], self.config.mask_threshold, self.config.max_pixels)
         gray = images.fit(gray, self.config.input_size)
         return masks.binarize(images.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
+
+
+def random_square(smallest: float, rng: np.random.Generator, width: int, height: int) -> tuple[int, int, int]:
+    """Choose a square anywhere in a picture, its side from `smallest` to 1 of the picture's shorter one."""
+    cut = max(1, round(min(width, height) * rng.uniform(smallest, 1)))
+    return int(rng.integers(width - cut + 1)), int(rng.integers(height - cut + 1)), cut
 
 
 def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None:

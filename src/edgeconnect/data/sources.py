@@ -51,10 +51,10 @@ class FileSource:
         """Return the path of a picture."""
         return str(self.paths[index])
 
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Decode the file."""
+    def read(self, index: int, choose: images.Square = images.centred) -> NDArray[np.uint8]:
+        """Decode the file; where it is fitted, `choose` says which square of it."""
         if self.side:
-            return images.read_square(self.paths[index], self.side, self.max_pixels, self.draft)
+            return images.read_square(self.paths[index], self.side, self.max_pixels, self.draft, choose)
         return images.read_image(self.paths[index], self.max_pixels)
 
     def identity(self) -> str:
@@ -85,8 +85,8 @@ class SceneSource:
         """Return `scene_000123`."""
         return scene_name(self.first + index)
 
-    def read(self, index: int) -> NDArray[np.uint8]:
-        """Draw the scene."""
+    def read(self, index: int, choose: images.Square = images.centred) -> NDArray[np.uint8]:
+        """Draw the scene, whole whatever `choose` would say."""
         return draw_scene(self.first + index, self.side)
 
     def identity(self) -> str:
