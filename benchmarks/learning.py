@@ -11,6 +11,7 @@ The study is a YAML file:
     shares: {edge: 0.3, edge_inpaint: 0.7}  # stages in the order of their training, minutes in this proportion
     pictures: scenes:3000-3064     # as --pictures and --masks of scripts/evaluate.py
     masks: strokes
+    bin: (20,30]                   # of hole ratios, in percent, that the metrics are of; all, if left out
     metrics: [edge_f1, psnr_rgb]   # columns of the table, panels of the plot
     preset: demo                   # or a file: what all variants begin with
     keys: {INPUT_SIZE: 64}         # overrides for all variants; may be left out
@@ -85,6 +86,7 @@ class Study:
     shares: dict[str, float] = field(default_factory=dict)
     keys: dict[str, Any] = field(default_factory=dict)
     evaluate: list[str] = field(default_factory=list)
+    bin: str = ALL
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that no study can have."""
@@ -226,11 +228,11 @@ def seconds_until(run: Path, stage: str, step: int) -> float:
     return written - begun + (seconds_until(run, stage, first) if first else 0.0)
 
 
-def evaluate(folder: Path, arguments: Sequence[object]) -> dict[str, dict[str, Any]]:
-    """Evaluate what is not evaluated yet; return the means over all items by label."""
+def evaluate(folder: Path, arguments: Sequence[object], bin_: str) -> dict[str, dict[str, Any]]:
+    """Evaluate what is not evaluated yet; return the means over a bin's items by label."""
     command(["evaluate", "--output", folder, *arguments], folder.with_suffix(".log"))
     methods = json.loads((folder / RESULTS).read_text())["methods"]
-    means = [{metric: cell["value"] for metric, cell in method["bins"][ALL].items()} for method in methods]
+    means = [{metric: cell["value"] for metric, cell in method["bins"][bin_].items()} for method in methods]
     return {method["name"].partition(":")[0]: mean for method, mean in zip(methods, means, strict=True)}
 
 
@@ -243,7 +245,7 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
     steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
     saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
     items = ["--manifest", folder / "classical" / MANIFEST, "--methods", "none", *study.evaluate]
-    found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves]), [], 0.0
+    found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves], study.bin), [], 0.0
     for stage, step in steps:
         spent = before + seconds_until(run, stage, step)
         before = spent if step == ends[stage] else before
@@ -255,7 +257,7 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
 def perform(study: Study, folder: Path) -> dict[str, Any]:
     """Do everything that is left: all variants from one seed, then from the next."""
     items = ["--pictures", study.pictures, "--masks", study.masks, *settings(study.configuration({}).flat())]
-    classical = evaluate(folder / "classical", [*items, *study.evaluate])
+    classical = evaluate(folder / "classical", [*items, *study.evaluate], study.bin)
     trials: dict[str, dict[int, Any]] = {name: {} for name in study.variants}
     failures: dict[str, str] = {}
     for seed, name in itertools.product(study.seeds, study.variants):

@@ -11,7 +11,7 @@ from edgeconnect.config.sections import RunConfig
 from edgeconnect.device import choose_device, choose_precision, choose_threads, gpus_to_share, named_device
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
-from edgeconnect.losses import hole_l1
+from edgeconnect.losses import hole_bce, hole_l1
 from edgeconnect.types import Batch
 
 CPU = torch.device("cpu")
@@ -164,9 +164,10 @@ def test_only_the_roles_of_a_phase_move(dtype):
 
 
 class Holes:
-    """Learn one brightness by the loss that is divided by the hole ratio of the whole batch."""
+    """Learn one brightness by a loss that is divided by the hole ratio of the whole batch."""
 
-    def __init__(self):
+    def __init__(self, entropy=False):
+        self.entropy = entropy
         self.network = torch.nn.Linear(1, 1, bias=False)
         self.network.weight.data.fill_(0.3)
         self.networks, self.stateful = {"network": self.network}, {}
@@ -177,13 +178,15 @@ class Holes:
         self.sizes.append(len(batch.name))
         fake = self.network(torch.ones(1, 1)).expand_as(batch.image)
         loss = hole_l1(fake, batch.image, batch.hole_ratio)
+        if self.entropy:
+            loss = hole_bce(fake[:, :1], batch.edge, batch.mask, batch.hole_ratio, 2.0)
         update({"generator": loss})
         return {"loss": loss.detach()}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_step_in_parts_is_the_step_on_the_whole_batch(dtype):
-    whole, parts = Holes(), Holes()
+@pytest.mark.parametrize(("dtype", "entropy"), [(torch.float32, False), (torch.float16, False), (torch.float32, True)])
+def test_step_in_parts_is_the_step_on_the_whole_batch(dtype, entropy):
+    whole, parts = Holes(entropy), Holes(entropy)
     one, other = random_batch(4, seed=1), random_batch(4, seed=2)
     other.mask[:2] = 0
     other.mask[2:] = 1

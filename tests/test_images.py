@@ -135,20 +135,20 @@ def test_squares_are_those_of_reading_then_fitting(height, width, mode, tmp_path
     path = tmp_path / ("a.tif" if mode == "F" else "a.png")
     (picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)).save(path)
     np.testing.assert_array_equal(read_square(path, 32), fit(read_image(path), 32))
-    np.testing.assert_array_equal(read_square(path, 32, draft=True), fit(read_image(path), 32))
+    np.testing.assert_array_equal(read_square(path, 32, draft=64), fit(read_image(path), 32))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("height", "width"), [(128, 131), (127, 160)])
 def test_jpeg_below_four_times_the_side_is_decoded_exactly(height, width, orientation, tmp_path):
     path, side = jpeg(tmp_path / "a.jpg", height, width, orientation), 32 + (height == 128)
-    np.testing.assert_array_equal(read_square(path, side, draft=True), fit(read_image(path), side))
+    np.testing.assert_array_equal(read_square(path, side, draft=2 * side), fit(read_image(path), side))
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (257, 391), (519, 260), (1040, 1025)])
 def test_drafts_stay_near_the_exact_square(height, width, tmp_path):
     path = jpeg(tmp_path / "a.jpg", height, width)
-    exact, draft = fit(read_image(path), 64), read_square(path, 64, draft=True)
+    exact, draft = fit(read_image(path), 64), read_square(path, 64, draft=128)
     assert 0 < np.abs(exact.astype(int) - draft).mean() < 2  # scenes are all edges
 
 
@@ -159,7 +159,8 @@ def test_drafts_of_photographs_stay_within_a_grey_level(enlarged, shared, tmp_pa
         with Image.open(path) as photograph:
             size = (round(photograph.width * enlarged), round(photograph.height * enlarged))
             photograph.resize(size, Image.Resampling.LANCZOS).save(tmp_path / path.name, quality=90)
-        squares = (read_square(tmp_path / path.name, round(64 * enlarged), draft=draft) for draft in (False, True))
+        side = round(64 * enlarged)
+        squares = (read_square(tmp_path / path.name, side, draft=draft) for draft in (0, 2 * side))
         differences.append(np.abs(np.subtract(*squares, dtype=int)).mean())
     assert 0 < np.mean(differences) < 1
 
@@ -167,7 +168,7 @@ def test_drafts_of_photographs_stay_within_a_grey_level(enlarged, shared, tmp_pa
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_turned_jpeg_is_decoded_exactly(orientation, tmp_path):
     path = jpeg(tmp_path / "a.jpg", 257, 391, orientation)
-    np.testing.assert_array_equal(read_square(path, 64, draft=True), fit(read_image(path), 64))
+    np.testing.assert_array_equal(read_square(path, 64, draft=128), fit(read_image(path), 64))
 
 
 def test_drafts_are_trained_on_and_not_measured(tmp_path):
@@ -175,9 +176,9 @@ def test_drafts_are_trained_on_and_not_measured(tmp_path):
     lists = {f"{split.lower()}_flist": str(path) for split in SPLITS}
     for split in SPLITS:
         source = InpaintingDataset(DataConfig(**lists, input_size=32, mask="half"), split, 0).source
-        np.testing.assert_array_equal(source.read(0), read_square(path, 32, draft=split == TRAIN))
+        np.testing.assert_array_equal(source.read(0), read_square(path, 32, draft=64 * (split == TRAIN)))
 
 
 def test_what_is_too_large_is_too_large_for_a_draft(tmp_path):
     with pytest.raises(BadImageError, match="is 256x256, more than MAX_PIXELS 65535"):
-        read_square(jpeg(tmp_path / "a.jpg", 256, 256), 32, max_pixels=65535, draft=True)
+        read_square(jpeg(tmp_path / "a.jpg", 256, 256), 32, max_pixels=65535, draft=64)

@@ -62,14 +62,14 @@ def centred(width: int, height: int) -> tuple[int, int, int]:
 
 
 def read_square(
-    path: Path, side: int, max_pixels: int = MAX_PIXELS, draft: bool = False, choose: Square = centred
+    path: Path, side: int, max_pixels: int = MAX_PIXELS, draft: int = 0, choose: Square = centred
 ) -> NDArray[np.uint8]:
     """Decode a picture and resize a square of it to `side`, the middle as `fit` does, without the copies between.
 
-    With `draft`, upright JPEG of at least four times the side is decoded at 1/2, 1/4 or 1/8, still twice the side.
+    With a `draft`, upright JPEG is decoded at 1/2, 1/4 or 1/8 where both sides keep that many pixels.
     """
     with _judged(path):
-        picture, (width, height) = _opened(path, max_pixels, draft_to=2 * side if draft else 0)
+        picture, (width, height) = _opened(path, max_pixels, draft_to=draft)
         shrunk = next(n for n in (1, 2, 4, 8) if -(-width // n) == picture.width)
         left, top, cut = choose(width, height)
         box = (left / shrunk, top / shrunk, (left + cut) / shrunk, (top + cut) / shrunk)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,8 +48,9 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     """Run the preset in a folder, and leave `summary.json` and `sheet.png` there."""
     config = config_file.load(preset("demo"), [(f"--set {text}", text) for text in overrides]).config
     write_whole(folder / CONFIG_FILE, config_file.dump(config).encode())  # test.py and train.py go by it, too
+    ships = shipped_checkpoint()
     run.train(config, folder)
-    examples = list(complete(config, folder))
+    examples = list(complete(config, folder, ships))
     results = measure(examples, config)
     write_whole(folder / "summary.json", json.dumps(summary(results), indent=1).encode())
     rows = []
@@ -61,13 +63,14 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     log.info("%s\nsee also %s and %s", tables.summary(results), folder / "summary.json", folder / "sheet.png")
 
 
-def complete(config: Config, folder: Path) -> Iterable[Example]:
-    """Complete VAL_FLIST with the networks just trained, with those that ship, and without learning.
+def complete(config: Config, folder: Path, ships: Path) -> Iterable[Example]:
+    """Complete VAL_FLIST with the networks that ship, with those just trained, and without learning.
 
     Their edges come from the known pixels only; each completion is the mean of the picture's and its mirror image's.
     """
-    ships = shipped_checkpoint()
-    runs = {SHIPPED: (folder_config(ships, []).config, ships), TRAINED: (config, folder)}
+    shipped = folder_config(ships).config
+    shipped = replace(shipped, run=replace(config.run, model=shipped.run.model))  # on the same device
+    runs = {SHIPPED: (shipped, ships), TRAINED: (config, folder)}
     predictors = {name: load_run(*run).predictor(mirror=True) for name, run in runs.items()}
     source = open_source(config.data.val_flist, "VAL_FLIST", config.data.input_size)
     for index in range(len(source)):

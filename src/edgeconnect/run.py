@@ -63,6 +63,7 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
     with joined(), held(folder), Signals() as signals:
         with together():
             check_shares(config.optim)
+            check_weights(config, stages)
             if options.check and is_main():
                 check_data(config)
         if len(stages) > 1:
@@ -100,6 +101,14 @@ def check_shares(config: OptimizerConfig) -> None:
         problem = f"BATCH_SIZE: {config.batch_size} pictures are not divisible by {world_size()} ranks"
         problem += f" x GRAD_ACCUMULATION {config.grad_accumulation}"
         raise UserError(f"{problem}; set a multiple of {parts}, it counts all ranks' pictures together")
+
+
+def check_weights(config: Config, stages: Sequence[str]) -> None:
+    """Raise UserError where all losses of a stage weigh nothing."""
+    values = config.flat()
+    for stage in map(config.row.stage, stages):
+        if stage.weights and not any(values[key] for key in stage.weights):
+            raise UserError(f"{', '.join(stage.weights)}: all are 0, stage {stage.name} would learn nothing; set one")
 
 
 def initial_weights(options: TrainOptions, config: Config, stages: Sequence[str]) -> Path | None:

@@ -10,6 +10,9 @@ import pytest
 import torch
 from support import PLAIN, TINY
 
+from edgeconnect.config.file import load
+from edgeconnect.config.sections import RunConfig
+
 STAGES = {1: "edge", 2: "inpaint", 3: "edge_inpaint", 4: "joint"}
 
 
@@ -248,7 +251,8 @@ def test_hostile_states_are_one_line(part, value, trained, tmp_path, command):
 
 def test_export_is_what_test_py_uses(trained, tmp_path, command):
     run = shutil.copytree(trained, tmp_path / "run", symlinks=True)
-    code, said = command("train", "--checkpoints", run, "--model", 3, "--set", "MAX_ITERS=3", "--set", "EMA_DECAY=0.9")
+    given = ("--set", "MAX_ITERS=3", "--set", "EMA_DECAY=0.9", "--set", "THREADS=1")
+    code, said = command("train", "--checkpoints", run, "--model", 3, *given)
     assert code == 0, said
     code, said = command("export", "--checkpoints", run, "--output", tmp_path / "shared")
     assert code == 0, said
@@ -258,6 +262,8 @@ def test_export_is_what_test_py_uses(trained, tmp_path, command):
     ours = completed(command, trained, run, tmp_path / "ours")
     assert completed(command, trained, tmp_path / "shared", tmp_path / "shared_out") == ours
     assert completed(command, trained, run, tmp_path / "last", "--no-ema") != ours
+    machine = load(tmp_path / "shared/config.yml").config.run
+    assert (machine.threads, machine.num_workers) == (RunConfig().threads, RunConfig().num_workers)
     said = json.loads((tmp_path / "shared/provenance.json").read_text())
     assert said["stage"] == "edge_inpaint"
     assert any("moving average" in name for name in said)

@@ -523,6 +523,13 @@ def test_stage_with_frozen_edges_needs_a_trained_edge_generator(tmp_path):
         begin(tmp_path, "edge_inpaint", method_of("edge_inpaint"))
 
 
+def test_frozen_generator_that_saw_other_holes_is_refused(tmp_path):
+    save(tmp_path, "edge")
+    keys = {"PREFILL": "harmonic"}
+    with pytest.raises(UserError, match="stage edge was trained with PREFILL white, edge_inpaint has harmonic"):
+        begin(tmp_path, "edge_inpaint", method_of("edge_inpaint", **keys), **keys)
+
+
 def test_frozen_network_at_the_top_is_never_written(tmp_path):
     save(tmp_path, "edge")
     before = (tmp_path / "EdgeModel_gen.pth").read_bytes()

@@ -17,6 +17,8 @@ from edgeconnect.methods.catalogue import EDGECONNECT
     [
         ({"BASE_CHANNELS": 8}, "set BASE_CHANNELS: 4, RESIDUAL_BLOCKS: 1"),
         ({"RESIDUAL_BLOCKS": 3}, "RESIDUAL_BLOCKS: 1"),
+        ({"HALVINGS": 1}, "HALVINGS: 2"),
+        ({"SKIPS": 1}, "SKIPS: 0"),
     ],
 )
 def test_other_architecture_is_refused_with_the_settings_that_fit(keys, remedy, tmp_path):
@@ -29,6 +31,12 @@ def test_other_architecture_is_refused_with_the_settings_that_fit(keys, remedy, 
             method_of("edge", **keys).networks["edge_generator"],
         )
     assert remedy in str(caught.value)
+
+
+def test_a_painter_of_another_prefill_is_refused_by_its_name(tmp_path):
+    save(tmp_path, "inpaint")
+    with pytest.raises(UserError, match="PREFILL: white"):
+        load_generators(tmp_path, method_of("inpaint", PREFILL="harmonic"))
 
 
 def test_edge_weights_under_the_inpainting_name_are_refused(tmp_path):

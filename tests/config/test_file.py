@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeconnect.config import file as config_file
-from edgeconnect.config.file import Config, dump, example, load
+from edgeconnect.config.file import Config, dump, example, load, refuse_fixed
 from edgeconnect.config.presets import preset, presets
 from edgeconnect.errors import UserError
 
@@ -124,11 +125,25 @@ def test_gan_pool_size_is_accepted_with_a_note(tmp_path):
     assert "never did anything" in loaded.notes[0]
 
 
+def test_fixed_keys_that_a_save_does_not_know_were_at_their_defaults():
+    before, after = (
+        Config().flat(),
+        load(None, [("--set", "PREFILL=harmonic"), ("--set", "LR_WARM_UP=7")]).config.flat(),
+    )
+    del before["PREFILL"], before["LR_WARM_UP"]
+    with pytest.raises(UserError, match="PREFILL white -> harmonic"):
+        refuse_fixed(before, after, "it")
+    assert refuse_fixed(before, after | {"PREFILL": "white"}, "it") == []
+
+
 def test_presets_say_what_the_code_knows_and_the_published_one_is_the_default():
     assert {"published", "modern", "modern_small"} <= presets().keys()
     for path in presets().values():
         assert not load(path).notes
     assert load(preset("published")).config == Config()
+    named = {name: yaml.safe_load(preset(name).read_text()).keys() for name in ("published", "modern", "modern_small")}
+    told = {key for key in named["modern"] | named["modern_small"] if not key.endswith("_INTERVAL")}
+    assert told - {"MODEL", "PHASES"} <= named["published"]
 
 
 def test_overrides_win_and_are_checked():

@@ -21,6 +21,7 @@ from edgeconnect.data.path_list import PathList
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
 from edgeconnect.errors import UserError
+from edgeconnect.images import read_square
 from edgeconnect.types import Batch, in_floats
 
 
@@ -456,7 +457,28 @@ def test_random_squares_are_for_training_alone_repeat_and_lie_inside_the_picture
     assert min(cut for *_, cut in squares) < 23
 
 
-@pytest.mark.parametrize("keys", [{"input_size": 0}, {"mask": "paired"}, {"edge": "external"}])
-def test_random_squares_are_refused_where_something_belongs_to_the_whole_picture(keys):
-    with pytest.raises(UserError, match="RANDOM_CROP"):
-        scenes(random_crop=0.5, **keys)
+def test_random_squares_of_large_jpeg_are_decoded_at_least_twice_as_large(tmp_path):
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, ::32] = stripes[:, 1::32] = 255
+    Image.fromarray(stripes).save(tmp_path / "a.jpg", quality=95)
+    exact, drafted = (
+        read_square(tmp_path / "a.jpg", 64, draft=draft, choose=lambda *_: (100, 100, 256)) for draft in (0, 256)
+    )
+    train = scenes(random_crop=0.5, train_flist=str(tmp_path), input_size=64)
+    assert train.source.draft == 256
+    assert np.abs(exact.astype(int) - drafted).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"input_size": 0}, "INPUT_SIZE"),
+        ({"mask": "paired"}, "MASK"),
+        ({"edge": "external"}, "EDGE"),
+        ({"edge_cache": "cache"}, "EDGE_CACHE"),
+        ({"train_flist": "scenes:4"}, "scenes"),
+    ],
+)
+def test_random_squares_are_refused_with_what_belongs_to_the_whole_picture(keys, named, tmp_path):
+    with pytest.raises(UserError, match=f"RANDOM_CROP: 0.5 does not go with .*{named}"):
+        scenes(random_crop=0.5, **({"train_flist": pictures(tmp_path)} | keys))

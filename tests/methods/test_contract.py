@@ -8,7 +8,7 @@ from support import STAGES, differing, random_batch, state_of, tiny_method
 
 from edgeconnect.engine import FIRST, Engine, inference, parameters
 from edgeconnect.methods.catalogue import METHODS
-from edgeconnect.networks.filling import harmonic
+from edgeconnect.networks.filling import prefilled
 from edgeconnect.types import is_trained
 
 CPU = torch.device("cpu")
@@ -178,22 +178,35 @@ def test_empty_masks_train_and_complete(stage, keys):
 
 
 def test_a_discriminator_that_no_loss_needs_rests():
-    off = {"EDGE_ADV_LOSS_WEIGHT": 0, "FM_LOSS_WEIGHT": 0, "EDGE_BCE_LOSS_WEIGHT": 1, "INPAINT_ADV_LOSS_WEIGHT": 0}
-    for stage in STAGES:
-        method = build(stage, **off)
-        before = {name: state_of(network) for name, network in method.networks.items()}
-        scalars = Engine(CPU).step(method, random_batch())
-        for name, network in method.networks.items():
-            rests = name.endswith("discriminator") or not is_trained(network)
-            assert bool(differing(before[name], network.state_dict())) != rests
-        assert all(scalars[name] == 0 for name in ("l_d1", "l_d2", "l_g1", "l_g2") if name in scalars)
+    edges = {"EDGE_ADV_LOSS_WEIGHT": 0, "FM_LOSS_WEIGHT": 0, "EDGE_BCE_LOSS_WEIGHT": 1}
+    both = ("edge_discriminator", "inpaint_discriminator")
+    for keys, resting in ((edges, both[:1]), ({"INPAINT_ADV_LOSS_WEIGHT": 0}, both[1:])):
+        for stage in STAGES:
+            method = build(stage, **keys)
+            before = {name: state_of(network) for name, network in method.networks.items()}
+            scalars = Engine(CPU).step(method, random_batch())
+            for name, network in method.networks.items():
+                rests = name in resting or not is_trained(network)
+                assert bool(differing(before[name], network.state_dict())) != rests
+            assert all(
+                scalars[f"l_{loss}{both.index(name) + 1}"] == 0
+                for name in resting
+                for loss in "dg"
+                if name in method.networks
+            )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_step_returns_every_loss_that_the_catalogue_names(stage):
+    method = build(stage, EDGE_BCE_LOSS_WEIGHT=1)
+    assert set(METHODS["edgeconnect"].stage(stage).losses) <= Engine(CPU).step(method, random_batch()).keys()
 
 
 def test_a_painter_on_a_surface_begins_near_the_surface_and_paints_the_hole_alone():
     method, batch = build("inpaint", PREFILL="harmonic"), random_batch()
     with inference(method):
         raw = method.complete(batch).raw
-    torch.testing.assert_close(raw, harmonic(batch.image, batch.mask), atol=0.05, rtol=0)
+    torch.testing.assert_close(raw, prefilled(batch.image, batch.mask, "harmonic"), atol=0.05, rtol=0)
     assert torch.equal(raw * (1 - batch.mask), batch.image * (1 - batch.mask))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from edgeconnect.config.sections import BIHARMONIC, HARMONIC, WHITE
 from edgeconnect.errors import UserError
 
 RENAMED = (  # ours, published
@@ -19,7 +20,8 @@ RENAMED = (  # ours, published
     (".parametrizations.weight.0._v", ".weight_v"),
 )
 
-FIRST = re.compile(r"(encoder\.1|conv1\.0)\..*(weight|original)$")
+PARTS = ("encoder", "middle", "decoder", "conv1")
+WEIGHT = re.compile(r"(encoder|middle|decoder|conv1)\..*\.(weight|original)")
 
 State = dict[str, Tensor]
 Alias = tuple[str, str] | None
@@ -70,14 +72,28 @@ def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, 
             raise UserError(f"{path}: {name} holds {given[name].dtype}; give the file that training wrote")
         if held != built:
             shown, settings = next(iter(to_published({name: torch.empty(0)}))), _settings(given)
-            another = not settings or settings == _settings(wanted)
-            remedy = "it is another kind of network: give the file of this name" if another else f"set {settings}"
+            built_by = _settings(wanted)
+            another = settings == built_by or settings.keys() != built_by.keys()
+            fitting = ", ".join(f"{key}: {value}" for key, value in settings.items())
+            remedy = "it is another kind of network: give the file of this name" if another else f"set {fitting}"
             raise UserError(f"{path}: {shown} is {held}, in the configured network {built}; {remedy}")
 
 
-def _settings(state: Mapping[str, Tensor]) -> str:
-    """Read BASE_CHANNELS and, for a generator, RESIDUAL_BLOCKS off a state; empty where it is no such network."""
-    first = next((f"BASE_CHANNELS: {len(state[name])}" for name in state if FIRST.match(name)), "")
-    blocks = {name.split(".")[1] for name in state if name.startswith("middle.")}
-    is_generator = any(name.startswith("decoder.") for name in state)
-    return f"{first}, RESIDUAL_BLOCKS: {len(blocks)}" if first and is_generator else first
+def _settings(given: Mapping[str, Tensor]) -> dict[str, int | str]:
+    """Read the keys that shape a network off its state; empty where it is no such network."""
+    state = {name: value for name, value in given.items() if WEIGHT.fullmatch(name)}
+    if any(value.ndim != 4 or not value.numel() for value in state.values()):
+        return {}
+    encoder, middle, decoder, judge = ([name for name in state if name.startswith(part)] for part in PARTS)
+    if not encoder or not decoder:
+        return {"BASE_CHANNELS": len(state[judge[0]])} if judge else {}
+    first, last = state[encoder[0]], state[max(decoder, key=lambda name: int(name.split(".")[1]))]
+    found: dict[str, int | str] = {
+        "BASE_CHANNELS": len(first),
+        "RESIDUAL_BLOCKS": len({name.split(".")[1] for name in middle}),
+        "HALVINGS": len(encoder) - 1,
+        "SKIPS": last.shape[1] // len(first) - 1,
+    }
+    if len(last) == 3:  # G2, of which the picture, an edge map, and with a surface the mask are inputs
+        found["PREFILL"] = f"{HARMONIC} or {BIHARMONIC}" if first.shape[1] == 5 else WHITE
+    return found

@@ -17,6 +17,7 @@ from edgeconnect import __version__
 from edgeconnect.atomic import copy_whole, keep_aside, sweep
 from edgeconnect.checkpoint import weights
 from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, intact, owner
+from edgeconnect.config import file as config_file
 from edgeconnect.config.file import dump, refuse_fixed
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.digest import file_digest
@@ -125,8 +126,18 @@ class Checkpoints:
                 weights.read(top)  # says why it cannot be used
             remedy = f"train it first (--model {self.row.stage(trainers[0]).number}), or copy a published one there"
             raise UserError(f"{top} does not exist; stage {self.stage.name} needs it: {remedy}")
+        if source.save:
+            self._refuse_other_prefill(source.save)
         iteration, _ = weights.load_averaged(source, name, network, module)
         self.frozen[name] = Frozen(iteration, file_digest(source.path))
+
+    def _refuse_other_prefill(self, save: Save) -> None:
+        """Raise UserError where a frozen network was trained to see other holes, which its shape does not tell."""
+        was = config_file.load(save.path / CONFIG_FILE).config.networks.prefill
+        now = self.config.networks.prefill
+        if was != now:
+            problem = f"{save.path}: stage {save.stage} was trained with PREFILL {was}, {self.stage.name} has {now}"
+            raise UserError(f"{problem}; set PREFILL: {was}, or train {save.stage} again")
 
     def _initialize(self, networks: Networks, init_from: Path | None, newest: weights.Newest, counts_on: bool) -> Start:
         """Begin with weights for the networks that learn: from `init_from`, or of a stage before this one."""

@@ -3,9 +3,11 @@
 import argparse
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from edgeconnect.commands.runs import add_run_options, load_trained, shown
+from edgeconnect.config.sections import Config, RunConfig
 from edgeconnect.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ def add_export_options(sub: argparse.ArgumentParser) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write a stage's weights, as test.py uses them, its configuration, and where they come from."""
+    """Write a stage's weights, as test.py uses them, its configuration on any machine, and where they come from."""
     a = arguments
     config = load_trained(a)
     if shown(a, config):
@@ -40,7 +42,14 @@ def export(arguments: argparse.Namespace) -> None:
     files = {row.file: published(row, run.method.networks[name], steps[row.file]) for name, row in rows.items()}
     with whole_folder(a.output) as folder:
         write_files(folder, files)
-        (folder / "config.yml").write_text(dump(config), encoding="utf-8")
+        (folder / "config.yml").write_text(dump(anywhere(config)), encoding="utf-8")
         said = json.dumps(provenance() | run.provenance(), indent=1)
         (folder / "provenance.json").write_text(said + "\n", encoding="utf-8")
     log.info("%s written to %s; use it with --model %s", ", ".join(files), a.output, run.stage.name)
+
+
+def anywhere(config: Config) -> Config:
+    """Return a configuration without what suits one machine, such as THREADS and GPU."""
+    run = config.run
+    kept = RunConfig(method=run.method, model=run.model, seed=run.seed, raw_edges=run.raw_edges)
+    return replace(config, run=kept)

@@ -187,9 +187,11 @@ def scalar(value: Any) -> str:
 def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> list[str]:
     """Return what changed between two flat configurations, as lines `LR 0.0001 -> 1e-05`.
 
-    Keys that only one of them knows belong to another version and are left out. Raises UserError naming those that
-    cannot change while a stage trains.
+    Keys that only one of them knows belong to another version and are left out, but those that are fixed were at their
+    defaults before they were known. Raises UserError naming those that cannot change while a stage trains.
     """
+    usual = Config().flat()
+    before = {name: usual[name] for name in FIELDS if FIELDS[name].metadata["fixed"]} | dict(before)
     changed = [name for name in before if name in after and name not in NOT_COMPARED and before[name] != after[name]]
     lines = {name: f"{name} {scalar(before[name])} -> {scalar(after[name])}" for name in changed}
     refused = [line for name, line in lines.items() if FIELDS[name].metadata["fixed"]]

@@ -22,5 +22,9 @@ def preset(name: str) -> Path:
 
 
 def shipped_checkpoint() -> Path:
-    """Return the folder of the checkpoint of built-in scenes, `checkpoints/scenes`."""
-    return next(folder for place in reversed(PLACES) if (folder := place / "checkpoints/scenes").is_dir())
+    """Return the folder of the checkpoint of built-in scenes. Raises UserError where it was left out."""
+    folders = [place / "checkpoints/scenes" for place in reversed(PLACES)]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{' and '.join(map(str, folders))} do not exist; get the checkpoint that ships with the code")

@@ -15,7 +15,7 @@ MASKS = dict(enumerate(("block", "half", "external", "external_block", "external
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 WHOLE, DAMAGED = "whole", "damaged"
-WHITE, HARMONIC = "white", "harmonic"
+WHITE, HARMONIC, BIHARMONIC = "white", "harmonic", "biharmonic"
 CONSTANT, COSINE = "constant", "cosine"
 MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
@@ -79,7 +79,7 @@ class DataConfig:
     random_crop: float = key(
         1.0,
         validators.real(0.1, 1),
-        "training: smallest side of a random square, of the shorter one; 1: the middle one",
+        "training: random squares with this share of the shorter side, or more; 1: the middle square",
     )
     mask: str = key(
         "external",
@@ -118,22 +118,22 @@ class NetworkConfig:
     skips: bool = key(False, validators.switch, "1: the decoder sees the encoder's maps, too", fixed=True)
     prefill: str = key(
         WHITE,
-        validators.one_of(WHITE, HARMONIC),
-        "what generators see in the hole: white; harmonic: a smooth surface, to which G2 adds what is missing",
+        validators.one_of(WHITE, HARMONIC, BIHARMONIC),
+        "what generators see in the hole: white; harmonic, biharmonic: a smooth surface, to which G2 adds",
         fixed=True,
     )
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8)."""
+    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8), and one that is off."""
 
     gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
     l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "divided by the batch's hole ratio")
     edge_adv_loss_weight: float = key(1.0, validators.real(0, LARGE), "adversarial, edge stage")
     fm_loss_weight: float = key(10.0, validators.real(0, LARGE), "feature matching, edge stage")
     edge_bce_loss_weight: float = key(0.0, validators.real(0, LARGE), "cross-entropy of the hole's edges, edge stage")
-    edge_bce_positive: float = key(2.0, validators.real(0, LARGE), "weight of edge pixels in it")
+    edge_bce_positive: float = key(2.0, validators.real(0, LARGE), "weight of edge pixels in that term; others weigh 1")
     style_loss_weight: float = key(250.0, validators.real(0, LARGE), "Gram matrices of the hole")
     content_loss_weight: float = key(0.1, validators.real(0, LARGE), "perceptual, of the whole picture")
     inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
@@ -153,8 +153,10 @@ class OptimizerConfig:
 
     lr: float = key(1e-4, validators.real(0, 1000), "learning rate of the generators (Adam)")
     d2g_lr: float = key(0.1, validators.real(0, 1000), "discriminators learn at LR * D2G_LR")
-    lr_schedule: str = key(CONSTANT, validators.one_of(CONSTANT, COSINE), "within a phase: constant, cosine (to 0)")
-    lr_warm_up: int = key(0, validators.whole(0, MANY), "first iterations of a stage, in which the rates rise")
+    lr_schedule: str = key(
+        CONSTANT, validators.one_of(CONSTANT, COSINE), "constant; cosine: to 0 by the end of a phase"
+    )
+    lr_warm_up: int = key(0, validators.whole(0, MANY), "iterations in which a stage's rates rise from 0")
     beta1: float = key(0.0, validators.decay, "Adam, decay of the first moment")
     beta2: float = key(0.9, validators.decay, "Adam, decay of the second moment")
     batch_size: int = key(8, validators.whole(1, 65_536), "pictures in a step, on all GPUs together")

@@ -1,6 +1,7 @@
 """Items of one split: the same whatever the workers or the point of resumption."""
 
 import contextlib
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgeconnect.config.sections import DRAWN_MASKS, TRAIN, VAL, DataConfig
 from edgeconnect.data import files, mask_shapes, masks
 from edgeconnect.data.edges import EdgeCache
 from edgeconnect.data.items import make_item
-from edgeconnect.data.sources import FileSource, open_source
+from edgeconnect.data.sources import FileSource, SceneSource, open_source
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.types import Batch
 
@@ -44,11 +45,11 @@ class InpaintingDataset(Dataset[Batch]):
         self.config, self.split, self.seed = config, split, seed
         self.needs_edges, self.smallest_side = needs_edges, smallest_side
         self.lists, self.crops = config.lists(split), split == TRAIN and config.random_crop < 1
-        if self.crops and (config.edge == "external" or config.mask == "paired" or not config.input_size):
-            problem = f"RANDOM_CROP: {config.random_crop:g} needs INPUT_SIZE, and neither EDGE external nor MASK paired"
-            raise UserError(f"{problem}, which are of whole pictures; set RANDOM_CROP: 1")
-        key, draft = f"{split}_FLIST", split == TRAIN
-        self.source = open_source(self.lists.pictures, key, config.input_size, config.max_pixels, draft)
+        draft = math.ceil(2 * config.input_size / config.random_crop) if split == TRAIN else 0
+        reading = f"{split}_FLIST", config.input_size, config.max_pixels, draft
+        self.source = open_source(self.lists.pictures, *reading)
+        if self.crops:
+            refuse_with_crops(config, isinstance(self.source, SceneSource))
         self.masks = self._mask_files()
         self.cache = EdgeCache(expanded(config.edge_cache)) if config.edge_cache else None
         self.edges: Sequence[Path] = ()
@@ -137,6 +138,19 @@ def random_square(smallest: float, rng: np.random.Generator, width: int, height:
     """Choose a square anywhere in a picture, its side from `smallest` to 1 of the picture's shorter one."""
     cut = max(1, round(min(width, height) * rng.uniform(smallest, 1)))
     return int(rng.integers(width - cut + 1)), int(rng.integers(height - cut + 1)), cut
+
+
+def refuse_with_crops(config: DataConfig, scenes: bool) -> None:
+    """Raise UserError for what random squares of pictures do not go with."""
+    for has, other in (
+        (config.edge == "external", "EDGE external, whose maps are of whole pictures"),
+        (config.mask == "paired", "MASK paired, whose masks are of whole pictures"),
+        (bool(config.edge_cache), "EDGE_CACHE, as no square comes twice"),
+        (not config.input_size, "INPUT_SIZE 0, which takes whole pictures"),
+        (scenes, "built-in scenes, which are drawn whole"),
+    ):
+        if has:
+            raise UserError(f"RANDOM_CROP: {config.random_crop:g} does not go with {other}; set RANDOM_CROP: 1")
 
 
 def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None:

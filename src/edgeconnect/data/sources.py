@@ -42,7 +42,7 @@ class FileSource:
     paths: Sequence[Path]
     max_pixels: int
     side: int = 0
-    draft: bool = False
+    draft: int = 0
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -106,7 +106,7 @@ def _identity(count: int, names: str) -> str:
     return f"{count} pictures ({hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:8]})"
 
 
-def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS, draft: bool = False) -> Source:
+def open_source(value: str, key: str, side: int, max_pixels: int = MAX_PIXELS, draft: int = 0) -> Source:
     """Open what a *_FLIST names: list file, folder, picture, `scenes:N` or `scenes:FIRST-LAST` (LAST excluded)."""
     match = SCENES.fullmatch(value.strip())
     if not match:

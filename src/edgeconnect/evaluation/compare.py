@@ -132,7 +132,8 @@ def require_metrics(methods: Sequence[ComparedMethod], names: Sequence[str]) -> 
             log.warning("--measures: %s was not measured for %s", name, named(lacking))
     scales = sorted({method.sigma for method in methods})
     if len(scales) > 1 and not EDGE_SHARES.keys().isdisjoint(names):
-        log.warning("--measures: edges of Canny's scales %s are compared; evaluate with one --sigma", scales)
+        said = ", ".join(f"{scale:g}" if scale else "not recorded" for scale in scales)
+        log.warning("--measures: edges of several scales of Canny are compared (%s); evaluate with one --sigma", said)
 
 
 def differences(manifest: Manifest, pairs: Sequence[Pair], names: Sequence[str]) -> Iterator[Difference]:

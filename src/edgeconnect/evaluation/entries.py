@@ -5,6 +5,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 from edgeconnect import images
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config.file import Override
+from edgeconnect.config.sections import WHOLE
 from edgeconnect.data import files
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
@@ -173,7 +175,16 @@ class Run(Entry):
         The size of a batch counts: it decides the last digits, and a rounded pixel here and there.
         """
         data, run = self.config.data, self.config.run
-        settings = (data.sigma, str(self.run.engine.dtype), self.mirror, self.sees_edges, run.raw_edges, batch_size)
+        prefill = self.config.networks.prefill
+        settings = (
+            data.sigma,
+            prefill,
+            str(self.run.engine.dtype),
+            self.mirror,
+            self.sees_edges,
+            run.raw_edges,
+            batch_size,
+        )
         seed = (run.seed,) if data.sigma == 0 else ()
         external = (data.nms, *map(file_digest, self.edge_maps.values())) if self.edge_maps else ()
         return hashlib.sha256(repr((self.provenance, settings + seed + external)).encode()).hexdigest()
@@ -196,6 +207,8 @@ class Run(Entry):
         """Make a batch of one; its edges are external, none, those of known pixels, or of all with `ground-truth`."""
         data, external = self.config.data, None
         whole = self.sees_edges == GROUND_TRUTH
+        if whole:
+            data = replace(data, known_edges=WHOLE)
         if item.id in self.edge_maps:
             gray = images.read_gray(self.edge_maps[item.id], data.max_pixels)
             external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])

@@ -11,6 +11,7 @@ import torch
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.stage import versions
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.errors import IncompleteError
 from edgeconnect.evaluation.entries import Entry
 from edgeconnect.evaluation.fid import LoaderOptions, cache_folder, score
@@ -40,7 +41,7 @@ class EvaluationOptions:
     workers: int = 1
     shown: int = 6  # best and worst items of a method on the page
     overwrite: bool = False  # results of runs that have changed
-    sigma: float = 2.0  # scale of Canny in the measures of edges
+    sigma: float = DataConfig().sigma  # scale of Canny in the measures of edges
     device: str = "cpu"  # where the networks are that measure
 
 

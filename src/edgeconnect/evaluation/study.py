@@ -160,9 +160,7 @@ class Study:
             while batch := list(itertools.islice(group, self.batch_size)):
                 yield batch
 
-    def measure(
-        self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual], sigma: float = 2.0
-    ) -> Table:
+    def measure(self, entry: Entry, metrics: Sequence[str], distances: Mapping[str, Perceptual], sigma: float) -> Table:
         """Return the metrics of each item's files by its id; nan where one does not apply, nothing without files.
 
         The counts of edges, EDGE_COUNTS, come with them, to be added up; true ones are Canny's with `sigma`. What was

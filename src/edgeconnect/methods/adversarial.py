@@ -29,7 +29,7 @@ def judged(discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[list[T
 
 
 def by_role(discriminator: Tensor, generator: Tensor) -> dict[str, Tensor]:
-    """Name the two losses; that of a discriminator that rests is left out."""
+    """Name the two losses; one that moves nothing, as that of a discriminator that rests, is left out."""
     both = {"discriminator": discriminator, "generator": generator}
     return {role: loss for role, loss in both.items() if loss.requires_grad}
 

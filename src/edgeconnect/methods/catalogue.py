@@ -41,6 +41,7 @@ class Stage:
     draws_edges: bool = False  # a network of its own draws the edges of the hole
     paints_as: str = ""  # the stage that paints along given edges with networks of this one
     smallest_side: int = 32  # pixels of a picture to train on
+    weights: tuple[str, ...] = ()  # keys of its loss weights, of which one at least is above 0
 
     @property
     def trained(self) -> list[str]:
@@ -104,14 +105,16 @@ def _pair(part: str, model: str) -> dict[str, Network]:
 _EDGE, _INPAINT = _pair("edge", "EdgeModel"), _pair("inpaint", "InpaintingModel")
 _EDGE_LOSSES = ("l_d1", "l_g1", "l_fm", "l_bce")
 _INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty")
+_EDGE_WEIGHTS = ("EDGE_ADV_LOSS_WEIGHT", "FM_LOSS_WEIGHT", "EDGE_BCE_LOSS_WEIGHT")
+_INPAINT_WEIGHTS = tuple(f"{part}_LOSS_WEIGHT" for part in ("INPAINT_ADV", "L1", "CONTENT", "STYLE"))
 _ACCURACY, _FIDELITY = {"precision": "precision", "recall": "recall"}, {"psnr": "psnr", "mae": "mae"}
 
 EDGECONNECT = MethodRow(
     name="edgeconnect",
     source="Nazeri et al. 2019, arXiv:1901.00212",
     stages=(
-        Stage(1, "edge", _EDGE, _EDGE_LOSSES, _ACCURACY, predicts="edge", draws_edges=True),
-        Stage(2, "inpaint", _INPAINT, _INPAINT_LOSSES, _FIDELITY),
+        Stage(1, "edge", _EDGE, _EDGE_LOSSES, _ACCURACY, predicts="edge", draws_edges=True, weights=_EDGE_WEIGHTS),
+        Stage(2, "inpaint", _INPAINT, _INPAINT_LOSSES, _FIDELITY, weights=_INPAINT_WEIGHTS),
         Stage(
             number=3,
             name="edge_inpaint",
@@ -122,6 +125,7 @@ EDGECONNECT = MethodRow(
             starts_from=("inpaint",),
             draws_edges=True,
             paints_as="inpaint",
+            weights=_INPAINT_WEIGHTS,
         ),
         Stage(
             number=4,
@@ -132,6 +136,7 @@ EDGECONNECT = MethodRow(
             starts_from=("edge_inpaint", "inpaint", "edge"),
             draws_edges=True,
             paints_as="inpaint",
+            weights=_INPAINT_WEIGHTS,  # or G2 would stand still
         ),
     ),
     schedule=("edge", "inpaint", "edge_inpaint"),

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from edgeconnect import losses
 from edgeconnect.config.sections import RANDOM, WHITE, Config
+from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
-from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
+from edgeconnect.networks.edgeconnect import Discriminator, Generator
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
 from edgeconnect.networks.filling import prefilled
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
@@ -51,11 +52,11 @@ class Edge:
             d1 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
             g1 = weights.edge_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
             fm = weights.fm_loss_weight * losses.feature_distance(fake_maps, real_maps)
+        scalars = {"l_d1": d1, "l_g1": g1, "l_fm": fm}
         if weights.edge_bce_loss_weight:
             bce = losses.hole_bce(logits, batch.edge, batch.mask, batch.hole_ratio, weights.edge_bce_positive)
-            bce = weights.edge_bce_loss_weight * bce
-        scalars = detached({"l_d1": d1, "l_g1": g1, "l_fm": fm} | ({"l_bce": bce} if bce.requires_grad else {}))
-        return Objective(by_role(d1, g1 + fm + bce), fake, scalars)
+            scalars["l_bce"] = bce = weights.edge_bce_loss_weight * bce
+        return Objective(by_role(d1, g1 + fm + bce), fake, detached(scalars))
 
     def step(self, batch: Batch, update: Update, progress: Progress) -> Scalars:
         """Train both networks on one batch."""
@@ -90,7 +91,7 @@ class Inpaint:
         channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
         painter = generator(channels, 3, config)
         if size.prefill != WHITE:
-            torch.nn.init.normal_(convolutions(painter)[-1].weight, 0.0, 0.001)  # begins near the surface
+            torch.nn.init.normal_(painter.last.weight, 0.0, 0.001)  # begins near the surface
         self.generator = prepare(painter)
         self.discriminator = prepare(Discriminator(3, size.base_channels))
         self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}
@@ -237,20 +238,26 @@ class Joint:
 def generator(in_channels: int, out_channels: int, config: Config, spectral: bool = False) -> Generator:
     """Build a generator as configured."""
     size = config.networks
-    return Generator(
-        in_channels, out_channels, size.base_channels, size.residual_blocks, spectral, size.halvings, size.skips
-    )
+    shape = in_channels, out_channels, size.base_channels, size.residual_blocks
+    return Generator(*shape, spectral=spectral, halvings=size.halvings, skips=size.skips)
 
 
 def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
-    """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
+    """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does.
+
+    Raises UserError where G1 learned the edges of the hole alone.
+    """
+    weights = edge.config.losses
+    if raw_edges and not weights.edge_adv_loss_weight + weights.fm_loss_weight:
+        problem = "RAW_EDGES: 1 needs a G1 that draws around the hole, too, and without EDGE_ADV_LOSS_WEIGHT and"
+        raise UserError(f"{problem} FM_LOSS_WEIGHT it does not learn that; set RAW_EDGES: 0")
     drawn = edge.complete(batch)
     return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
 
 
 def fidelity(image: Tensor, filled: Tensor, mask: Tensor) -> Scalars:
     """PSNR and relative MAE of the composite under the published columns' names; of a batch or of one picture."""
-    merged = composite(image, filled.detach(), mask)
+    merged = composite(image, filled.detach().clamp(0, 1), mask)
     return {"psnr": psnr_8bit(image, merged), "mae": relative_mae(image, merged)}
 
 

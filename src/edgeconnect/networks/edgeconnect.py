@@ -84,19 +84,28 @@ class Generator(nn.Module):
         right, bottom = (max(smallest, -(-side // stride) * stride) - side for side in (width, height))
         if right or bottom:
             x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        y: Tensor = self.connected(laid_out(x)) if self.skips else self.decoder(self.middle(self.encoder(laid_out(x))))
-        return y[..., :height, :width]
+        return self.generate(laid_out(x))[..., :height, :width]
 
-    def connected(self, x: Tensor) -> Tensor:
-        """Generate with skip connections."""
+    def generate(self, x: Tensor) -> Tensor:
+        """Encode, transform, decode (B, in_channels, H, W) whose sides the halvings divide."""
+        if not self.skips:
+            y: Tensor = self.decoder(self.middle(self.encoder(x)))
+            return y
         maps = [self.encoder[:FIRST](x)]
         for start in range(FIRST, len(self.encoder), LEVEL):
             maps.append(self.encoder[start : start + LEVEL](maps[-1]))
         x = self.middle(maps.pop())
         for start in range(0, len(self.decoder) - LAST, LEVEL):
             x = torch.cat([self.decoder[start : start + LEVEL](x), maps.pop()], dim=1)
-        y: Tensor = self.decoder[-LAST:](x)
+        y = self.decoder[-LAST:](x)
         return y
+
+    @property
+    def last(self) -> nn.Conv2d:
+        """Return the convolution whose output is the network's."""
+        *_, last = self.decoder
+        assert isinstance(last, nn.Conv2d)
+        return last
 
 
 class Discriminator(nn.Module):
