@@ -110,7 +110,7 @@ def test_a_run_stopped_between_edges_and_picture_goes_on(manifest, ids, trained,
     (tmp_path / f"out/pictures/{slug(run.name)}/{ids[1]}.png").unlink()
     (tmp_path / f"out/edges/{slug(run.name)}/{ids[4]}.png").unlink()
     study = Study(tmp_path / "out", manifest)
-    assert list(study.measure(run, NAMES, {})) == [id_ for id_ in ids if id_ not in (ids[1], ids[4])]
+    assert list(study.measure(run, NAMES, {}, 2.0)) == [id_ for id_ in ids if id_ not in (ids[1], ids[4])]
     evaluate(tmp_path / "out", manifest, [run], OPTIONS)
     assert (tmp_path / "out/results.json").read_bytes() == before
     assert len(list((tmp_path / "out").glob("*/*/*.png"))) == 2 * len(ids)

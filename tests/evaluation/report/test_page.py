@@ -72,7 +72,7 @@ def rows(study):
     contenders = [Classical("telea"), Classical("navier_stokes"), Drawer()]
     study.begin(contenders)
     assert not [failure for contender in contenders for failure in study.complete(contender)]
-    measured = {c.name: study.measure(c, NAMES, {}) for c in contenders[:2]}
+    measured = {c.name: study.measure(c, NAMES, {}, 2.0) for c in contenders[:2]}
     counts = {item.id: {"true_positives": i, "drawn": 9, "wanted": 9} for i, item in enumerate(study.manifest.items)}
     return measured | {Drawer.name: counts}
 
