@@ -118,10 +118,10 @@ def test_worker_that_is_killed_is_reported_with_its_cause(run_folder, command, m
 
     real, parent = sources.SceneSource.read, os.getpid()
 
-    def read(self, index):
+    def read(self, index, *square):
         if os.getpid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(self, index)
+        return real(self, index, *square)
 
     monkeypatch.setattr(sources.SceneSource, "read", read)
     folder = run_folder(NUM_WORKERS=1, MAX_ITERS=3)
@@ -140,11 +140,11 @@ import sys, time
 sys.path.insert(0, "src")
 from edgeconnect.data import sources
 real, reads = sources.SceneSource.read, []
-def read(self, index):
+def read(self, index, *square):
     reads.append(index)
     if len(reads) > 4:
         time.sleep(10**6)
-    return real(self, index)
+    return real(self, index, *square)
 sources.SceneSource.read = read
 from edgeconnect.cli import main
 raise SystemExit(main(sys.argv[1:]))

@@ -171,11 +171,11 @@ def _reduced(picture: Image.Image) -> Image.Image:
 
 def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Centre-crop to a square, then resize to (side, side) with Pillow's bilinear filter; 0 leaves it as it is."""
-    if not side:
-        return image
     height, width = image.shape[:2]
-    left, top, cut = centred(width, height)
-    return resize(image[top : top + cut, left : left + cut], side, side)
+    if side and height != width:
+        left, top, cut = centred(width, height)
+        image = image[top : top + cut, left : left + cut]
+    return resize(image, side, side) if side else image
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
