@@ -250,13 +250,12 @@ def complete_batch(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return what a method makes of a batch: pictures, (B, H, W, 3 or 1), and the edges it went by, (B, H, W).
 
-    `mirror` averages the pictures with the completions of the mirror images.
+    `mirror` averages both with those of the mirror images.
     """
     with inference(method), engine.autocast():
         placed = engine.place(batch)
-        completion = method.complete(placed)
-        merged = completion.merged
+        merged, _, edge = method.complete(placed)
         if mirror:
-            mirrored = placed.map(lambda tensor: tensor.flip(-1))
-            merged = (merged + method.complete(mirrored).merged.flip(-1)) / 2
-    return to_uint8(merged), to_uint8(completion.edge)[..., 0]
+            mirrored = method.complete(placed.map(lambda tensor: tensor.flip(-1)))
+            merged, edge = (merged + mirrored.merged.flip(-1)) / 2, (edge + mirrored.edge.flip(-1)) / 2
+    return to_uint8(merged), to_uint8(edge)[..., 0]
