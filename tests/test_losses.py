@@ -49,11 +49,14 @@ def test_feature_distances_sum_over_layers_and_spare_the_real_picture():
     torch.testing.assert_close(losses.feature_distance(fake, real), expected)
 
 
-def test_hole_l1_is_divided_by_the_batches_hole_ratio():
+def test_hole_l1_is_divided_by_the_hole_ratio_of_the_batch_or_of_each_picture():
     fake, real, mask = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.zeros(2, 1, 4, 4)
     mask[0, :, :2] = 1
     torch.testing.assert_close(losses.hole_l1(fake, real, mask.mean()), (fake - real).abs().mean() / 0.25)
     torch.testing.assert_close(losses.hole_l1(fake, real, torch.zeros(())), (fake - real).abs().mean())
+    each = (fake - real).abs().mean(dim=(1, 2, 3))
+    found = losses.hole_l1(fake, real, mask.mean(dim=(1, 2, 3)))  # the second picture has no hole
+    torch.testing.assert_close(found, (each[0] / 0.5 + each[1]) / 2)
 
 
 def test_hole_bce_is_the_weighted_cross_entropy_of_the_holes_pixels():

@@ -50,11 +50,15 @@ def style_distance(fake: Iterable[Tensor], real: Iterable[Tensor]) -> Tensor:
 
 
 def hole_l1(fake: Tensor, real: Tensor, ratio: Tensor) -> Tensor:
-    """Mean absolute difference over the whole picture divided by the batch's hole ratio.
+    """Mean absolute difference over the whole picture divided by the hole ratio of the batch, (), or the picture, (B,).
 
-    A batch without a hole is divided by 1, where the published code divides by zero.
+    What has no hole is divided by 1, where the published code divides by zero.
     """
-    return F.l1_loss(fake.float(), real) / torch.where(ratio > 0, ratio, torch.ones_like(ratio))
+    if ratio.ndim:
+        error = F.l1_loss(fake.float(), real, reduction="none").mean(dim=(1, 2, 3))
+    else:
+        error = F.l1_loss(fake.float(), real)
+    return (error / torch.where(ratio > 0, ratio, torch.ones_like(ratio))).mean()
 
 
 def hole_bce(logits: Tensor, edge: Tensor, mask: Tensor, ratio: Tensor, positive: float) -> Tensor:

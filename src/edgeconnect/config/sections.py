@@ -16,6 +16,7 @@ CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 WHOLE, DAMAGED = "whole", "damaged"
 WHITE, HARMONIC, BIHARMONIC = "white", "harmonic", "biharmonic"
+BATCH, PICTURE = "batch", "picture"
 CONSTANT, COSINE = "constant", "cosine"
 MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
@@ -129,7 +130,8 @@ class LossConfig:
     """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8), and one that is off."""
 
     gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
-    l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "divided by the batch's hole ratio")
+    l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "mean absolute difference, divided by L1_RATIO")
+    l1_ratio: str = key(BATCH, validators.one_of(BATCH, PICTURE), "the hole ratio of: batch, picture (all weigh alike)")
     edge_adv_loss_weight: float = key(1.0, validators.real(0, LARGE), "adversarial, edge stage")
     fm_loss_weight: float = key(10.0, validators.real(0, LARGE), "feature matching, edge stage")
     edge_bce_loss_weight: float = key(0.0, validators.real(0, LARGE), "cross-entropy of the hole's edges, edge stage")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from edgeconnect import losses
-from edgeconnect.config.sections import RANDOM, WHITE, Config
+from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
@@ -124,7 +124,8 @@ class Inpaint:
             real_maps, fake_maps = judged(self.discriminator, batch.image, fake)
             d2 = losses.discriminator_loss(real_maps[-1], fake_maps[-1], weights.gan_loss)
             g2 = weights.inpaint_adv_loss_weight * losses.generator_loss(fake_maps[-1], weights.gan_loss)
-        l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, batch.hole_ratio)
+        ratio = batch.hole_ratio if weights.l1_ratio == BATCH else batch.mask.mean(dim=(1, 2, 3))
+        l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, ratio)
         content, style = self.perceptual(batch, fake)
         scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
         return Objective(by_role(d2, g2 + l1 + content + style), fake, scalars)

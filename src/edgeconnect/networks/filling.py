@@ -10,7 +10,7 @@ from edgeconnect.config.sections import BIHARMONIC, HARMONIC
 from edgeconnect.types import composite
 
 JACOBI_STEPS = 4  # at each size; more hardly bring a harmonic surface closer to the picture
-CONJUGATE_STEPS = 12  # at each size; on faces of 64x64 twice as many gain 0.3 dB, half as many lose 0.4
+CONJUGATE_STEPS = 24  # at each size; on faces of 64x64 half as many lose 0.3 dB, the exact surface has 0.2 more
 
 
 def prefilled(image: Tensor, mask: Tensor, kind: str) -> Tensor:
