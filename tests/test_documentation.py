@@ -188,6 +188,10 @@ PROMISES = {
         Run(
             "python benchmarks/flist.py --json", small="--lines 200000 --files 200 --repeat 1", prints="ratios_to_find"
         ),
+        NotRun(
+            "python benchmarks/learning.py benchmarks/studies/scenes.yml --output checkpoints/study --json",
+            "takes an hour",
+        ),
     ],
     "docs/numerics.md": [],
     "docs/methods.md": [],
