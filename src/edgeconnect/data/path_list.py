@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import weakref
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -28,9 +29,9 @@ NEWLINE, SLASH, TILDE, BLANK, DELETE = b"\n/~ \x7f"
 class Paths(Sequence[Path]):
     """Paths that are made when they are asked for, by `path_at`; a slice of them is a list."""
 
+    @abstractmethod
     def path_at(self, index: int) -> Path:
         """Return the path at an index, from 0."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> Path: ...

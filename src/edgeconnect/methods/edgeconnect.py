@@ -17,7 +17,7 @@ from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
-from edgeconnect.networks.edgeconnect import Discriminator, Generator
+from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
 from edgeconnect.networks.filling import prefilled
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
@@ -91,7 +91,7 @@ class Inpaint:
         channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
         painter = generator(channels, 3, config)
         if size.prefill != WHITE:
-            torch.nn.init.normal_(painter.last.weight, 0.0, 0.001)  # begins near the surface
+            torch.nn.init.normal_(convolutions(painter)[-1].weight, 0.0, 0.001)  # begins near the surface
         self.generator = prepare(painter)
         self.discriminator = prepare(Discriminator(3, size.base_channels))
         self.networks = {"inpaint_generator": self.generator, "inpaint_discriminator": self.discriminator}

@@ -100,13 +100,6 @@ class Generator(nn.Module):
         y = self.decoder[-LAST:](x)
         return y
 
-    @property
-    def last(self) -> nn.Conv2d:
-        """Return the convolution whose output is the network's."""
-        *_, last = self.decoder
-        assert isinstance(last, nn.Conv2d)
-        return last
-
 
 class Discriminator(nn.Module):
     """Score overlapping 70x70 patches (PatchGAN); returns the five feature maps, the last being the scores.
