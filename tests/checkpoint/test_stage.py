@@ -523,10 +523,12 @@ def test_stage_with_frozen_edges_needs_a_trained_edge_generator(tmp_path):
         begin(tmp_path, "edge_inpaint", method_of("edge_inpaint"))
 
 
-def test_frozen_generator_that_saw_other_holes_is_refused(tmp_path):
-    save(tmp_path, "edge")
-    keys = {"PREFILL": "harmonic"}
-    with pytest.raises(UserError, match="stage edge was trained with PREFILL white, edge_inpaint has harmonic"):
+@pytest.mark.parametrize(("key", "before", "after"), [("PREFILL", "white", "harmonic"), ("PREFILL_EDGES", 0, 1)])
+def test_frozen_generator_that_saw_other_holes_is_refused(tmp_path, key, before, after):
+    surface = {"PREFILL": "harmonic"} if key == "PREFILL_EDGES" else {}
+    save(tmp_path, "edge", **surface)
+    keys = surface | {key: after}
+    with pytest.raises(UserError, match=f"stage edge was trained with {key} {before}, edge_inpaint has {after}"):
         begin(tmp_path, "edge_inpaint", method_of("edge_inpaint", **keys), **keys)
 
 

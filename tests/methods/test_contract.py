@@ -6,14 +6,17 @@ import pytest
 import torch
 from support import STAGES, differing, random_batch, state_of, tiny_method
 
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.engine import FIRST, Engine, inference, parameters
+from edgeconnect.errors import UserError
 from edgeconnect.methods.catalogue import METHODS
+from edgeconnect.networks.canny import canny_edges
 from edgeconnect.networks.filling import prefilled
-from edgeconnect.types import is_trained
+from edgeconnect.types import composite, is_trained
 
 CPU = torch.device("cpu")
 GANS = ("nsgan", "lsgan", "hinge")
-MODERN = {"PREFILL": "harmonic", "SKIPS": 1, "HALVINGS": 1, "EDGE_BCE_LOSS_WEIGHT": 1}
+MODERN = {"PREFILL": "harmonic", "PREFILL_EDGES": 1, "SKIPS": 1, "HALVINGS": 1, "EDGE_BCE_LOSS_WEIGHT": 1}
 recipes = pytest.mark.parametrize("keys", [{}, MODERN], ids=["published", "modern"])
 
 
@@ -208,6 +211,25 @@ def test_a_painter_on_a_surface_begins_near_the_surface_and_paints_the_hole_alon
         raw = method.complete(batch).raw
     torch.testing.assert_close(raw, prefilled(batch.image, batch.mask, "harmonic"), atol=0.05, rtol=0)
     assert torch.equal(raw * (1 - batch.mask), batch.image * (1 - batch.mask))
+
+
+def test_an_edge_generator_sees_the_edges_of_the_surface_or_nothing_in_the_hole(monkeypatch):
+    batch, seen = random_batch(), []
+    for keys in ({}, {"PREFILL_EDGES": 1}, {"PREFILL_EDGES": 1, "SIGMA": 0}, {"PREFILL_EDGES": 1, "SIGMA": -1}):
+        method = build("edge", PREFILL="harmonic", **keys)
+        monkeypatch.setattr(method.generator, "forward", lambda x: seen.append(x[:, 1:2]) or x[:, :1])
+        with inference(method):
+            method.complete(batch)
+    surface = prefilled(batch.gray, batch.mask, "harmonic")
+    for edge, sigma in zip(seen, (None, DataConfig().sigma, 1, None), strict=True):
+        expected = batch.edge * (1 - batch.mask)
+        expected = expected if sigma is None else composite(expected, canny_edges(surface, sigma), batch.mask)
+        assert torch.equal(edge, expected)
+
+
+def test_edges_of_a_white_hole_are_refused():
+    with pytest.raises(UserError, match="PREFILL_EDGES: 1 needs a surface"):
+        build("edge", PREFILL_EDGES=1)
 
 
 @pytest.mark.parametrize("stage", STAGES)

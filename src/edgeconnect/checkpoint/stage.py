@@ -18,7 +18,7 @@ from edgeconnect.atomic import copy_whole, keep_aside, sweep
 from edgeconnect.checkpoint import weights
 from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, intact, owner
 from edgeconnect.config import file as config_file
-from edgeconnect.config.file import dump, refuse_fixed
+from edgeconnect.config.file import dump, refuse_fixed, scalar
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.digest import file_digest
 from edgeconnect.errors import UserError, reason
@@ -133,11 +133,12 @@ class Checkpoints:
 
     def _refuse_other_prefill(self, save: Save) -> None:
         """Raise UserError where a frozen network was trained to see other holes, which its shape does not tell."""
-        was = config_file.load(save.path / CONFIG_FILE).config.networks.prefill
-        now = self.config.networks.prefill
-        if was != now:
-            problem = f"{save.path}: stage {save.stage} was trained with PREFILL {was}, {self.stage.name} has {now}"
-            raise UserError(f"{problem}; set PREFILL: {was}, or train {save.stage} again")
+        was, now = config_file.load(save.path / CONFIG_FILE).config.flat(), self.config.flat()
+        for key in ("PREFILL", "PREFILL_EDGES"):
+            if was[key] != now[key]:
+                have = f"{key} {scalar(was[key])}, {self.stage.name} has {scalar(now[key])}"
+                problem = f"{save.path}: stage {save.stage} was trained with {have}"
+                raise UserError(f"{problem}; set {key}: {scalar(was[key])}, or train {save.stage} again")
 
     def _initialize(self, networks: Networks, init_from: Path | None, newest: weights.Newest, counts_on: bool) -> Start:
         """Begin with weights for the networks that learn: from `init_from`, or of a stage before this one."""

@@ -123,6 +123,7 @@ class NetworkConfig:
         "what generators see in the hole: white; harmonic, biharmonic: a smooth surface, to which G2 adds",
         fixed=True,
     )
+    prefill_edges: bool = key(False, validators.switch, "1: G1 sees Canny's edges of that surface", fixed=True)
 
 
 @dataclass(frozen=True)

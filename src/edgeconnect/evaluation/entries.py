@@ -174,11 +174,11 @@ class Run(Entry):
 
         The size of a batch counts: it decides the last digits, and a rounded pixel here and there.
         """
-        data, run = self.config.data, self.config.run
-        prefill = self.config.networks.prefill
+        data, run, size = self.config.data, self.config.run, self.config.networks
         settings = (
             data.sigma,
-            prefill,
+            size.prefill,
+            size.prefill_edges,
             str(self.run.engine.dtype),
             self.mirror,
             self.sees_edges,

@@ -14,13 +14,17 @@ from torch import Tensor
 
 from edgeconnect import losses
 from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
+from edgeconnect.data.edges import NO_EDGES
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
+from edgeconnect.networks.canny import canny_edges
 from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
 from edgeconnect.networks.filling import prefilled
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
+
+FINEST = 1.0  # of the scales that SIGMA 0 draws
 
 
 class Edge:
@@ -28,6 +32,8 @@ class Edge:
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
+        if size.prefill_edges and size.prefill == WHITE:
+            raise UserError("PREFILL_EDGES: 1 needs a surface in the hole; set PREFILL: harmonic or PREFILL_EDGES: 0")
         self.config = config
         self.generator = prepare(generator(3, 1, config, spectral=True))
         self.discriminator = prepare(Discriminator(2, size.base_channels))
@@ -37,8 +43,12 @@ class Edge:
 
     def generate(self, batch: Batch) -> Tensor:
         """Draw edges everywhere, (B, 1, H, W), from what is known; the logits, before the sigmoid."""
-        gray = prefilled(batch.gray, batch.mask, self.config.networks.prefill)
-        logits: Tensor = self.generator(torch.cat([gray, batch.edge * (1 - batch.mask), batch.mask], dim=1))
+        size, sigma = self.config.networks, self.config.data.sigma
+        gray = prefilled(batch.gray, batch.mask, size.prefill)
+        edge = batch.edge * (1 - batch.mask)
+        if size.prefill_edges and sigma != NO_EDGES:
+            edge = edge + canny_edges(gray, sigma or FINEST) * batch.mask
+        logits: Tensor = self.generator(torch.cat([gray, edge, batch.mask], dim=1))
         return logits.float()
 
     def objective(self, batch: Batch) -> Objective:
