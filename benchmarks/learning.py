@@ -11,7 +11,7 @@ The study is a YAML file:
     shares: {edge: 0.3, edge_inpaint: 0.7}  # stages in the order of their training, minutes in this proportion
     pictures: scenes:3000-3064     # as --pictures and --masks of scripts/evaluate.py
     masks: strokes
-    bin: (20,30]                   # of hole ratios, in percent, that the metrics are of; all, if left out
+    bin: (20,30]                   # of hole ratios, in percent, that is completed and measured; all, if left out
     metrics: [edge_f1, psnr_rgb]   # columns of the table, panels of the plot
     preset: demo                   # or a file: what all variants begin with
     keys: {INPUT_SIZE: 64}         # overrides for all variants; may be left out
@@ -41,7 +41,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ from edgeconnect.config.file import scalar
 from edgeconnect.config.presets import preset
 from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError, reason
-from edgeconnect.evaluation.manifest import file_name
+from edgeconnect.evaluation.manifest import file_name, read_manifest
 from edgeconnect.evaluation.results import RESULTS
 from edgeconnect.evaluation.study import MANIFEST
 from edgeconnect.methods.catalogue import ALL
@@ -232,6 +232,8 @@ def evaluate(folder: Path, arguments: Sequence[object], bin_: str) -> dict[str, 
     """Evaluate what is not evaluated yet; return the means over a bin's items by label."""
     command(["evaluate", "--output", folder, *arguments], folder.with_suffix(".log"))
     methods = json.loads((folder / RESULTS).read_text())["methods"]
+    if missing := [bin_ for method in methods if bin_ not in method["bins"]]:
+        raise UserError(f"bin: {missing[0]} holds no items; there are {', '.join(methods[0]['bins'])}")
     means = [{metric: cell["value"] for metric, cell in method["bins"][bin_].items()} for method in methods]
     return {method["name"].partition(":")[0]: mean for method, mean in zip(methods, means, strict=True)}
 
@@ -244,7 +246,7 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
         train(run, study.configuration(keys | {"SEED": seed}), stage, end, end // study.points)
     steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
     saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
-    items = ["--manifest", folder / "classical" / MANIFEST, "--methods", "none", *study.evaluate]
+    items = ["--manifest", folder / MANIFEST, "--methods", "none", *study.evaluate]
     found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves], study.bin), [], 0.0
     for stage, step in steps:
         spent = before + seconds_until(run, stage, step)
@@ -258,6 +260,9 @@ def perform(study: Study, folder: Path) -> dict[str, Any]:
     """Do everything that is left: all variants from one seed, then from the next."""
     items = ["--pictures", study.pictures, "--masks", study.masks, *settings(study.configuration({}).flat())]
     classical = evaluate(folder / "classical", [*items, *study.evaluate], study.bin)
+    whole = read_manifest(folder / "classical" / MANIFEST)
+    measured = tuple(item for item in whole.items if study.bin in (ALL, whole.bin(item)))
+    replace(whole, items=measured).write(folder / MANIFEST)
     trials: dict[str, dict[int, Any]] = {name: {} for name in study.variants}
     failures: dict[str, str] = {}
     for seed, name in itertools.product(study.seeds, study.variants):
@@ -268,9 +273,9 @@ def perform(study: Study, folder: Path) -> dict[str, Any]:
             except UserError as error:
                 said = failures[name] = str(error)
             print(f"{name}, seed {seed}: {said}", file=sys.stderr, flush=True)
-    whole = {name: found for name, found in trials.items() if name not in failures}
+    complete = {name: found for name, found in trials.items() if name not in failures}
     methods = {name: {metric: means.get(metric) for metric in study.metrics} for name, means in classical.items()}
-    return {"study": asdict(study), "variants": whole, "classical": methods, "failures": failures}
+    return {"study": asdict(study), "variants": complete, "classical": methods, "failures": failures}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

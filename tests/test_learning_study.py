@@ -18,6 +18,7 @@ STUDY = {
     **{"minutes": 0.005, "seeds": [1, 2], "points": 2, "model": "edge", "preset": "demo"},
     **{"pictures": "scenes:100-102", "masks": "strokes", "metrics": ["edge_f1", "psnr_rgb"]},
     **{"keys": TINY | PLAIN | {"TRAIN_FLIST": "scenes:8"}, "variants": {"demo": {}}},
+    "bin": "(20,30]",
     "evaluate": ["--shown", 0],
 }
 STAGES = {"model": "all", "shares": {"edge": 1, "edge_inpaint": 3}}
@@ -46,6 +47,8 @@ def test_a_study_continues_and_grows(learning, tmp_path, capsys):
     assert 0 < run["points"][0]["minutes"] < run["points"][1]["minutes"] == run["minutes"]
     assert all(0 <= point["edge_f1"] <= 1 and point["psnr_rgb"] is None for point in run["points"])
     assert first["classical"]["telea"]["psnr_rgb"] > 10
+    evaluated = json.loads((output / "variants/demo/1-evaluation/results.json").read_text())
+    assert evaluated["methods"][0]["bins"].keys() == {"(20,30]", "all"}
 
     shutil.rmtree(output / "variants/demo/1-evaluation")
     assert learning.main([str(written(tmp_path / "s.yml", variants=variants)), "--output", str(output)]) == 1
@@ -56,6 +59,10 @@ def test_a_study_continues_and_grows(learning, tmp_path, capsys):
     rows = [line.split("|")[1].strip() for line in (output / "table.md").read_text().splitlines() if "|" in line]
     assert rows[2:] == ["demo", "slow", "telea", "navier_stokes", "biharmonic"]
     assert pixels(output / "study.png").std() > 0
+
+    capsys.readouterr()
+    assert learning.main([str(written(tmp_path / "s.yml", bin="(20,25]")), "--output", str(output)]) == 2
+    assert "(20,25] holds no items" in capsys.readouterr().err
 
 
 def test_stages_share_the_minutes_by_their_pace(learning, tmp_path):
