@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.morphology import thin
 
 from edgeconnect.metrics.images import count_edges, count_matches
 
@@ -23,7 +24,8 @@ def test_counts_are_those_of_a_loop_over_the_hole(seed):
         if m:
             hits, found, true = hits + (w and d > 0.5), found + (d > 0.5), true + w
     counts = count_edges(wanted, drawn, mask)
-    assert counts == (hits, found, true, count_matches(wanted & mask, (drawn > 0.5) & mask))
+    lines = thin((drawn > 0.5) & mask)
+    assert counts == (hits, found, true, lines.sum(), count_matches(wanted & mask, lines))
 
 
 def test_8_bit_maps_count_as_floats_do():
@@ -63,6 +65,16 @@ def test_one_pixel_aside_is_a_match_and_two_are_none(shift, matched):
     thick = line | np.roll(line, shift, (0, 1))
     assert count_matches(line, thick) == count_matches(thick, line) == 8
     assert count_matches(line, np.zeros_like(line)) == 0
+
+
+def test_a_thick_line_counts_as_its_middle_where_a_pixel_is_forgiven():
+    line = np.zeros((12, 12), np.bool_)
+    line[5, 1:11] = True
+    thick = line | np.roll(line, 1, 0) | np.roll(line, -1, 0)
+    counts = count_edges(line, thick, np.ones_like(line))
+    assert counts.drawn == 30
+    assert counts.matched == counts.lines
+    assert 8 <= counts.lines <= 10
 
 
 def test_a_match_is_of_the_hole_alone():

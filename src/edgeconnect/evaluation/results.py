@@ -15,12 +15,15 @@ from edgeconnect.plain import plain
 SCHEMA = 1
 RESULTS = "results.json"
 ALL = "all"
-PARTS = {"precision": (1.0, ["drawn"]), "recall": (1.0, ["wanted"]), "f1": (2.0, ["drawn", "wanted"])}
 EDGE_SHARES = {  # each is the sum of one count over the sum of others
     f"{of}{name}{tolerance}": ({counts + hits: weight}, {counts + whole: 1.0 for whole in wholes})
     for of, counts in (("edge_", ""), (PAINTED, PAINTED))
-    for tolerance, hits in (("", "true_positives"), (TOLERANT, "matched"))
-    for name, (weight, wholes) in PARTS.items()
+    for tolerance, hits, drawn in (("", "true_positives", "drawn"), (TOLERANT, "matched", "lines"))
+    for name, weight, wholes in (
+        ("precision", 1.0, [drawn]),
+        ("recall", 1.0, ["wanted"]),
+        ("f1", 2.0, [drawn, "wanted"]),
+    )
 }
 
 Rows = Mapping[str, Mapping[str, float]]

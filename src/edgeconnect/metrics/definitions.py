@@ -30,7 +30,7 @@ def _edge_shares(of: str, found: str, again: str) -> dict[str, Definition]:
         f"{of}_recall": f"share of the true edge pixels in the holes that are {again}",
         f"{of}_f1": f"harmonic mean of {of}_precision and {of}_recall",
     }
-    matched = "pixels matched one to one, up to one apart, as Martin, Fowlkes and Malik (PAMI 2004) do"
+    matched = "lines thinned, pixels matched one to one, up to one apart, as Martin, Fowlkes and Malik (PAMI 2004) do"
     tolerant = {name + TOLERANT: f"{name}, {matched}" for name in exact}
     return {name: Definition(what, "", True, frozenset({MASK, EDGES})) for name, what in (exact | tolerant).items()}
 
