@@ -1,6 +1,6 @@
 """Compare recipes: variants of a configuration, trained for equal time from equal seeds, measured on equal items.
 
-    python benchmarks/learning.py benchmarks/studies/scenes.yml --output checkpoints/scenes --json
+    python benchmarks/learning.py benchmarks/studies/scenes.yml --output checkpoints/study --json
 
 The study is a YAML file:
 
@@ -56,7 +56,7 @@ from edgeconnect.checkpoint.saves import SAVES, read_save
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import scalar
 from edgeconnect.config.presets import preset
-from edgeconnect.config.sections import CONFIG_FILE, Config
+from edgeconnect.config.sections import CONFIG_FILE, Config, DataConfig
 from edgeconnect.errors import UserError, reason
 from edgeconnect.evaluation.manifest import file_name, read_manifest
 from edgeconnect.evaluation.results import RESULTS
@@ -116,6 +116,11 @@ class Study:
         """Return what a variant trains by. Raises UserError for keys that are not known."""
         given = [("the study", f"{key}={scalar(value)}") for key, value in (self.keys | dict(keys)).items()]
         return config_file.load(preset(self.preset), given).config
+
+    def sigma(self) -> float:
+        """Return the scale of Canny that all edges are measured with, whatever a variant learns."""
+        usual = self.configuration({}).data.sigma
+        return usual if usual > 0 else DataConfig().sigma
 
 
 def read_study(path: Path) -> Study:
@@ -246,7 +251,7 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
         train(run, study.configuration(keys | {"SEED": seed}), stage, end, end // study.points)
     steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
     saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
-    items = ["--manifest", folder / MANIFEST, "--methods", "none", *study.evaluate]
+    items = ["--manifest", folder / MANIFEST, "--methods", "none", "--sigma", study.sigma(), *study.evaluate]
     found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves], study.bin), [], 0.0
     for stage, step in steps:
         spent = before + seconds_until(run, stage, step)

@@ -113,7 +113,7 @@ PROMISES = {
         *(
             Run(
                 f"python scripts/evaluate.py --checkpoints checkpoints/{run} --model {model} --edges {edges} "
-                f"--methods none {items} --output edges/{edges}",
+                f"--methods none --sigma 2 {items} --output edges/{edges}",
                 (f"edges/{edges}/results.json",),
                 prints="canny_f1",
             )

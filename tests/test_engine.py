@@ -163,6 +163,12 @@ def test_only_the_roles_of_a_phase_move(dtype):
     assert method.network.weight.item() == 1
 
 
+def test_a_phase_whose_roles_rest_is_refused():
+    method = tiny_method("edge", EDGE_BCE_LOSS_WEIGHT=1, EDGE_ADV_LOSS_WEIGHT=0, FM_LOSS_WEIGHT=0)
+    with pytest.raises(UserError, match="PHASES: discriminator alone would learn nothing"):
+        Engine(torch.device("cpu")).step(method, random_batch(), roles=["discriminator"])
+
+
 class Holes:
     """Learn one brightness by a loss that is divided by the hole ratio of the whole batch."""
 

@@ -12,6 +12,7 @@ from evaluations import pixels
 from support import PLAIN, TINY
 
 from edgeconnect.errors import UserError
+from edgeconnect.methods.build import build
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = {
@@ -37,7 +38,7 @@ def written(path, **changes):
 
 
 def test_a_study_continues_and_grows(learning, tmp_path, capsys):
-    output, variants = tmp_path / "study", {"demo": {}, "slow": {"LR": 1e-5}, "broken": {"LRR": 1}}
+    output, variants = tmp_path / "study", {"demo": {}, "slow": {"LR": 1e-5, "SIGMA": 2}, "broken": {"LRR": 1}}
     assert learning.main([str(written(tmp_path / "s.yml")), "--output", str(output), "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
     assert first == json.loads((output / "study.json").read_text())
@@ -55,6 +56,9 @@ def test_a_study_continues_and_grows(learning, tmp_path, capsys):
     second = json.loads((output / "study.json").read_text())
     assert second["variants"]["demo"] == first["variants"]["demo"]
     assert second["variants"].keys() == {"demo", "slow"}
+    evaluations = [output / "classical", *output.glob("variants/*/*-evaluation")]
+    assert len(evaluations) == 5
+    assert {json.loads((folder / "results.json").read_text())["sigma"] for folder in evaluations} == {1}
     assert "LRR" in second["failures"]["broken"]
     rows = [line.split("|")[1].strip() for line in (output / "table.md").read_text().splitlines() if "|" in line]
     assert rows[2:] == ["demo", "slow", "telea", "navier_stokes", "biharmonic"]
@@ -120,4 +124,6 @@ def test_a_study_file_that_is_none_is_refused_in_one_line(learning, changes, nam
 def test_the_example_is_a_study(learning):
     path = ROOT / "benchmarks/studies/scenes.yml"
     study = learning.read_study(path)
-    assert all(study.configuration(keys) for keys in study.variants.values())
+    for keys in study.variants.values():
+        for stage in study.shares:
+            assert build(study.configuration(keys | {"MODEL": stage}), lambda network: network)

@@ -147,20 +147,25 @@ class Engine:
         last: bool = True,
     ) -> Scalars:
         """Train on a part of a batch: `first` begins with no gradients, `last` moves the weights."""
-        updates = 0
+        updates, moved = 0, False
 
         def update(losses: Mapping[str, Tensor]) -> None:
-            nonlocal updates
+            nonlocal updates, moved
             updates += 1
             if updates > 1 and self.accumulation > 1:  # the second would need what the first makes of all parts
                 problem = f"GRAD_ACCUMULATION: {self.accumulation} needs a method that updates once a step"
                 raise UserError(f"{problem}, this one does several times; set it to 1").everywhere()
             wanted = {role: loss for role, loss in losses.items() if roles is None or role in roles}
+            moved = moved or bool(wanted)
             if wanted and not self.refused:
                 self.update(method.optimizers, wanted, first, last)
 
         with self.autocast(), compiled_or_not():
-            return method.step(batch, update, progress)
+            scalars = method.step(batch, update, progress)
+        if roles and updates and not moved:
+            problem = f"PHASES: {', '.join(sorted(roles))} alone would learn nothing: no loss moves it"
+            raise UserError(f"{problem}; set a weight of such a loss, or leave the phase out").everywhere()
+        return scalars
 
     def update(
         self,

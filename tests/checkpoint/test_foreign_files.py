@@ -172,6 +172,7 @@ HOSTILE = {
     "sparse": state(lambda weights: weights | {first(weights): weights[first(weights)].to_sparse()}),
     "other shapes": state(lambda weights: {name: value[..., :1] for name, value in weights.items()}),
     "missing layer": state(lambda weights: {name: weights[name] for name in list(weights)[1:]}),
+    "another network": state(lambda _: {f"{part}coder.side.weight": torch.ones(1, 1, 1, 1) for part in ("en", "de")}),
     "layer too many": state(lambda weights: weights | {"extra.weight": torch.zeros(3)}),
     "empty tensors": state(lambda weights: {name: torch.zeros(0) for name in weights}),
     "huge on the meta device": state(lambda weights: weights | {first(weights): torch.empty(10**9, device="meta")}),
@@ -262,8 +263,9 @@ def test_export_is_what_test_py_uses(trained, tmp_path, command):
     ours = completed(command, trained, run, tmp_path / "ours")
     assert completed(command, trained, tmp_path / "shared", tmp_path / "shared_out") == ours
     assert completed(command, trained, run, tmp_path / "last", "--no-ema") != ours
-    machine = load(tmp_path / "shared/config.yml").config.run
-    assert (machine.threads, machine.num_workers) == (RunConfig().threads, RunConfig().num_workers)
+    shared = load(tmp_path / "shared/config.yml").config
+    assert (shared.run.threads, shared.run.num_workers) == (RunConfig().threads, RunConfig().num_workers)
+    assert not any("/" in str(value) for value in shared.flat().values())
     said = json.loads((tmp_path / "shared/provenance.json").read_text())
     assert said["stage"] == "edge_inpaint"
     assert any("moving average" in name for name in said)

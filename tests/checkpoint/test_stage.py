@@ -528,8 +528,21 @@ def test_frozen_generator_that_saw_other_holes_is_refused(tmp_path, key, before,
     surface = {"PREFILL": "harmonic"} if key == "PREFILL_EDGES" else {}
     save(tmp_path, "edge", **surface)
     keys = surface | {key: after}
-    with pytest.raises(UserError, match=f"stage edge was trained with {key} {before}, edge_inpaint has {after}"):
+    with pytest.raises(UserError, match=f"was trained with {key} {before}, edge_inpaint has {after}"):
         begin(tmp_path, "edge_inpaint", method_of("edge_inpaint", **keys), **keys)
+
+
+def test_frozen_generator_of_an_export_is_judged_by_the_configuration_beside_it(tmp_path):
+    exported, keys = tmp_path / "exported", {"PREFILL": "harmonic"}
+    exported.mkdir()
+    for stage, file in (("edge", "EdgeModel_gen.pth"), ("inpaint", "InpaintingModel_gen.pth")):
+        save(tmp_path / "run", stage, **keys)
+        shutil.copy(tmp_path / "run" / file, exported)
+    (exported / "config.yml").write_text("PREFILL: harmonic\n")
+    begin(tmp_path / "like", "edge_inpaint", method_of("edge_inpaint", **keys), init_from=exported, **keys)
+    keys["PREFILL_EDGES"] = 1
+    with pytest.raises(UserError, match="was trained with PREFILL_EDGES 0"):
+        begin(tmp_path / "other", "edge_inpaint", method_of("edge_inpaint", **keys), init_from=exported, **keys)
 
 
 def test_frozen_network_at_the_top_is_never_written(tmp_path):

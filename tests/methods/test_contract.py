@@ -227,9 +227,16 @@ def test_an_edge_generator_sees_the_edges_of_the_surface_or_nothing_in_the_hole(
         assert torch.equal(edge, expected)
 
 
-def test_edges_of_a_white_hole_are_refused():
+@pytest.mark.parametrize("stage", STAGES)
+def test_edges_of_a_white_hole_are_refused(stage):
     with pytest.raises(UserError, match="PREFILL_EDGES: 1 needs a surface"):
-        build("edge", PREFILL_EDGES=1)
+        build(stage, PREFILL_EDGES=1)
+
+
+@pytest.mark.parametrize("stage", ["edge_inpaint", "joint"])
+def test_raw_edges_of_a_generator_that_learned_the_hole_alone_are_refused_before_training(stage):
+    with pytest.raises(UserError, match="RAW_EDGES: 1 needs"):
+        build(stage, RAW_EDGES=1, EDGE_BCE_LOSS_WEIGHT=1, EDGE_ADV_LOSS_WEIGHT=0, FM_LOSS_WEIGHT=0)
 
 
 @pytest.mark.parametrize("stage", STAGES)

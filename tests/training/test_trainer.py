@@ -14,7 +14,7 @@ from edgeconnect.checkpoint.stage import Checkpoints
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
 from edgeconnect.methods.catalogue import EDGECONNECT
-from edgeconnect.training.best import score
+from edgeconnect.training.best import Best, score
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.signals import Signals, Stopped
 from edgeconnect.training.trainer import Trainer, evaluate
@@ -292,8 +292,20 @@ def test_best_is_marked_again_after_a_crash_and_forgotten_when_judged_otherwise(
     assert not (folder / "saves/inpaint/best").exists()
     train(**keys)
     assert (folder / "saves/inpaint/best").resolve().name == "0000004"
-    trainer, _, _ = train(**keys | {"MASK_RATIO": "0.2-0.3"})
+    trainer, _, _ = train(**keys | {"KNOWN_EDGES": "damaged"})
     assert trainer.best.step == 0
+
+
+def test_best_of_an_old_save_counts_where_keys_that_it_did_not_know_are_at_their_defaults():
+    best = Best(tiny_config())
+    state = best.state_dict()
+    del state["config"]["KNOWN_EDGES"]
+    state["best"] = (0.5, 3)
+    best.load_state_dict(state)
+    assert best.step == 3
+    other = Best(tiny_config(KNOWN_EDGES="damaged"))
+    other.load_state_dict(state)
+    assert other.step == 0
 
 
 def test_owed_evaluation_of_the_last_step_is_done(train, tmp_path):

@@ -21,7 +21,7 @@ RENAMED = (  # ours, published
 )
 
 PARTS = ("encoder", "middle", "decoder", "conv1")
-WEIGHT = re.compile(rf"({'|'.join(PARTS)})\..*\.(weight|original)")
+WEIGHT = re.compile(rf"({'|'.join(PARTS)})\.\d+\.(.*\.)?(weight|original)")
 
 State = dict[str, Tensor]
 Alias = tuple[str, str] | None

@@ -126,19 +126,24 @@ class Checkpoints:
                 weights.read(top)  # says why it cannot be used
             remedy = f"train it first (--model {self.row.stage(trainers[0]).number}), or copy a published one there"
             raise UserError(f"{top} does not exist; stage {self.stage.name} needs it: {remedy}")
-        if source.save:
-            self._refuse_other_prefill(source.save)
+        self._refuse_other_prefill(source)
         iteration, _ = weights.load_averaged(source, name, network, module)
         self.frozen[name] = Frozen(iteration, file_digest(source.path))
 
-    def _refuse_other_prefill(self, save: Save) -> None:
-        """Raise UserError where a frozen network was trained to see other holes, which its shape does not tell."""
-        was, now = config_file.load(save.path / CONFIG_FILE).config.flat(), self.config.flat()
+    def _refuse_other_prefill(self, source: weights.Source) -> None:
+        """Raise UserError where a frozen network was trained to see other holes, which its shape does not tell.
+
+        Its save says so, or the configuration beside it, as of an export; the run's own is no witness.
+        """
+        beside = source.save.path if source.save else source.path.parent
+        if beside == self.folder or not (beside / CONFIG_FILE).is_file():
+            return
+        was, now = config_file.load(beside / CONFIG_FILE).config.flat(), self.config.flat()
         for key in ("PREFILL", "PREFILL_EDGES"):
             if was[key] != now[key]:
                 have = f"{key} {scalar(was[key])}, {self.stage.name} has {scalar(now[key])}"
-                problem = f"{save.path}: stage {save.stage} was trained with {have}"
-                raise UserError(f"{problem}; set {key}: {scalar(was[key])}, or train {save.stage} again")
+                problem = f"{beside}: {source.path.name} was trained with {have}"
+                raise UserError(f"{problem}; set {key}: {scalar(was[key])}, or train another one")
 
     def _initialize(self, networks: Networks, init_from: Path | None, newest: weights.Newest, counts_on: bool) -> Start:
         """Begin with weights for the networks that learn: from `init_from`, or of a stage before this one."""

@@ -3,11 +3,12 @@
 import argparse
 import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from edgeconnect.commands.runs import add_run_options, load_trained, shown
-from edgeconnect.config.sections import Config, RunConfig
+from edgeconnect.config.sections import IMAGENET, RANDOM, Config, RunConfig
 from edgeconnect.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,13 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def anywhere(config: Config) -> Config:
-    """Return a configuration without what suits one machine, such as THREADS and GPU."""
-    run = config.run
+    """Return a configuration without what suits one machine: threads, GPUs, files and folders."""
+    from edgeconnect.data.sources import SCENES
+
+    run, data, losses = config.run, config.data, config.losses
     kept = RunConfig(method=run.method, model=run.model, seed=run.seed, raw_edges=run.raw_edges)
-    return replace(config, run=kept)
+    paths = {name: value for name, value in asdict(data).items() if name.endswith("_flist") or name == "edge_cache"}
+    local: dict[str, Any] = dict.fromkeys((name for name, value in paths.items() if not SCENES.fullmatch(value)), "")
+    if losses.vgg_weights not in (IMAGENET, RANDOM):
+        losses = replace(losses, vgg_weights=IMAGENET)
+    return replace(config, run=kept, data=replace(data, **local), losses=losses)

@@ -32,8 +32,6 @@ class Edge:
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
-        if size.prefill_edges and size.prefill == WHITE:
-            raise UserError("PREFILL_EDGES: 1 needs a surface in the hole; set PREFILL: harmonic or PREFILL_EDGES: 0")
         self.config = config
         self.generator = prepare(generator(3, 1, config, spectral=True))
         self.discriminator = prepare(Discriminator(2, size.base_channels))
@@ -192,7 +190,7 @@ class EdgeInpaint:
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = config.run.raw_edges
+        self.raw_edges = may_be_raw(config)
         self.edge.generator.requires_grad_(False)
         self.networks = {"edge_generator": self.edge.generator} | self.inpaint.networks
         self.optimizers = self.inpaint.optimizers
@@ -218,7 +216,7 @@ class Joint:
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = config.run.raw_edges
+        self.raw_edges = may_be_raw(config)
         self.networks = self.edge.networks | self.inpaint.networks
         self.stateful: dict[str, Stateful] = {}
         generators = [self.edge.generator, self.inpaint.generator]
@@ -247,21 +245,25 @@ class Joint:
 
 
 def generator(in_channels: int, out_channels: int, config: Config, spectral: bool = False) -> Generator:
-    """Build a generator as configured."""
+    """Build a generator as configured. Raises UserError where G1 would see the edges of a white hole."""
     size = config.networks
+    if size.prefill_edges and size.prefill == WHITE:
+        raise UserError("PREFILL_EDGES: 1 needs a surface in the hole; set PREFILL: harmonic or PREFILL_EDGES: 0")
     shape = in_channels, out_channels, size.base_channels, size.residual_blocks
     return Generator(*shape, spectral=spectral, halvings=size.halvings, skips=size.skips)
 
 
-def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
-    """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does.
-
-    Raises UserError where G1 learned the edges of the hole alone.
-    """
-    weights = edge.config.losses
-    if raw_edges and not weights.edge_adv_loss_weight + weights.fm_loss_weight:
+def may_be_raw(config: Config) -> bool:
+    """Return RAW_EDGES. Raises UserError where G1 learns the edges of the hole alone."""
+    weights = config.losses
+    if config.run.raw_edges and not weights.edge_adv_loss_weight + weights.fm_loss_weight:
         problem = "RAW_EDGES: 1 needs a G1 that draws around the hole, too, and without EDGE_ADV_LOSS_WEIGHT and"
         raise UserError(f"{problem} FM_LOSS_WEIGHT it does not learn that; set RAW_EDGES: 0")
+    return config.run.raw_edges
+
+
+def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool) -> Completion:
+    """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
     drawn = edge.complete(batch)
     return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
 

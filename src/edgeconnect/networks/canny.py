@@ -1,5 +1,7 @@
 """Canny's edges of batches, where the batches are: what scikit-image finds in single pictures (data/edges.py)."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,8 +16,7 @@ def canny_edges(gray: Tensor, sigma: float) -> Tensor:
 
     They differ from scikit-image's where a weak edge leads farther than `LINKED` pixels, or a float32 decides.
     """
-    with torch.autocast(gray.device.type, enabled=False):
-        across, down = gradient(smoothed(gray.float(), sigma))
+    across, down = gradient(smoothed(gray.float(), sigma))
     strength = torch.hypot(across, down)
     weak = (is_crest(strength, across, down) & (strength >= WEAK)).to(gray.dtype)
     edges = weak * (strength >= STRONG)
@@ -26,16 +27,15 @@ def canny_edges(gray: Tensor, sigma: float) -> Tensor:
 
 def smoothed(gray: Tensor, sigma: float) -> Tensor:
     """Smooth by a Gaussian that counts nothing beyond the border."""
-    radius = int(TRUNCATE * sigma + 0.5)
-    places = torch.arange(-radius, radius + 1, device=gray.device, dtype=gray.dtype)
-    bell = torch.exp(-0.5 * (places / sigma) ** 2)
-    bell = bell / bell.sum()
+    radius, (height, width) = int(TRUNCATE * sigma + 0.5), gray.shape[-2:]
+    bell = [math.exp(-0.5 * (place / sigma) ** 2) for place in range(-radius, radius + 1)]
 
-    def blur(plane: Tensor) -> Tensor:
-        rows = F.conv2d(plane, bell.view(1, 1, 1, -1), padding=(0, radius))
-        return F.conv2d(rows, bell.view(1, 1, -1, 1), padding=(radius, 0))
+    def blurred(plane: Tensor) -> Tensor:  # a convolution might compute in TF32 in training, and not in use
+        around, zero = F.pad(plane, (radius, radius, radius, radius)), torch.zeros_like(plane[..., :1, :1])
+        rows = sum((weight * around[..., start : start + width] for start, weight in enumerate(bell)), zero)
+        return sum((weight * rows[..., start : start + height, :] for start, weight in enumerate(bell)), zero)
 
-    return blur(gray) / blur(torch.ones_like(gray[:1]))
+    return blurred(gray) / blurred(torch.ones_like(gray[:1]))
 
 
 def gradient(plane: Tensor) -> tuple[Tensor, Tensor]:

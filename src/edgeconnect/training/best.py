@@ -8,7 +8,7 @@ from edgeconnect.config.sections import Config
 
 DECIDES = (  # an evaluation of other pictures, or scored otherwise, is not compared with those before
     *("BEST_METRIC", "VAL_FLIST", "VAL_MASK_FLIST", "VAL_EDGE_FLIST", "MASK", "MASK_RATIO", "MASK_THRESHOLD"),
-    *("MASK_POLARITY", "INPUT_SIZE", "EDGE", "NMS", "SIGMA", "SEED", "EDGE_THRESHOLD"),
+    *("MASK_POLARITY", "INPUT_SIZE", "EDGE", "NMS", "SIGMA", "KNOWN_EDGES", "RAW_EDGES", "SEED", "EDGE_THRESHOLD"),
 )
 
 
@@ -25,7 +25,8 @@ class Best:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint, or begin anew where it was scored otherwise."""
-        if all(state["config"].get(key) == self.config[key] for key in DECIDES):
+        before = Config().flat() | state["config"]  # keys that a save lacks were at their defaults
+        if all(before[key] == self.config[key] for key in DECIDES):
             self.value, self.step = state["best"]
 
     def update(self, step: int, measured: Mapping[str, float]) -> bool:
