@@ -14,7 +14,6 @@ from torch import Tensor
 
 from edgeconnect import losses
 from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
-from edgeconnect.data.edges import NO_EDGES
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
 from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
@@ -44,7 +43,7 @@ class Edge:
         size, sigma = self.config.networks, self.config.data.sigma
         gray = prefilled(batch.gray, batch.mask, size.prefill)
         edge = batch.edge * (1 - batch.mask)
-        if size.prefill_edges and sigma != NO_EDGES:
+        if size.prefill_edges and sigma >= 0:  # -1: no edges
             edge = edge + canny_edges(gray, sigma or FINEST) * batch.mask
         logits: Tensor = self.generator(torch.cat([gray, edge, batch.mask], dim=1))
         return logits.float()

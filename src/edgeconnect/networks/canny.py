@@ -27,7 +27,7 @@ def canny_edges(gray: Tensor, sigma: float) -> Tensor:
 
 def smoothed(gray: Tensor, sigma: float) -> Tensor:
     """Smooth by a Gaussian that counts nothing beyond the border."""
-    radius, (height, width) = int(TRUNCATE * sigma + 0.5), gray.shape[-2:]
+    radius, (height, width) = math.floor(TRUNCATE * sigma + 0.5), gray.shape[-2:]
     bell = [math.exp(-0.5 * (place / sigma) ** 2) for place in range(-radius, radius + 1)]
 
     def blurred(plane: Tensor) -> Tensor:  # a convolution might compute in TF32 in training, and not in use
