@@ -56,7 +56,7 @@ from edgeconnect.checkpoint.saves import SAVES, read_save
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import scalar
 from edgeconnect.config.presets import preset
-from edgeconnect.config.sections import CONFIG_FILE, Config, DataConfig
+from edgeconnect.config.sections import CONFIG_FILE, Config
 from edgeconnect.errors import UserError, reason
 from edgeconnect.evaluation.manifest import file_name, read_manifest
 from edgeconnect.evaluation.results import RESULTS
@@ -116,11 +116,6 @@ class Study:
         """Return what a variant trains by. Raises UserError for keys that are not known."""
         given = [("the study", f"{key}={scalar(value)}") for key, value in (self.keys | dict(keys)).items()]
         return config_file.load(preset(self.preset), given).config
-
-    def sigma(self) -> float:
-        """Return the scale of Canny that all edges are measured with, whatever a variant learns."""
-        usual = self.configuration({}).data.sigma
-        return usual if usual > 0 else DataConfig().sigma
 
 
 def read_study(path: Path) -> Study:
@@ -237,8 +232,8 @@ def evaluate(folder: Path, arguments: Sequence[object], bin_: str) -> dict[str, 
     """Evaluate what is not evaluated yet; return the means over a bin's items by label."""
     command(["evaluate", "--output", folder, *arguments], folder.with_suffix(".log"))
     methods = json.loads((folder / RESULTS).read_text())["methods"]
-    if missing := [bin_ for method in methods if bin_ not in method["bins"]]:
-        raise UserError(f"bin: {missing[0]} holds no items; there are {', '.join(methods[0]['bins'])}")
+    if bin_ not in (bins := methods[0]["bins"]):
+        raise UserError(f"bin: {bin_} holds no items; there are {', '.join(bins)}")
     means = [{metric: cell["value"] for metric, cell in method["bins"][bin_].items()} for method in methods]
     return {method["name"].partition(":")[0]: mean for method, mean in zip(methods, means, strict=True)}
 
@@ -251,7 +246,8 @@ def trial(study: Study, name: str, seed: int, folder: Path) -> dict[str, Any]:
         train(run, study.configuration(keys | {"SEED": seed}), stage, end, end // study.points)
     steps = [(stage, end * n // study.points) for stage, end in ends.items() for n in range(1, study.points + 1)]
     saves = [f"{stage}-{step}={save_of(run, stage, step)}" for stage, step in steps]
-    items = ["--manifest", folder / MANIFEST, "--methods", "none", "--sigma", study.sigma(), *study.evaluate]
+    sigma = json.loads((folder / "classical" / RESULTS).read_text())["sigma"]  # whatever a variant learns
+    items = ["--manifest", folder / MANIFEST, "--methods", "none", "--sigma", sigma, *study.evaluate]
     found, rows, before = evaluate(place / f"{seed}-evaluation", [*items, "--runs", *saves], study.bin), [], 0.0
     for stage, step in steps:
         spent = before + seconds_until(run, stage, step)

@@ -292,7 +292,7 @@ def test_best_is_marked_again_after_a_crash_and_forgotten_when_judged_otherwise(
     assert not (folder / "saves/inpaint/best").exists()
     train(**keys)
     assert (folder / "saves/inpaint/best").resolve().name == "0000004"
-    trainer, _, _ = train(**keys | {"KNOWN_EDGES": "damaged"})
+    trainer, _, _ = train(**keys | {"MASK_RATIO": "0.2-0.3"})
     assert trainer.best.step == 0
 
 

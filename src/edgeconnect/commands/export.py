@@ -3,9 +3,8 @@
 import argparse
 import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgeconnect.commands.runs import add_run_options, load_trained, shown
 from edgeconnect.config.sections import IMAGENET, RANDOM, Config, RunConfig
@@ -51,12 +50,11 @@ def export(arguments: argparse.Namespace) -> None:
 
 def anywhere(config: Config) -> Config:
     """Return a configuration without what suits one machine: threads, GPUs, files and folders."""
+    from edgeconnect.config.file import build, is_text
     from edgeconnect.data.sources import SCENES
 
-    run, data, losses = config.run, config.data, config.losses
+    run, values = config.run, config.flat()
     kept = RunConfig(method=run.method, model=run.model, seed=run.seed, raw_edges=run.raw_edges)
-    paths = {name: value for name, value in asdict(data).items() if name.endswith("_flist") or name == "edge_cache"}
-    local: dict[str, Any] = dict.fromkeys((name for name, value in paths.items() if not SCENES.fullmatch(value)), "")
-    if losses.vgg_weights not in (IMAGENET, RANDOM):
-        losses = replace(losses, vgg_weights=IMAGENET)
-    return replace(config, run=kept, data=replace(data, **local), losses=losses)
+    paths = {name: value for name, value in values.items() if is_text(name) and value not in (IMAGENET, RANDOM)}
+    local = {name for name, value in paths.items() if not SCENES.fullmatch(value)}
+    return replace(build({name: value for name, value in values.items() if name not in local}), run=kept)

@@ -189,7 +189,7 @@ class EdgeInpaint:
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = may_be_raw(config)
+        self.raw_edges = raw_edges_of(config)
         self.edge.generator.requires_grad_(False)
         self.networks = {"edge_generator": self.edge.generator} | self.inpaint.networks
         self.optimizers = self.inpaint.optimizers
@@ -215,7 +215,7 @@ class Joint:
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         self.edge, self.inpaint = Edge(config, prepare), Inpaint(config, prepare)
-        self.raw_edges = may_be_raw(config)
+        self.raw_edges = raw_edges_of(config)
         self.networks = self.edge.networks | self.inpaint.networks
         self.stateful: dict[str, Stateful] = {}
         generators = [self.edge.generator, self.inpaint.generator]
@@ -252,7 +252,7 @@ def generator(in_channels: int, out_channels: int, config: Config, spectral: boo
     return Generator(*shape, spectral=spectral, halvings=size.halvings, skips=size.skips)
 
 
-def may_be_raw(config: Config) -> bool:
+def raw_edges_of(config: Config) -> bool:
     """Return RAW_EDGES. Raises UserError where G1 learns the edges of the hole alone."""
     weights = config.losses
     if config.run.raw_edges and not weights.edge_adv_loss_weight + weights.fm_loss_weight:
