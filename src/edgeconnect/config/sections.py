@@ -1,10 +1,10 @@
 """Every key of the configuration: its default, its check, its comment. The one source of all three."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from edgeconnect.config import validators
-from edgeconnect.config.validators import MAX_PIXELS, MAX_SIDE, Parser
+from edgeconnect.config.validators import LARGE, MANY, MAX_PIXELS, MAX_SIDE, key
 from edgeconnect.methods.catalogue import EDGECONNECT, METHODS, MethodRow, Stage
 
 TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
@@ -18,18 +18,11 @@ WHOLE, DAMAGED = "whole", "damaged"
 WHITE, HARMONIC, BIHARMONIC = "white", "harmonic", "biharmonic"
 BATCH, PICTURE = "batch", "picture"
 CONSTANT, COSINE = "constant", "cosine"
-MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
 
-def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
-    """Declare one key: its default, the function that checks a value, its comment in the example.
-
-    `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
-    """
-    metadata = {"parser": parser, "comment": comment, "fixed": fixed}
-    if isinstance(default, dict):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
+def method(value: Any) -> str:
+    """Accept a method of the catalogue."""
+    return str(validators.one_of(*METHODS)(value))
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class RunConfig:
     """What runs and where."""
 
     mode: str = key("train", validators.numbered(MODES), "1 train, 2 test, 3 eval (main.py only)")
-    method: str = key("edgeconnect", validators.method, "the published method: " + ", ".join(METHODS))
+    method: str = key("edgeconnect", method, "the published method: " + ", ".join(METHODS))
     model: str = key("edge", validators.name, f"stage of METHOD: {EDGECONNECT.listed()}; or all = 1, 2, 3")
     seed: int = key(10, validators.whole(0, 2**53), "seed of weights, shuffling, masks and flips")
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
@@ -199,6 +192,7 @@ class Config:
     losses: LossConfig = field(default_factory=LossConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    own: Any = None  # the section of METHOD's row in the catalogue, where it has one
 
     @property
     def row(self) -> MethodRow:
@@ -211,12 +205,18 @@ class Config:
         return self.row.stage(self.run.model)
 
     def flat(self) -> dict[str, Any]:
-        """Return {KEY: value} in the order of the example."""
-        return {
-            k.name.upper(): getattr(getattr(self, s.name), k.name)
-            for s in fields(self)
-            for k in fields(s.type)  # type: ignore[arg-type]
-        }
+        """Return {KEY: value} in the order of the example; those of METHOD's own section are named `METHOD.KEY`."""
+        shared = (getattr(self, section.name) for section in fields(self) if section.name != "own")
+        values = {k.name.upper(): getattr(section, k.name) for section in shared for k in fields(section)}
+        own = fields(self.own) if self.own else ()
+        return values | {f"{self.row.name}.{k.name}".upper(): getattr(self.own, k.name) for k in own}
 
 
-FIELDS = {k.name.upper(): k for s in fields(Config) for k in fields(s.type)}  # type: ignore[arg-type]
+SHARED = {section.name: section.type for section in fields(Config) if section.name != "own"}
+
+
+def known_keys() -> dict[str, "Field[Any]"]:
+    """Return the declaration of every key; those of a method's own section are named `METHOD.KEY`."""
+    shared = {k.name.upper(): k for section in SHARED.values() for k in fields(section)}  # type: ignore[arg-type]
+    owned = {row.name: fields(row.section) for row in METHODS.values() if row.section}
+    return shared | {f"{name}.{k.name}".upper(): k for name, keys in owned.items() for k in keys}

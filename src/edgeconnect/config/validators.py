@@ -1,12 +1,11 @@
-"""Check one configuration value each: take what YAML made of it, return the typed value or raise ValueError."""
+"""Declare keys, and check one value each: take what YAML made of it, return the typed value or raise ValueError."""
 
 import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any
-
-from edgeconnect.methods.catalogue import METHODS
 
 Parser = Callable[[Any], Any]
 
@@ -15,7 +14,20 @@ MAX_PIXELS = 200_000_000  # a picture of that many takes 0.6 GB as RGB
 # No serious run meets these limits. They stop slips of the keyboard, which would use up memory or never end.
 MAX_SIDE, MAX_SIGMA, MAX_SAVES, MAX_GPU = 16_384, 100, 1_000_000, 9_999
 
+MANY, LARGE = 10**10, 1e9  # of counts and of weights
+
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
+    """Declare one key: its default, the function that checks a value, its comment in the example.
+
+    `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
+    """
+    metadata = {"parser": parser, "comment": comment, "fixed": fixed}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def one_of(*names: str) -> Parser:
@@ -95,11 +107,6 @@ def text(value: Any) -> str:
 def name(value: Any) -> str:
     """Accept a name or number, in any case, with `-` for `_`."""
     return str(value).strip().lower().replace("-", "_")
-
-
-def method(value: Any) -> str:
-    """Accept a method of the catalogue."""
-    return str(one_of(*METHODS)(value))
 
 
 def phases(value: Any) -> dict[str, list[dict[str, Any]]]:

@@ -65,6 +65,7 @@ class MethodRow:
     completes: str  # the stage that completes pictures where none is named
     build: Callable[[str, "Config", "Prepare"], "Method"]
     check_weights: Callable[["Config"], None] = lambda config: None  # raise where pretrained ones are missing
+    section: type | None = None  # a frozen dataclass of keys that the method alone has; they are `config.own`
 
     def stage(self, name: str) -> Stage:
         """Return a stage by its name; `all` completes with the stage that `completes` names."""
