@@ -89,7 +89,7 @@ class Engine:
             placed = batch.map(lambda tensor: in_floats(tensor.to(self.device, non_blocking=True)))
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(self.copies)
-        for tensor in placed[:4]:
+        for tensor in placed.tensors:
             tensor.record_stream(computing)  # or its memory could be filled with the next batch before it is read
         return placed
 

@@ -129,7 +129,8 @@ class Predictor:
     ) -> Batch:
         """Make a batch of one, with its edges."""
         rng, needed = np.random.default_rng((self.seed, FIXED_EPOCH, index)), self.needs_edges
-        return make_item(image, mask, name, self.config, rng, true_edges=False, external=external, with_edges=needed)
+        given = image, mask, name, self.config, rng
+        return make_item(*given, true_edges=False, whole=False, external=external, with_edges=needed)
 
     def fill_batch(self, batch: Batch, image: NDArray[np.uint8], mask: masks.Mask) -> Completed:
         """Complete a batch of one, and take the known pixels from the picture itself."""

@@ -20,10 +20,18 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, 1, H, W), exactly 0 or 1; 1 = missing
     name: list[str]
     whole_ratio: Tensor | None = None  # hole ratio of the step's whole batch, where this is a part of it
+    mosaic: Tensor | None = None  # (B, 3, H, W): what is seen of the picture in the hole; nothing, where there is none
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Return what has a value for each pixel."""
+        return [*self[:4], *([] if self.mosaic is None else [self.mosaic])]
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> "Batch":
-        """Apply a function to each of the four tensors and keep the names."""
-        return Batch(fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask), self.name, self.whole_ratio)
+        """Apply a function to each of these tensors and keep the names."""
+        planes = fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask)
+        mosaic = None if self.mosaic is None else fn(self.mosaic)
+        return Batch(*planes, self.name, self.whole_ratio, mosaic)
 
     @property
     def hole_ratio(self) -> Tensor:

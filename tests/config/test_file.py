@@ -27,7 +27,7 @@ NEW = (
     "METHOD PHASES RAW_EDGES ON_BAD_IMAGE BAD_IMAGE_LIMIT MAX_PIXELS SKIP_NONFINITE KEEP_CHECKPOINTS BEST_METRIC "
     "THREADS COMPILE FEATURE_NET EDGE_CACHE "
     "KNOWN_EDGES PREFILL PREFILL_EDGES HALVINGS SKIPS EDGE_ADV_LOSS_WEIGHT EDGE_BCE_LOSS_WEIGHT EDGE_BCE_POSITIVE "
-    "LR_SCHEDULE LR_WARM_UP RANDOM_CROP L1_RATIO"
+    "LR_SCHEDULE LR_WARM_UP RANDOM_CROP L1_RATIO CORRUPTION MOSAIC_BLOCK MASK_SIDES"
 )
 
 
@@ -100,7 +100,7 @@ def test_old_and_new_spellings_are_read(tmp_path, text, key, value):
         ("BATCH_SIZE: eight", "line 1: BATCH_SIZE: 'eight' is no whole number from 1 to 65536"),
         ("BATCH_SIZE: 1.5", "BATCH_SIZE: 1.5 is no whole number"),
         ("LR:", "LR: None is no number"),
-        ("MASK: 13", "MASK: 13 is none of: 1 block, 2 half, 3 external"),
+        ("MASK: 14", "MASK: 14 is none of: 1 block, 2 half, 3 external"),
         ("GAN_LOSS: wgan", "GAN_LOSS: 'wgan' is none of: nsgan, lsgan, hinge"),
         ("INPUT_SIZE: 20", "INPUT_SIZE: 20 is neither 0 nor 32 or more"),
         ("BETA2: 2", "BETA2: 2 is no number from 0 to below 1"),

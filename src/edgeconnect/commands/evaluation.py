@@ -166,10 +166,10 @@ def find_lists(request: EvaluateRequest, data: DataConfig) -> tuple[str, str]:
         return "", ""
     usual = data.val_mask_flist or data.train_mask_flist
     if data.mask in DRAWN_MASKS:
-        usual = "irregular" if data.mask == "block" else data.mask
+        usual = {"block": "irregular", "rectangle": "boxes"}.get(data.mask, data.mask)
     pictures, masks = request.pictures or data.test_flist or data.val_flist, request.masks or data.test_mask_flist
-    if not masks and "block" in data.mask:
-        log.warning("MASK %s: its blocks are left out, the masks are %s; --masks names others", data.mask, usual)
+    if not masks and ("block" in data.mask or data.mask == "rectangle"):
+        log.warning("MASK %s: what it draws is left out, the masks are %s; --masks names others", data.mask, usual)
     if not pictures or not (masks or usual):
         missing = "--masks" if pictures else "--pictures"
         raise UserError(f"{missing} is missing, and no list in the configuration stands in; name a folder or a list")

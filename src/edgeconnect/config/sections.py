@@ -10,8 +10,10 @@ from edgeconnect.methods.catalogue import EDGECONNECT, METHODS, MethodRow, Stage
 TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 MODES = dict(enumerate(("train", "test", "eval"), start=1))
 SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
-DRAWN_MASKS = ("block", "half", *SHAPES)
-MASKS = dict(enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), 1))
+DRAWN_MASKS = ("block", "half", *SHAPES, "rectangle")
+FROM_FILES = ("external", "external_block", "external_block_half", "paired")
+MASKS = dict(enumerate(("block", "half", *FROM_FILES, *SHAPES, "rectangle"), 1))
+HOLE, MOSAIC = "hole", "mosaic"
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 WHOLE, DAMAGED = "whole", "damaged"
@@ -79,12 +81,22 @@ class DataConfig:
         "external",
         validators.numbered(MASKS),
         "1 block, 2 half, 3 external, 4 = 3 or 1, 5 = 3, 1 or 2, 6 paired, 7 strokes, 8 irregular, 9 boxes, 10 centre, "
-        "11 border, 12 mixture",
+        "11 border, 12 mixture, 13 rectangle",
     )
     mask_threshold: int = key(127, validators.whole(0, 254), "mask pixels above this are holes (published: 0)")
     mask_polarity: str = key("hole", validators.one_of("hole", "known"), "what white means in mask files: hole, known")
     mask_ratio: tuple[float, float] = key((0.1, 0.5), validators.span, "hole ratio of MASK 7 to 12, from-to")
+    mask_sides: tuple[float, float] = key(
+        (0.375, 0.5), validators.span, "sides of MASK 13, from-to, as shares of the picture's"
+    )
     allow_large_holes: bool = key(False, validators.switch, "1: accept masks with a median hole ratio above 0.6")
+    corruption: str = key(
+        HOLE,
+        validators.one_of(HOLE, MOSAIC),
+        "what is seen where a picture is masked: hole, nothing of it; mosaic, blocks of its mean colours",
+        fixed=True,
+    )
+    mosaic_block: tuple[int, int] = key((4, 8), validators.block, "pixels of a side of such blocks, from-to")
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")

@@ -179,6 +179,18 @@ def span(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def block(value: Any) -> tuple[int, int]:
+    """Accept a range of pixels: `[4, 16]`, `4-16`, or one number."""
+    parts = value if isinstance(value, list | tuple) else re.split(r"[\s,;-]+", str(value).strip("[]() "))
+    try:
+        low, high = (whole(2, MAX_SIDE)(part) for part in (parts[0], parts[-1]))
+    except (IndexError, ValueError):
+        raise ValueError(f"is no range of pixels from 2 to {MAX_SIDE}, such as [4, 8]") from None
+    if low > high or len(parts) > 2:
+        raise ValueError("is no range of pixels such as [4, 8]")
+    return low, high
+
+
 def device(value: Any) -> str:
     """Accept auto, cpu, cuda or cuda:N."""
     name = str(value).strip().lower()

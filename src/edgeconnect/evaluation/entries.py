@@ -14,7 +14,7 @@ import numpy as np
 from edgeconnect import images
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config.file import Override
-from edgeconnect.config.sections import WHOLE
+from edgeconnect.config.sections import MOSAIC, WHOLE
 from edgeconnect.data import files
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
@@ -177,6 +177,7 @@ class Run(Entry):
         data, run, size = self.config.data, self.config.run, self.config.networks
         settings = (
             data.sigma,
+            *((data.corruption, data.mosaic_block) if data.corruption == MOSAIC else ()),
             size.prefill,
             size.prefill_edges,
             str(self.run.engine.dtype),
@@ -185,7 +186,7 @@ class Run(Entry):
             run.raw_edges,
             batch_size,
         )
-        seed = (run.seed,) if data.sigma == 0 else ()
+        seed = (run.seed,) if data.sigma == 0 or data.corruption == MOSAIC else ()
         external = (data.nms, *map(file_digest, self.edge_maps.values())) if self.edge_maps else ()
         return hashlib.sha256(repr((self.provenance, settings + seed + external)).encode()).hexdigest()
 

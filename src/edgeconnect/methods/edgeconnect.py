@@ -20,7 +20,7 @@ from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relat
 from edgeconnect.networks.canny import canny_edges
 from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
-from edgeconnect.networks.filling import prefilled
+from edgeconnect.networks.filling import as_seen, gray_as_seen
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 FINEST = 1.0  # of the scales that SIGMA 0 draws
@@ -41,7 +41,7 @@ class Edge:
     def generate(self, batch: Batch) -> Tensor:
         """Draw edges everywhere, (B, 1, H, W), from what is known; the logits, before the sigmoid."""
         size, sigma = self.config.networks, self.config.data.sigma
-        gray = prefilled(batch.gray, batch.mask, size.prefill)
+        gray = gray_as_seen(batch, size.prefill)
         edge = batch.edge * (1 - batch.mask)
         if size.prefill_edges and sigma >= 0:  # -1: no edges
             edge = edge + canny_edges(gray, sigma or FINEST) * batch.mask
@@ -116,7 +116,7 @@ class Inpaint:
     def generate(self, batch: Batch, edge: Tensor) -> Tensor:
         """Paint (B, 3, H, W) along edges: on white everywhere, else in the hole, where it may leave [0, 1]."""
         kind = self.config.networks.prefill
-        image = prefilled(batch.image, batch.mask, kind)
+        image = as_seen(batch, kind)
         if kind == WHITE:
             painted = self.generator(torch.cat([image, edge], dim=1))
             return (torch.tanh(painted.float()) + 1) / 2
