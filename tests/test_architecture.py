@@ -91,7 +91,7 @@ def walk_run(tree):
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
-        if isinstance(node, ast.FunctionDef) and node.name in ("_build_edgeconnect", "_check_vgg"):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("_build_", "_check_", "_look_")):
             continue
         yield node
         yield from walk_run(node)

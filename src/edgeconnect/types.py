@@ -1,6 +1,6 @@
 """The contract that every module shares: batches, completions, methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
@@ -78,6 +78,11 @@ class Progress(NamedTuple):
 
     iteration: int  # of this step, from 1
     phase: int = 0  # of the stage's phases, from 0
+    roles: Collection[str] | None = None  # that learn in this phase; None: all
+
+    def learns(self, role: str) -> bool:
+        """Return whether a role learns in this phase; what it alone needs may be left out of a step otherwise."""
+        return self.roles is None or role in self.roles
 
 
 class Stateful(Protocol):

@@ -133,7 +133,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8), and one that is off."""
+    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8), and two that are off."""
 
     gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
     l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "mean absolute difference, divided by L1_RATIO")
@@ -145,6 +145,9 @@ class LossConfig:
     style_loss_weight: float = key(250.0, validators.real(0, LARGE), "Gram matrices of the hole")
     content_loss_weight: float = key(0.1, validators.real(0, LARGE), "perceptual, of the whole picture")
     inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
+    tv_loss_weight: float = key(
+        0.0, validators.real(0, LARGE), "total variation of the hole grown by a pixel, completion stage"
+    )
     feature_net: str = key(
         "vgg19",
         validators.one_of("vgg19", "squeezenet1_1"),

@@ -16,7 +16,7 @@ from edgeconnect import losses
 from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
-from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
+from edgeconnect.metrics.training import edge_precision_recall, fidelity
 from edgeconnect.networks.canny import canny_edges
 from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
 from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
@@ -124,7 +124,10 @@ class Inpaint:
         return composite(image, image + residual.float(), batch.mask)
 
     def objective(self, batch: Batch, edge: Tensor) -> Objective:
-        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8); D2 rests where its weight is 0."""
+        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8), and total variation of the composite.
+
+        D2 rests where its weight is 0.
+        """
         weights, fake = self.config.losses, self.generate(batch, edge)
         d2 = g2 = fake.new_zeros(())
         if weights.inpaint_adv_loss_weight:
@@ -134,8 +137,13 @@ class Inpaint:
         ratio = batch.hole_ratio if weights.l1_ratio == BATCH else batch.mask.mean(dim=(1, 2, 3))
         l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, ratio)
         content, style = self.perceptual(batch, fake)
-        scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
-        return Objective(by_role(d2, g2 + l1 + content + style), fake, scalars)
+        scalars = {"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style}
+        tv = fake.new_zeros(())
+        if weights.tv_loss_weight:
+            merged = composite(batch.image, fake, batch.mask)
+            tv = weights.tv_loss_weight * losses.total_variation(merged, losses.dilated(batch.mask))
+            scalars["l_tv"] = tv
+        return Objective(by_role(d2, g2 + l1 + content + style + tv), fake, detached(scalars))
 
     def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
@@ -265,12 +273,6 @@ def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool)
     """Draw, then paint; `raw_edges` paints along G1's output alone, as the published test program does."""
     drawn = edge.complete(batch)
     return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
-
-
-def fidelity(image: Tensor, filled: Tensor, mask: Tensor) -> Scalars:
-    """PSNR and relative MAE of the composite under the published columns' names; of a batch or of one picture."""
-    merged = composite(image, filled.detach().clamp(0, 1), mask)
-    return {"psnr": psnr_8bit(image, merged), "mae": relative_mae(image, merged)}
 
 
 def short(accuracy: Scalars) -> Scalars:
