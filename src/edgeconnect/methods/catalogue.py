@@ -70,7 +70,7 @@ class MethodRow:
     completes: str  # the stage that completes pictures where none is named
     build: Callable[[str, "Config", "Prepare"], "Method"]
     check_weights: Callable[["Config"], None] = lambda config: None  # raise where pretrained ones are missing
-    look: Callable[[Mapping[str, "nn.Module"], Iterable["Batch"]], None] | None = None  # at training pictures, before the first step
+    look: Callable[[Mapping[str, "nn.Module"], Iterable["Batch"]], None] | None = None  # at pictures, before it trains
     section: type | None = None  # a frozen dataclass of keys that the method alone has; they are `config.own`
 
     def stage(self, name: str) -> Stage:

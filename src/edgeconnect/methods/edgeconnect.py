@@ -124,7 +124,7 @@ class Inpaint:
         return composite(image, image + residual.float(), batch.mask)
 
     def objective(self, batch: Batch, edge: Tensor) -> Objective:
-        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8), and total variation of the composite.
+        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8), variation of the composite.
 
         D2 rests where its weight is 0.
         """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgeconnect import losses
 from edgeconnect.config.sections import Config
 from edgeconnect.errors import UserError
-from edgeconnect.methods.adversarial import by_role, detached, judged
+from edgeconnect.methods.adversarial import by_role, detached
 from edgeconnect.methods.catalogue import GlcicConfig
 from edgeconnect.methods.patches import anywhere, around_holes, patches
 from edgeconnect.metrics.training import fidelity

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect.networks.global_local import ContextDiscriminator, branch, conv_block, decoder, painted
-from edgeconnect.types import composite
 
 GLOBAL, LOCAL = (1, 2, 4, 8, 8, 8), (1, 2, 4, 8, 8)  # widths of the branches' layers, over that of the first
 FEATURES = 16  # of a branch, over the width of its first layer: 1024
@@ -14,9 +13,10 @@ GRAY = 0.5
 
 
 class CompletionNetwork(nn.Module):
-    """Fill the hole with `mean_colour`, (3,), and paint on that; 64 channels are the published network.
+    """Paint on a picture whose hole is filled, and its mask; 64 channels are the published network.
 
-    The mean colour of the training set is part of the state dict; it begins as a gray.
+    `mean_colour`, (3,), is what its user fills holes with: part of the state dict, so that checkpoints keep that of the
+    training set. It begins as a gray.
     """
 
     mean_colour: Tensor
@@ -32,9 +32,8 @@ class CompletionNetwork(nn.Module):
             *decoder(channels),
         )
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Paint (B, 3, H, W) in [0, 1] everywhere, from what is known of an image of any height and width."""
-        filled = composite(image, self.mean_colour.view(1, 3, 1, 1), mask)
+    def forward(self, filled: Tensor, mask: Tensor) -> Tensor:
+        """Paint (B, 3, H, W) in [0, 1] everywhere, on pictures of any height and width."""
         return painted(self.layers, torch.cat([filled, mask], dim=1))
 
 

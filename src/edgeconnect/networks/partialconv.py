@@ -75,34 +75,36 @@ class PartialLayer(nn.Module):
 class PartialUNet(nn.Module):
     """Halve the picture at each of the `levels`, then enlarge it beside the encoder's maps (section 3.2, appendix A).
 
-    8 levels at 512x512 and 64 channels are the published network, see `levels_for`.
+    8 levels at 512x512 and 64 channels are the published network, see `levels_for`. With `hinted`, it sees a second
+    picture beside, of which all is valid, such as one with a mosaic in the hole.
     """
 
-    def __init__(self, levels: int, channels: int = 64) -> None:
+    def __init__(self, levels: int, channels: int = 64, hinted: bool = False) -> None:
         super().__init__()
         self.stride = 2**levels
-        widths = [3, *(channels * min(2**level, WIDEST) for level in range(levels))]
+        widths = [6 if hinted else 3, *(channels * min(2**level, WIDEST) for level in range(levels))]
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         for level in range(levels):
             kernel = KERNELS[level] if level < len(KERNELS) else 3
             self.encoder.append(PartialLayer(widths[level], widths[level + 1], kernel, stride=2, norm=level > 0))
         for level in reversed(range(1, levels)):
             self.decoder.append(PartialLayer(widths[level + 1] + widths[level], widths[level], slope=SLOPE))
-        self.decoder.append(PartialConv(widths[1] + 3, 3, 3))
+        self.decoder.append(PartialConv(widths[1] + widths[0], 3, 3))
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor, hint: Tensor | None = None) -> Tensor:
         """Paint (B, 3, H, W), not bounded, float32, around `mask`, 1 = missing; height and width may be any.
 
         What the halvings need at the right and bottom is missing, too.
         """
         height, width = image.shape[-2:]
         beyond = 0, -width % self.stride, 0, -height % self.stride
-        maps = [Partial(F.pad(laid_out(image), beyond), F.pad(1 - mask, beyond))]
+        pictures = [(image, 1 - mask)] if hint is None else [(image, 1 - mask), (hint, torch.ones_like(mask))]
+        maps = [[Partial(F.pad(laid_out(features), beyond), F.pad(valid, beyond)) for features, valid in pictures]]
         for layer in self.encoder:
-            maps.append(layer(maps[-1]))
-        below = maps.pop()
+            maps.append([layer(*maps[-1])])
+        (below,) = maps.pop()
         for layer in self.decoder:
-            below = layer(enlarged(below), maps.pop())
+            below = layer(enlarged(below), *maps.pop())
         return below.features.float()[..., :height, :width]
 
     def freeze_encoder_norms(self, frozen: bool = True) -> None:

@@ -57,7 +57,7 @@ class SEResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Paint on a picture whose hole is black; it sees no mask. 64 channels are those of the source text."""
+    """Paint on a picture whose hole is filled; it sees no mask. 64 channels are those of the source text."""
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
@@ -69,9 +69,9 @@ class Generator(nn.Module):
             *decoder(channels),
         )
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Paint (B, 3, H, W) in [0, 1] everywhere, from what is known of an image of any height and width."""
-        return painted(self.layers, image * (1 - mask))
+    def forward(self, filled: Tensor) -> Tensor:
+        """Paint (B, 3, H, W) in [0, 1] everywhere, on pictures of any height and width."""
+        return painted(self.layers, filled)
 
 
 def context_discriminator(size: int = 160, local_size: int = 96, channels: int = 64) -> ContextDiscriminator:
