@@ -142,8 +142,8 @@ class LossConfig:
     inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
     feature_net: str = key(
         "vgg19",
-        validators.one_of("vgg19", "squeezenet1_1"),
-        "measures content and style: vgg19, squeezenet1_1",
+        validators.one_of("vgg19", "vgg16", "squeezenet1_1"),
+        "measures content and style: vgg19, vgg16, squeezenet1_1",
     )
     vgg_weights: str = key(
         IMAGENET, validators.text, "FEATURE_NET's weights: imagenet (download), a state dict's path, random"
