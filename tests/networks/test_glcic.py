@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from layouts import frozen, layout_of
+from state_layouts import frozen, layout_of
 from torch import nn
 
 from edgeconnect.networks.batch_norm import BatchNorm

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from layouts import frozen, layout_of
+from state_layouts import frozen, layout_of
 from torch import nn
 
 from edgeconnect.networks.glcic import CompletionNetwork

@@ -150,8 +150,8 @@ class LossConfig:
     )
     feature_net: str = key(
         "vgg19",
-        validators.one_of("vgg19", "squeezenet1_1"),
-        "measures content and style: vgg19, squeezenet1_1",
+        validators.one_of("vgg19", "vgg16", "squeezenet1_1"),
+        "measures content and style: vgg19, vgg16, squeezenet1_1",
     )
     vgg_weights: str = key(
         IMAGENET, validators.text, "FEATURE_NET's weights: imagenet (download), a state dict's path, random"
