@@ -55,8 +55,8 @@ EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}
 INNER = {  # a module of these parts imports modules of its part from lines above its own only
     "data": [
         {"path_list"},
-        {"edges", "files", "masks", "scenes"},
-        {"mask_shapes", "items", "sources", "flist", "jobs"},
+        {"edges", "files", "masks", "mosaic", "scenes"},
+        {"blending", "mask_shapes", "items", "sources", "flist", "jobs"},
         {"dataset", "mask_files"},
         {"loader", "scene_files"},
         {"validation"},

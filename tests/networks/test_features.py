@@ -21,7 +21,7 @@ from torchvision import models
 from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, VGG19_Weights, squeezenet1_1, vgg19
 from torchvision.transforms.functional import normalize
 
-from edgeconnect.config.sections import FIELDS
+from edgeconnect.config.sections import known_keys
 from edgeconnect.errors import UserError
 from edgeconnect.networks.features import FEATURE_NETS, Features, imagenet_normalized, load_features
 
@@ -87,7 +87,7 @@ def stride_of(layers):
 )
 def test_every_network_serves_every_method(name, strides):
     net, network = FEATURE_NETS[name], load_features(name, "random")
-    assert FIELDS["FEATURE_NET"].metadata["parser"](name) == name
+    assert known_keys()["FEATURE_NET"].metadata["parser"](name) == name
     for layers in (net.content, net.style, net.pools, net.contextual):
         found = network(torch.rand(1, 3, 48, 48), layers)
         assert set(found) == set(layers)

@@ -67,18 +67,9 @@ def test_block_adds_its_input_projected_where_the_shape_changes(ins, outs, strid
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (6, 9), (32, 32), (33, 47)])
 def test_generator_takes_any_size_and_returns_a_picture(height, width):
-    painted = Generator(2)(torch.rand(2, 3, height, width), torch.ones(2, 1, height, width))
+    painted = Generator(2)(torch.rand(2, 3, height, width))
     assert painted.shape == (2, 3, height, width)
     assert 0 <= painted.min() <= painted.max() <= 1
-
-
-def test_generator_sees_nothing_of_the_hole():
-    torch.manual_seed(0)
-    network, mask = Generator(8), torch.zeros(1, 1, 16, 16)
-    mask[..., 4:9, 4:9] = 1
-    image = torch.rand(1, 3, 16, 16)
-    assert torch.equal(network(image, mask), network(image * (1 - mask), 0 * mask))
-    assert not torch.equal(network(image, mask), network(image, 0 * mask))
 
 
 @pytest.mark.parametrize(("size", "local_size"), [(64, 32), (50, 17), (32, 16)])

@@ -49,13 +49,16 @@ def make_item(
             edge = np.where(mask, edge, edges.canny_edges(gray, sigma, known=~mask))
     if external is not None and with_edges:
         edge = np.where(edge, external, np.uint8(0)) if config.nms else external
-    blocks = None
-    if config.corruption == MOSAIC:
-        low, high = config.mosaic_block
-        seen = mosaic(image, int(rng.integers(low, high + 1))) if whole else image
-        blocks = _planes(seen.transpose(2, 0, 1))
+    blocks = _blocks(image, config, rng, whole) if config.corruption == MOSAIC else None
     image, gray = image.transpose(2, 0, 1), gray.astype(np.float32)
     return Batch(_planes(image), _planes(gray), _planes(edge), _planes(mask), [name], mosaic=blocks)
+
+
+def _blocks(image: NDArray[np.uint8], config: DataConfig, rng: np.random.Generator, whole: bool) -> torch.Tensor:
+    """Return what is seen of a picture in its hole: blocks of a drawn size, or those that it shows already."""
+    low, high = config.mosaic_block
+    seen = mosaic(image, int(rng.integers(low, high + 1))) if whole else image
+    return _planes(seen.transpose(2, 0, 1))
 
 
 def _planes(array: NDArray[np.generic]) -> torch.Tensor:

@@ -190,6 +190,7 @@ GLCIC = MethodRow(
             losses=("l_d", "l_g", "l_mse"),
             metrics=_FIDELITY,
             needs_edges=False,
+            smallest_side=64,
         ),
     ),
     schedule=("completion",),

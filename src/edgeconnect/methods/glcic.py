@@ -19,6 +19,8 @@ from edgeconnect.metrics.training import fidelity
 from edgeconnect.networks.glcic import CompletionNetwork, context_discriminator
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
+SMALLEST_PATCH = 32  # pixels, which the local discriminator halves five times
+
 
 class Glcic:
     """Fill holes with the training set's mean colour and paint on that (sections 3.2 to 3.4)."""
@@ -26,7 +28,7 @@ class Glcic:
     def __init__(self, config: Config, prepare: Prepare) -> None:
         own: GlcicConfig = config.own
         channels, size = config.networks.base_channels, training_size(config)
-        self.local_side = round(own.local_size * size)
+        self.local_side = local_side(round(own.local_size * size), "GLCIC", SMALLEST_PATCH)
         self.adv_loss_weight, self.gan_loss = own.adv_loss_weight, config.losses.gan_loss
         self.generator = prepare(CompletionNetwork(channels))
         self.discriminator = prepare(context_discriminator(size, self.local_side, channels))
@@ -84,6 +86,14 @@ def training_size(config: Config) -> int:
         problem = "INPUT_SIZE: 0 leaves open what the fully connected layers of the discriminators take"
         raise UserError(f"{problem}; set the size to train on, such as 256; pictures of any size can be completed")
     return config.data.input_size
+
+
+def local_side(side: int, section: str, smallest: int) -> int:
+    """Return the side of the local patches. Raises UserError where a layer of their discriminator would see nothing."""
+    if side < smallest:
+        problem = f"{section}.LOCAL_SIZE: patches of {side} pixels a side are too small for the local discriminator"
+        raise UserError(f"{problem}; raise it, or INPUT_SIZE, until they have {smallest}")
+    return side
 
 
 def adadelta_pair(

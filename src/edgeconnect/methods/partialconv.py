@@ -72,7 +72,7 @@ class PartialConvolutions:
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """Return the feature network's three poolings."""
-        layers = FEATURE_NETS[self.config.losses.feature_net].poolings
+        layers = FEATURE_NETS[self.config.losses.feature_net].pools
         return list(self.feature_net(imagenet_normalized(picture), layers).values())
 
     def complete(self, batch: Batch) -> Completion:

@@ -30,7 +30,7 @@ def around_holes(mask: Tensor, side: int) -> Tensor:
     chosen = torch.argmax((mask[:, 0] * torch.rand_like(mask[:, 0])).flatten(1), dim=1)
     width = mask.shape[-1]
     missing = torch.stack([chosen // width, chosen % width], dim=1)
-    covered = (last - first < side).all(dim=1, keepdim=True)
+    covered = (last - first < side).all(dim=1, keepdim=True) | (mask.amax(dim=(2, 3)) == 0)
     middle = torch.where(covered, (first + last + 1) // 2, missing)
     room = torch.stack([torch.full_like(chosen, length - side) for length in mask.shape[-2:]], dim=1)
     return torch.minimum((middle - side // 2).clamp(min=0), room)

@@ -13,11 +13,13 @@ from edgeconnect import losses
 from edgeconnect.config.sections import RANDOM, Config
 from edgeconnect.methods.adversarial import adam_pair, by_role, detached
 from edgeconnect.methods.catalogue import SEContextualConfig
-from edgeconnect.methods.glcic import judge, training_size
+from edgeconnect.methods.glcic import judge, local_side, training_size
 from edgeconnect.metrics.training import fidelity
 from edgeconnect.networks.features import FEATURE_NETS, Features, imagenet_normalized, load_features
 from edgeconnect.networks.se_contextual import Generator, context_discriminator
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
+
+SMALLEST_PATCH = 8  # pixels, which the local discriminator halves three times
 
 
 class SEContextual:
@@ -27,7 +29,7 @@ class SEContextual:
         own: SEContextualConfig = config.own
         channels, size = config.networks.base_channels, training_size(config)
         self.config, self.weights, self.prepare = config, own, prepare
-        self.local_side = round(own.local_size * size)
+        self.local_side = local_side(round(own.local_size * size), "SE_CONTEXTUAL", SMALLEST_PATCH)
         self.generator = prepare(Generator(channels))
         self.discriminator = prepare(context_discriminator(size, self.local_side, channels))
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}

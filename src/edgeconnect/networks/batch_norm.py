@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeconnect.distributed import mean_over_ranks, world_size
+from edgeconnect.errors import UserError
 
 PIXELS = (0, 2, 3)  # dimensions that a channel's statistics are taken over
 
@@ -17,7 +18,8 @@ class BatchNorm(nn.BatchNorm2d):
     In training, the ranks of a run compute what one process with the whole batch would: outputs, gradients once they
     are averaged over the ranks, running statistics. Unlike `nn.SyncBatchNorm` on processors, too. Ranks must run their
     layers forward and backward in the same order. Statistics are float32 whatever the autocast. Evaluation takes the
-    running statistics; names in the state dict are those of `nn.BatchNorm2d`.
+    running statistics; names in the state dict are those of `nn.BatchNorm2d`. Raises UserError in training where
+    there is a single value of each channel.
     """
 
     momentum: float
@@ -30,6 +32,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape."""
+        if self.training and x.numel() // x.shape[1] * world_size() == 1:
+            problem = f"batch normalisation of {x.shape[1]} channels has one value in each to take a mean of"
+            raise UserError(f"{problem}; set BATCH_SIZE: 2 or more, or raise INPUT_SIZE").everywhere()
         if not self.training or world_size() == 1:
             return super().forward(x)
         y, mean, variance, count = _WholeBatchNorm.apply(x, self.weight, self.bias, self.eps)
