@@ -9,6 +9,7 @@ from state_layouts import frozen, layout_of
 from torch import nn
 
 from edgeconnect.networks.glcic import CompletionNetwork
+from edgeconnect.networks.normalization import laid_out
 from edgeconnect.networks.se_contextual import Generator, SEResidualBlock, SqueezeExcitation, context_discriminator
 
 
@@ -63,6 +64,14 @@ def test_block_adds_its_input_projected_where_the_shape_changes(ins, outs, strid
     y = layer(x)
     assert y.shape == (2, outs, -(-9 // stride), -(-8 // stride))
     torch.testing.assert_close(y, F.relu(layer.residual(x) + layer.shortcut(x)))
+
+
+def test_projection_is_a_strided_convolution_whose_gradient_can_be_had():
+    layer, x = SEResidualBlock(8, 16, 2), laid_out(torch.randn(4, 8, 65, 64)).requires_grad_()
+    strided = F.conv2d(x, layer.shortcut[1].weight, stride=2)
+    torch.testing.assert_close(layer.shortcut[:2](x), strided)
+    layer(x).square().mean().backward()  # PyTorch 2.15.0 dies of this, were it one convolution
+    assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (6, 9), (32, 32), (33, 47)])

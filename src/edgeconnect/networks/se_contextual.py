@@ -48,8 +48,8 @@ class SEResidualBlock(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or channels != filters:
-            projection = nn.Conv2d(channels, filters, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(projection, BatchNorm(filters))
+            every = nn.AvgPool2d(1, stride)  # oneDNN's gradient of a strided 1x1 convolution crashes, channels last
+            self.shortcut = nn.Sequential(every, nn.Conv2d(channels, filters, 1, bias=False), BatchNorm(filters))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, filters, H / stride, W / stride), rounded up."""
