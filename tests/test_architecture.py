@@ -54,6 +54,7 @@ INNER = {  # a module of these parts imports modules of its part from lines abov
     "data": [
         {"path_list"},
         {"edges", "files", "masks", "scenes"},
+        {"markers"},
         {"mask_shapes", "items", "sources", "flist", "jobs"},
         {"dataset", "mask_files"},
         {"loader", "scene_files"},
