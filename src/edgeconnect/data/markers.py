@@ -174,33 +174,36 @@ def grow(image: Picture, mask: Mask, colour: tuple[int, int, int]) -> Mask:
     """Add the rims of antialiased regions; regions with a hard rim stay as they are.
 
     A region is antialiased where more than a few pixels of its rim are blends of the marker and the picture beyond. It
-    grows by two pixels all around, and then on wherever there are blends still, as at tips and around soft brushes.
+    grows by two pixels all around until that is no longer so, and likewise wherever a blend is left, as at tips.
     """
-    labels, _ = _regions(mask)
-    (rows, columns), turns = _turns(image, mask, mask, colour)
-    beside = [_at(labels, rows + y, columns + x) for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))]
-    owners, count = np.maximum.reduce(beside), int(labels.max()) + 1
-    rim, blends, against = (np.bincount(owners[part], minlength=count) for part in (turns < 2, turns > 0, turns < 0))
-    grown: Mask = ((blends >= np.maximum(SOFT_LEAST, SOFT_SHARE * rim)) & (blends > CHANCE * against))[labels]
-    rim_left = grown
+    grown = mask.copy()
     for _ in range(REACH):
-        if not rim_left.any():
+        labels, _ = _regions(grown)
+        (rows, columns), turns = _turns(image, grown, colour)
+        beside = [_at(labels, rows + y, columns + x) for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+        owners, count = np.maximum.reduce(beside), int(labels.max()) + 1
+        rim, blends, against = (
+            np.bincount(owners[part], minlength=count) for part in (turns < 2, turns > 0, turns < 0)
+        )
+        soft = (blends >= np.maximum(SOFT_LEAST, SOFT_SHARE * rim)) & (blends > CHANCE * against)
+        has_grown = np.bincount(labels[grown & ~mask], minlength=count) > 0
+        tips = (turns > 0) & has_grown[owners]
+        if not soft.any() and not tips.any():
             break
-        grown |= _dilated(rim_left, STEP)
-        (rows, columns), turns = _turns(image, grown, grown | mask, colour)
-        rim_left = np.zeros_like(mask)
-        rim_left[rows[turns > 0], columns[turns > 0]] = True
-    return grown | mask
+        rims = soft[labels]
+        rims[rows[tips], columns[tips]] = True
+        grown |= _dilated(rims, STEP)
+    return grown
 
 
-def _turns(image: Picture, mask: Mask, taken: Mask, colour: tuple[int, int, int]) -> tuple[Points, NDArray[np.int8]]:
-    """Return the pixels around a mask that are not taken, with 1 for blends of the marker and the picture beyond.
+def _turns(image: Picture, mask: Mask, colour: tuple[int, int, int]) -> tuple[Points, NDArray[np.int8]]:
+    """Return the pixels around a mask, with 1 for those that are blends of the marker and the picture beyond.
 
-    The picture beyond is the mean of what lies near, at least three pixels away from all that is taken. -1 is as large
-    a change from it in the opposite direction, which no brush makes: about as many 1 are chance. All others are 0.
+    The picture beyond is the mean of what lies near, at least three pixels away from the mask. -1 is as large a change
+    from it in the opposite direction, which no brush makes: about as many 1 are chance. All others are 0.
     """
-    rows, columns = points = (_dilated(mask, CROSS) & ~taken).nonzero()
-    beyond = ~_dilated(taken, STEP)
+    rows, columns = points = (_dilated(mask, CROSS) & ~mask).nonzero()
+    beyond = ~_dilated(mask, STEP)
     total, count = np.zeros((len(rows), 3), np.float32), np.zeros((len(rows), 1), np.float32)
     for y, x in BEYOND:
         is_picture = _at(beyond, rows + y, columns + x)[:, None]
