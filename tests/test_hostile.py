@@ -414,7 +414,7 @@ def test_folder_of_every_file_completes_what_is_a_picture_and_names_the_rest(tmp
         assert failure.isprintable()
         assert job.output.is_file() == (not failure)
         if not failure:
-            image, hole, _ = predictor.read(job)
+            image, hole, *_ = predictor.read(job)
             np.testing.assert_array_equal(images.read_image(job.output)[~hole], image[~hole])
 
 
