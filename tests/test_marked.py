@@ -15,6 +15,7 @@ from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
 from edgeconnect.predict import LoadedRun
+from edgeconnect.types import Completion
 
 GREEN = (0, 255, 0)
 FILL = 51  # what the fake method fills holes with
@@ -30,6 +31,13 @@ class Watched(FakeMethod):
         return super().complete(batch)
 
 
+class Drawing(FakeMethod):
+    """Draw an edge map, as the first stage does."""
+
+    def complete(self, batch):
+        return Completion(*[torch.ones_like(batch.edge)] * 3)
+
+
 @pytest.fixture
 def test(run_folder, command, monkeypatch, tmp_path):
     """Return a function that runs test.py on a folder `in`, with a method that needs no weights."""
@@ -37,13 +45,14 @@ def test(run_folder, command, monkeypatch, tmp_path):
     folder = run_folder()
 
     def load(config, folder, use_ema):
-        return LoadedRun(config, Engine(torch.device("cpu")), Watched(), [])
+        method = Drawing() if config.stage.name == "edge" else Watched()
+        return LoadedRun(config, Engine(torch.device("cpu")), method, [])
 
     monkeypatch.setattr("edgeconnect.predict.load_run", load)
 
-    def call(*options, source="in", output="out", marker="0,255,0"):
+    def call(*options, source="in", output="out", marker="0,255,0", model=2):
         marks = ("--marker", marker) if marker else ()
-        given = ("--checkpoints", folder, "--model", 2, "--input", tmp_path / source, "--output", tmp_path / output)
+        given = ("--checkpoints", folder, "--model", model, "--input", tmp_path / source, "--output", tmp_path / output)
         return command("test", *given, *marks, *options)
 
     return call
@@ -204,6 +213,13 @@ def test_alpha_is_kept_without_a_warning(mode, test, tmp_path):
     code, said = test()
     assert (code, "does not keep" in said) == (0, False), said
     np.testing.assert_array_equal(pixels(tmp_path / "out/a.png"), np.dstack((filled(seen, mask), alpha)))
+
+
+def test_edge_map_of_a_marked_picture_has_no_alpha(test, tmp_path):
+    save(tmp_path / "in/a.png", Image.fromarray(painted(render(3, *SIZE), holes())).convert("RGBA"))
+    code, said = test(model=1)
+    assert code == 0, said
+    assert pixels(tmp_path / "out/a.png").shape == SIZE
 
 
 def test_clear_pixels_are_not_marked_whatever_colour_they_have(test, tmp_path):

@@ -124,7 +124,10 @@ class Predictor:
                 write_png(job.output.parent / "debug" / f"{job.output.stem}_{what}.png", picture)
         if job.marking and marks:
             write_whole(job.report, report(job, job.marking, marks))
-        write_png(job.output, done.merged if alpha is None else np.dstack((done.merged, alpha)))
+        merged = done.merged
+        if alpha is not None and merged.ndim == 3:  # an edge map has none
+            merged = np.dstack((merged, alpha))
+        write_png(job.output, merged)
         return ""
 
     def complete(

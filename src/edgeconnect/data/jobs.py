@@ -61,11 +61,11 @@ def plan(
     outputs = [_output(path, Path(image), Path(output), len(images)) for path in images]
     count = range(len(images))
     jobs = [Job(*parts, marking) for parts in zip(pictures, masks, edges, outputs, count, strict=True)]
-    refuse_overwriting(jobs, {image, *map(str, (*images, *mask_files, *edge_files, *originals))})
+    refuse_overwriting(jobs, {Path(image), *images, *mask_files, *edge_files, *originals})
     return jobs
 
 
-def refuse_overwriting(jobs: Sequence[Job], inputs: Collection[str]) -> None:
+def refuse_overwriting(jobs: Sequence[Job], inputs: Collection[Path]) -> None:
     """Raise UserError where two jobs would write to one file, or one would write to an input."""
     doubles = [str(path) for path, n in Counter(job.output for job in jobs).items() if n > 1]
     if doubles:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,12 +182,10 @@ def grow(image: Picture, mask: Mask, colour: tuple[int, int, int]) -> Mask:
         labels, _ = _regions(grown)
         (rows, columns), turns = _turns(image, grown, colour)
         beside = [_at(labels, rows + y, columns + x) for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))]
-        owners, count = np.maximum.reduce(beside), int(labels.max()) + 1
-        rim, blends, against = (
-            np.bincount(owners[part], minlength=count) for part in (turns < 2, turns > 0, turns < 0)
-        )
+        owners, counted = np.maximum.reduce(beside), partial(np.bincount, minlength=int(labels.max()) + 1)
+        rim, blends, against = counted(owners), counted(owners[turns > 0]), counted(owners[turns < 0])
         soft = (blends >= np.maximum(SOFT_LEAST, SOFT_SHARE * rim)) & (blends > CHANCE * against)
-        has_grown = np.bincount(labels[grown & ~mask], minlength=count) > 0
+        has_grown = counted(labels[grown & ~mask]) > 0
         tips = (turns > 0) & has_grown[owners]
         if not soft.any() and not tips.any():
             break
