@@ -56,7 +56,8 @@ INNER = {  # a module of these parts imports modules of its part from lines abov
     "data": [
         {"path_list"},
         {"edges", "files", "masks", "mosaic", "scenes"},
-        {"blending", "mask_shapes", "items", "sources", "flist", "jobs"},
+        {"blending", "markers"},
+        {"mask_shapes", "items", "sources", "flist", "jobs"},
         {"dataset", "mask_files"},
         {"loader", "scene_files"},
         {"validation"},

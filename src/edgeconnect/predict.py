@@ -13,12 +13,15 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from edgeconnect import images
+from edgeconnect.atomic import write_whole
 from edgeconnect.checkpoint.weights import LoadedWeights, load_completing
 from edgeconnect.config.sections import Config, DataConfig
 from edgeconnect.data import files, masks
+from edgeconnect.data.blending import blended
 from edgeconnect.data.dataset import refuse_inverted
 from edgeconnect.data.items import FIXED_EPOCH, make_item
-from edgeconnect.data.jobs import Job, incomplete
+from edgeconnect.data.jobs import Job, incomplete, report
+from edgeconnect.data.markers import Marks, read_marked
 from edgeconnect.engine import Engine, inference, make_engine
 from edgeconnect.errors import BadImageError, is_out_of_memory, reason
 from edgeconnect.images import to_uint8, write_png
@@ -26,7 +29,7 @@ from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import Stage
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
-from edgeconnect.types import Batch, Method
+from edgeconnect.types import Batch, Completion, Method
 
 AHEAD = 2  # pictures that are read, and that are written, at most while another one is completed
 
@@ -44,12 +47,24 @@ class Completed:
     edge: NDArray[np.uint8]
 
 
-class Prepared(NamedTuple):
-    """A picture to complete: (H, W, 3) RGB, (H, W) True = missing, and the batch of one that they make."""
+class Sources(NamedTuple):
+    """What a job's files hold: (H, W, 3) RGB, (H, W) True = missing, and (H, W) external edges, if any.
 
-    job: Job
+    Of a marked picture also its (H, W) alpha channel, if it has one, and what was found in it.
+    """
+
     image: NDArray[np.uint8]
     mask: masks.Mask
+    edge: NDArray[np.uint8] | None
+    alpha: NDArray[np.uint8] | None = None
+    marks: Marks | None = None
+
+
+class Prepared(NamedTuple):
+    """A picture to complete: what its files hold, and the batch of one that they make."""
+
+    job: Job
+    sources: Sources
     batch: Batch
 
 
@@ -58,7 +73,8 @@ class Predictor:
     """Complete one picture after the other with a method whose generators are loaded.
 
     `resize_mask` stretches masks and edge maps of another shape; `mirror` averages the completions of the picture and
-    of its mirror image, which costs twice the time and smooths the generators' indecision.
+    of its mirror image, which costs twice the time and smooths the generators' indecision; `blend` takes colours from
+    the rim, see `blending.blended`.
     """
 
     method: Method
@@ -67,6 +83,7 @@ class Predictor:
     seed: int = 0
     resize_mask: bool = False
     mirror: bool = False
+    blend: bool = False
     needs_edges: bool = True
     warned: set[str] = field(default_factory=set)
 
@@ -80,7 +97,7 @@ class Predictor:
         or nothing can be written.
         """
         everything = [*jobs, *done]
-        different = list(dict.fromkeys(job.mask for job in everything))
+        different = list(dict.fromkeys(job.mask for job in everything if not job.marking))
         if len(different) == 1:
             files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
         if different:
@@ -93,21 +110,27 @@ class Predictor:
 
     def prepare(self, job: Job) -> "Prepared":
         """Read a job's files and find its edges. Raises BadImageError where one of them cannot be used."""
-        image, mask, edge = self.read(job)
-        return Prepared(job, image, mask, self.batch(image, mask, edge, job.index, str(job.image)))
+        sources = self.read(job)
+        batch = self.batch(sources.image, sources.mask, sources.edge, job.index, str(job.image))
+        return Prepared(job, sources, batch)
 
     def fill(self, item: "Prepared") -> "tuple[Prepared, Completed]":
         """Complete what has been read."""
-        return item, self.fill_batch(item.batch, item.image, item.mask)
+        return item, self.fill_batch(item.batch, item.sources.image, item.sources.mask)
 
     def write(self, filled: "tuple[Prepared, Completed]", debug: bool = False) -> str:
-        """Write a completed picture; with `debug`, first its edges and input in `debug/`."""
-        (job, image, mask, _), done = filled
+        """Write a completed picture, after what was marked in it; with `debug`, first edges and input in `debug/`."""
+        (job, (image, mask, _, alpha, marks), _), done = filled
         if debug:
             holed = np.where(mask[..., None], np.uint8(255), image)
             for what, picture in (("edge", done.edge), ("masked", holed)):
                 write_png(job.output.parent / "debug" / f"{job.output.stem}_{what}.png", picture)
-        write_png(job.output, done.merged)
+        if job.marking and marks:
+            write_whole(job.report, report(job, job.marking, marks))
+        merged = done.merged
+        if alpha is not None and merged.ndim == 3:  # an edge map has none
+            merged = np.dstack((merged, alpha))
+        write_png(job.output, merged)
         return ""
 
     def complete(
@@ -134,19 +157,19 @@ class Predictor:
 
     def fill_batch(self, batch: Batch, image: NDArray[np.uint8], mask: masks.Mask) -> Completed:
         """Complete a batch of one, and take the known pixels from the picture itself."""
-        (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
+        (filled,), (raw,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
+        if self.blend:
+            return Completed(blended(image, raw, mask), edge)
         return Completed(np.where(mask[..., None], filled, image), edge)
 
-    def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
+    def read(self, job: Job) -> Sources:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
         threshold, max_pixels = self.config.mask_threshold, self.config.max_pixels
-        image = images.read_image(job.image, max_pixels)
-        for what in images.losses(job.image):
-            if what not in self.warned:  # once for each kind
-                self.warned.add(what)
-                log.warning("%s has %s, which its completion does not keep; so for others like it", job.image, what)
+        marked = read_marked(job.mask, job.image, job.marking, max_pixels) if job.marking else None
+        image = marked.image if marked else images.read_image(job.image, max_pixels)
+        self._warn_of_losses(job)
         height, width = image.shape[:2]
 
         def fitted(gray: NDArray[np.uint8], path: Path, what: str) -> NDArray[np.uint8]:
@@ -155,9 +178,18 @@ class Predictor:
                 raise BadImageError(path, f"{sizes}; give one of its shape, or --resize-mask to stretch it")
             return images.resize(gray, height, width)
 
-        gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
         edge = fitted(images.read_gray(job.edge, max_pixels), job.edge, "edge map") if job.edge else None
-        return image, masks.binarize(gray, threshold, self.config.mask_polarity), edge
+        if marked:
+            return Sources(image, marked.marks.mask, edge, marked.alpha, marked.marks)
+        gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
+        return Sources(image, masks.binarize(gray, threshold, self.config.mask_polarity), edge)
+
+    def _warn_of_losses(self, job: Job) -> None:
+        """Warn once of each kind of loss; marked pictures keep their alpha channel."""
+        for what in images.losses(job.image):
+            if what not in self.warned and not (job.marking and what == images.ALPHA):
+                self.warned.add(what)
+                log.warning("%s has %s, which its completion does not keep; so for others like it", job.image, what)
 
 
 def _tried(step: Callable[[Part], Result], job: Job, part: Part | str, alone: bool) -> Result | str:
@@ -197,9 +229,9 @@ class LoadedRun:
         """Name the stage, and each file that its weights came from, with iteration and digest."""
         return {"stage": self.stage.name} | {str(weights): weights.digest for weights in self.weights}
 
-    def predictor(self, resize_mask: bool = False, mirror: bool = False) -> Predictor:
+    def predictor(self, resize_mask: bool = False, mirror: bool = False, blend: bool = False) -> Predictor:
         """Return what completes pictures with this run."""
-        settings = self.config.data, self.config.run.seed, resize_mask, mirror
+        settings = self.config.data, self.config.run.seed, resize_mask, mirror, blend
         return Predictor(self.method, self.engine, *settings, needs_edges=self.stage.needs_edges)
 
 
@@ -248,15 +280,15 @@ def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, don
 
 def complete_batch(
     method: Method, engine: Engine, batch: Batch, mirror: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return what a method makes of a batch: pictures, (B, H, W, 3 or 1), and the edges it went by, (B, H, W).
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return pictures, (B, H, W, 3 or 1), what was painted everywhere, alike, and the edges gone by, (B, H, W).
 
-    `mirror` averages both with those of the mirror images.
+    `mirror` averages them with those of the mirror images.
     """
     with inference(method), engine.autocast():
         placed = engine.place(batch)
-        merged, _, edge = method.complete(placed)
+        made = method.complete(placed)
         if mirror:
             mirrored = method.complete(placed.map(lambda tensor: tensor.flip(-1)))
-            merged, edge = (merged + mirrored.merged.flip(-1)) / 2, (edge + mirrored.edge.flip(-1)) / 2
-    return to_uint8(merged), to_uint8(edge)[..., 0]
+            made = Completion(*((one + other.flip(-1)) / 2 for one, other in zip(made, mirrored, strict=True)))
+    return to_uint8(made.merged), to_uint8(made.raw), to_uint8(made.edge)[..., 0]

@@ -199,7 +199,7 @@ class Run(Entry):
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete one batch."""
         batch = collate([item.batch or self.batch(item) for item in items])
-        pictures, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
+        pictures, _, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
         for item, picture, edge in zip(items, pictures, drawn, strict=True):
             filled = np.where(item.mask[..., None], picture, item.picture) if self.paints else None
             yield Filled(item.id, filled, edge if self.draws_edges else None)
