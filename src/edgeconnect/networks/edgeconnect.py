@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgeconnect.networks.dilation import DilatedConv2d
 from edgeconnect.networks.normalization import InstanceNorm, laid_out, spectral_norm
 
 SMALLEST = 3  # features a side that a dilated 3x3 kernel needs
@@ -27,7 +28,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(dilation),
-            *normalized(nn.Conv2d(channels, channels, 3, dilation=dilation, bias=not spectral), spectral),
+            *normalized(DilatedConv2d(channels, channels, 3, dilation=dilation, bias=not spectral), spectral),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
             *normalized(nn.Conv2d(channels, channels, 3, bias=not spectral), spectral),
