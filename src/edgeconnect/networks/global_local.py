@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeconnect.networks.batch_norm import BatchNorm
+from edgeconnect.networks.dilation import DilatedConv2d
 from edgeconnect.networks.normalization import laid_out
 
 STRIDE = 4  # the completion networks halve the picture twice
@@ -18,7 +19,8 @@ DILATIONS = 2, 4, 8, 16
 def conv_block(channels: int, filters: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Convolve, normalise, rectify; zero padding keeps the size, or halves it, rounded up."""
     padding = kernel // 2 * dilation
-    layer = nn.Conv2d(channels, filters, kernel, stride, padding, dilation, bias=False)
+    convolution = DilatedConv2d if dilation > 1 else nn.Conv2d
+    layer = convolution(channels, filters, kernel, stride, padding, dilation, bias=False)
     return nn.Sequential(layer, BatchNorm(filters), nn.ReLU(inplace=True))
 
 
