@@ -13,7 +13,7 @@ JACOBI_STEPS = 4  # at each size; more hardly bring a harmonic surface closer to
 CONJUGATE_STEPS = 24  # at each size; on faces of 64x64 half as many lose 0.3 dB, the exact surface has 0.2 more
 
 
-LUMINANCE = (0.2125, 0.7154, 0.0721)  # of RGB, as in `Batch.gray`
+LUMINANCE = (0.2125, 0.7154, 0.0721)  # of RGB
 
 
 def as_seen(batch: Batch, kind: str) -> Tensor:
@@ -27,8 +27,12 @@ def gray_as_seen(batch: Batch, kind: str) -> Tensor:
     """Return the gray pictures, (B, 1, H, W), with what networks see in the hole."""
     if batch.mosaic is None:
         return prefilled(batch.gray, batch.mask, kind)
-    weights = batch.mosaic.new_tensor(LUMINANCE).view(1, 3, 1, 1)
-    return composite(batch.gray, (batch.mosaic * weights).sum(dim=1, keepdim=True), batch.mask)
+    return composite(batch.gray, luminance(batch.mosaic), batch.mask)
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """Turn (B, 3, H, W) RGB gray, (B, 1, H, W), as `Batch.gray` is."""
+    return (pictures * pictures.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def prefilled(image: Tensor, mask: Tensor, kind: str) -> Tensor:
