@@ -33,7 +33,8 @@ from edgeconnect.data.jobs import Job
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import make_engine
 from edgeconnect.methods.build import build
-from edgeconnect.predict import Predictor, fold, load_run
+from edgeconnect.predict import Predictor
+from edgeconnect.trained import fold, load_run
 
 MODES = ("plain", "default", "bf16")
 

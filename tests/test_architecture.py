@@ -48,7 +48,9 @@ LAYERS = {  # what each part of the package may import
     "engine": BASE | {"device"},
     "checkpoint": BASE,
     "training": BASE | {"engine", "checkpoint"},
-    "predict": BASE | {"data", "engine", "methods", "checkpoint"},
+    "trained": BASE | {"engine", "methods", "checkpoint"},
+    "verification": BASE | {"engine", "methods", "checkpoint", "trained"},
+    "predict": BASE | {"data", "engine", "trained", "verification"},
     "run": BASE | {"data", "engine", "methods", "checkpoint", "training"},
 }
 EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}

@@ -14,7 +14,7 @@ from edgeconnect.data.markers import Marking
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
-from edgeconnect.predict import LoadedRun
+from edgeconnect.trained import LoadedRun
 from edgeconnect.types import Completion
 
 GREEN = (0, 255, 0)
@@ -48,7 +48,7 @@ def test(run_folder, command, monkeypatch, tmp_path):
         method = Drawing() if config.stage.name == "edge" else Watched()
         return LoadedRun(config, Engine(torch.device("cpu")), method, [])
 
-    monkeypatch.setattr("edgeconnect.predict.load_run", load)
+    monkeypatch.setattr("edgeconnect.trained.load_run", load)
 
     def call(*options, source="in", output="out", marker="0,255,0", model=2):
         marks = ("--marker", marker) if marker else ()

@@ -1,5 +1,6 @@
 """Complete pictures of any size with trained generators."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,27 +10,24 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.utils import parametrize
 
 from edgeconnect import images
 from edgeconnect.atomic import write_whole
-from edgeconnect.checkpoint.weights import LoadedWeights, load_completing
-from edgeconnect.config.sections import Config, DataConfig
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import files, masks
 from edgeconnect.data.blending import blended
 from edgeconnect.data.dataset import refuse_inverted
 from edgeconnect.data.items import FIXED_EPOCH, make_item
 from edgeconnect.data.jobs import Job, incomplete, report
 from edgeconnect.data.markers import Marks, read_marked
-from edgeconnect.engine import Engine, inference, make_engine
+from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, is_out_of_memory, reason
 from edgeconnect.images import to_uint8, write_png
-from edgeconnect.methods.build import build
-from edgeconnect.methods.catalogue import Stage
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
-from edgeconnect.types import Batch, Completion, Method
+from edgeconnect.trained import LoadedRun, complete_batch
+from edgeconnect.types import Batch, Method
+from edgeconnect.verification import Verifier
 
 AHEAD = 2  # pictures that are read, and that are written, at most while another one is completed
 
@@ -74,7 +72,7 @@ class Predictor:
 
     `resize_mask` stretches masks and edge maps of another shape; `mirror` averages the completions of the picture and
     of its mirror image, which costs twice the time and smooths the generators' indecision; `blend` takes colours from
-    the rim, see `blending.blended`.
+    the rim, see `blending.blended`; a `verifier` tries several completions and keeps the most real.
     """
 
     method: Method
@@ -85,7 +83,21 @@ class Predictor:
     mirror: bool = False
     blend: bool = False
     needs_edges: bool = True
+    verifier: Verifier | None = None
     warned: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls,
+        run: LoadedRun,
+        resize_mask: bool = False,
+        mirror: bool = False,
+        blend: bool = False,
+        verifier: Verifier | None = None,
+    ) -> "Predictor":
+        """Complete with a trained run."""
+        settings = run.config.data, run.config.run.seed, resize_mask, mirror, blend, run.stage.needs_edges
+        return cls(run.method, run.engine, *settings, verifier)
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[tuple[Job, str]]:
         """Complete and write each job's picture; yield it with nothing, or with why it is not there, in one line.
@@ -116,7 +128,23 @@ class Predictor:
 
     def fill(self, item: "Prepared") -> "tuple[Prepared, Completed]":
         """Complete what has been read."""
+        if self.verifier:
+            return item, self.verify(item, self.verifier)
         return item, self.fill_batch(item.batch, item.sources.image, item.sources.mask)
+
+    def verify(self, item: "Prepared", verifier: Verifier) -> Completed:
+        """Complete in several ways and write all scores. Raises BadImageError where none is real enough."""
+        job, (image, mask, external, *_), batch = item
+        given = image, mask, external, job.index, str(job.image)
+        made, scores = verifier.complete(lambda scale: batch if scale == 1 else self.batch(*given, scale))
+        write_whole(job.scores, json.dumps(scores, indent=1).encode())
+        if made is None:
+            highest = max(min(score["edges"], score["picture"]) for score in scores)
+            problem = f"none of {len(scores)} candidates scores {verifier.least:g} or more, the best {highest:.2f}"
+            raise BadImageError(job.image, f"{problem}; lower --reject, or raise --candidates; all are in {job.scores}")
+        (merged,), (raw,), (edge,) = map(to_uint8, made)
+        filled = blended(image, raw, mask) if self.blend else np.where(mask[..., None], merged, image)
+        return Completed(filled, edge[..., 0])
 
     def write(self, filled: "tuple[Prepared, Completed]", debug: bool = False) -> str:
         """Write a completed picture, after what was marked in it; with `debug`, first edges and input in `debug/`."""
@@ -148,11 +176,18 @@ class Predictor:
         return self.fill_batch(self.batch(image, mask, external, index, name), image, mask)
 
     def batch(
-        self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
+        self,
+        image: NDArray[np.uint8],
+        mask: masks.Mask,
+        external: NDArray[np.uint8] | None,
+        index: int,
+        name: str,
+        scale: float = 1.0,
     ) -> Batch:
-        """Make a batch of one, with its edges."""
+        """Make a batch of one, with its edges, Canny's at SIGMA times `scale`; SIGMA 0 and -1 stay what they are."""
         rng, needed = np.random.default_rng((self.seed, FIXED_EPOCH, index)), self.needs_edges
-        given = image, mask, name, self.config, rng
+        config = replace(self.config, sigma=scale * self.config.sigma) if self.config.sigma > 0 else self.config
+        given = image, mask, name, config, rng
         return make_item(*given, true_edges=False, whole=False, external=external, with_edges=needed)
 
     def fill_batch(self, batch: Batch, image: NDArray[np.uint8], mask: masks.Mask) -> Completed:
@@ -211,57 +246,6 @@ def _tried(step: Callable[[Part], Result], job: Job, part: Part | str, alone: bo
         return str(large)
 
 
-@dataclass(frozen=True)
-class LoadedRun:
-    """A trained stage of a run, ready to complete pictures."""
-
-    config: Config
-    engine: Engine
-    method: Method
-    weights: list[LoadedWeights]
-
-    @property
-    def stage(self) -> Stage:
-        """Return the stage's entry in the catalogue."""
-        return self.config.stage
-
-    def provenance(self) -> dict[str, str]:
-        """Name the stage, and each file that its weights came from, with iteration and digest."""
-        return {"stage": self.stage.name} | {str(weights): weights.digest for weights in self.weights}
-
-    def predictor(self, resize_mask: bool = False, mirror: bool = False, blend: bool = False) -> Predictor:
-        """Return what completes pictures with this run."""
-        settings = self.config.data, self.config.run.seed, resize_mask, mirror, blend
-        return Predictor(self.method, self.engine, *settings, needs_edges=self.stage.needs_edges)
-
-
-def load_run(
-    config: Config, folder: Path, use_ema: bool = True, folded: bool = True, given_edges: bool = False
-) -> LoadedRun:
-    """Build METHOD's stage MODEL and load the networks that complete pictures from a run's folder, or from a save.
-
-    With `given_edges`, a stage that draws edges and paints is built as the one that paints along those of the batch.
-    With `folded`, normalised weights take the place of what they are computed from, and the networks can only complete.
-    Raises UserError where the stage was not trained there, or its weights do not fit the configuration.
-    """
-    engine = make_engine(config)
-    model = config.stage.paints_as if given_edges and config.stage.paints_as else config.run.model
-    method = build(replace(config, run=replace(config.run, model=model)), engine.prepare)
-    weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
-    if folded:
-        for network in method.networks.values():
-            fold(network)
-    log.info("stage %s: %s", config.stage.name, ", ".join(map(str, weights)))
-    return LoadedRun(config, engine, method, weights)
-
-
-def fold(network: nn.Module) -> None:
-    """Put normalised weights, which no longer change, in the place of what they are computed from."""
-    for layer in network.eval().modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight")
-
-
 def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> None:
     """Complete pictures; one that cannot be used stops no other.
 
@@ -276,19 +260,3 @@ def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, don
             bar.update()
     if failed:
         raise incomplete(failed, [*jobs, *done])
-
-
-def complete_batch(
-    method: Method, engine: Engine, batch: Batch, mirror: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return pictures, (B, H, W, 3 or 1), what was painted everywhere, alike, and the edges gone by, (B, H, W).
-
-    `mirror` averages them with those of the mirror images.
-    """
-    with inference(method), engine.autocast():
-        placed = engine.place(batch)
-        made = method.complete(placed)
-        if mirror:
-            mirrored = method.complete(placed.map(lambda tensor: tensor.flip(-1)))
-            made = Completion(*((one + other.flip(-1)) / 2 for one, other in zip(made, mirrored, strict=True)))
-    return to_uint8(made.merged), to_uint8(made.raw), to_uint8(made.edge)[..., 0]

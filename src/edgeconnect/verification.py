@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from edgeconnect.checkpoint.saves import intact
 from edgeconnect.checkpoint.weights import load_completing, load_network, trained_source
-from edgeconnect.config.sections import Config
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import UserError
 from edgeconnect.methods.edgeconnect import Joint
 from edgeconnect.methods.verified import CANDIDATES, Scored, refuse_resting, tried
+from edgeconnect.trained import LoadedRun
 from edgeconnect.types import Batch, Completion
 
 log = logging.getLogger(__name__)
@@ -59,19 +59,18 @@ def described(scored: Scored, edges: float, picture: float, is_kept: bool) -> di
     return asdict(scored.candidate) | {"edges": edges, "picture": picture, "kept": is_kept}
 
 
-def load_verifier(
-    config: Config, engine: Engine, folder: Path, count: int, least: float = 0.0, use_ema: bool = True
-) -> Verifier:
+def load_verifier(run: LoadedRun, folder: Path, count: int, least: float = 0.0, use_ema: bool = True) -> Verifier:
     """Load the generators of a stage that draws and paints, and the discriminators that the run trained for them.
 
     Raises UserError where the method has no such stage, a discriminator is missing, or did not learn.
     """
+    config, folder = run.config, folder.resolve()
     row, stage = config.row, config.stage
     if not (stage.draws_edges and stage.paints_as):
         raise UserError(
             f"--candidates: stage {stage.name} of {row.name} does not both draw edges and paint; leave it out"
         )
-    method = Joint(replace(config, run=replace(config.run, model="joint")), engine.prepare)
+    method = Joint(replace(config, run=replace(config.run, model="joint")), run.engine.prepare)
     refuse_resting(method)
     load_completing(folder, stage, method.networks, use_ema)
     newest = cache(intact)
@@ -85,4 +84,4 @@ def load_verifier(
                 )
             load_network(source.path, network, method.networks[name])
             log.info("%s judges", source.path)
-    return Verifier(method, engine, count, least)
+    return Verifier(method, run.engine, count, least)

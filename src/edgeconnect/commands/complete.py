@@ -23,6 +23,8 @@ from edgeconnect.launch import refuse_several
 if TYPE_CHECKING:
     from edgeconnect.data.markers import Marking
 
+MOST_CANDIDATES = 24  # `verified.CANDIDATES`, which need PyTorch
+
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,10 @@ def add_test_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--mirror", action="store_true", help="average with the completion of the mirror image")
     blend = "take gradients from the completion and colours from the rim (Poisson), as GLCIC does"
     sub.add_argument("--blend", action="store_true", help=blend)
+    candidates = f"complete in K ways (1 to {MOST_CANDIDATES}) and keep what the run's discriminators find most real"
+    sub.add_argument("--candidates", type=int, metavar="K", help=candidates)
+    reject = "leave pictures out of which no candidate scores so much, from 0 to 1"
+    sub.add_argument("--reject", type=float, metavar="SCORE", help=reject)
     sub.add_argument("--skip-existing", action="store_true", help="leave pictures out whose output is there already")
     sub.add_argument("--no-ema", action="store_true", help="use the last weights, not their moving average")
     sub.set_defaults(action=complete)
@@ -98,17 +104,35 @@ def marking_of(arguments: argparse.Namespace) -> "Marking | None":
     return Marking(parse_colour(a.marker), tolerance, min_region, a.force)
 
 
+def refuse_with_candidates(arguments: argparse.Namespace) -> None:
+    """Raise UserError for numbers out of range, and for options that do not go with --candidates."""
+    from edgeconnect.data.mask_files import refuse_outside
+
+    a = arguments
+    if a.candidates is None:
+        if a.reject is not None:
+            raise UserError("--reject: means nothing without --candidates; say how many to try, as --candidates 8")
+        return
+    refuse_outside("--candidates", a.candidates, 1, MOST_CANDIDATES)
+    refuse_outside("--reject", a.reject or 0.0, 0, 1)
+    for option, given in (("--mirror", a.mirror), ("--raw-edges", a.raw_edges)):
+        if given:
+            raise UserError(f"{option}: does not go with --candidates, which chooses among completions; leave one out")
+
+
 def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     """Complete pictures."""
     a = arguments
     marking = marking_of(a)
+    refuse_with_candidates(a)
     a.set += ["RAW_EDGES=1"] if a.raw_edges else []
     config = load_trained(a, by_model)
     if shown(a, config):
         return
     from edgeconnect.data import jobs as listed
+    from edgeconnect.predict import Predictor
     from edgeconnect.predict import complete as complete_jobs
-    from edgeconnect.predict import load_run
+    from edgeconnect.trained import load_run
 
     output = a.output or str(output_in(a.checkpoints, config, "results"))
     external = config.data.test_edge_flist if config.data.edge == "external" else ""
@@ -121,5 +145,10 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     if not wanted:
         return
     run = load_run(config, a.checkpoints, use_ema=not a.no_ema)
-    complete_jobs(run.predictor(a.resize_mask, a.mirror, a.blend), wanted, config.run.debug, done)
+    verifier = None
+    if a.candidates is not None:
+        from edgeconnect.verification import load_verifier
+
+        verifier = load_verifier(run, a.checkpoints, a.candidates, a.reject or 0.0, not a.no_ema)
+    complete_jobs(Predictor.of(run, a.resize_mask, a.mirror, a.blend, verifier), wanted, config.run.debug, done)
     log.info("%d written to %s", len(wanted), output)

@@ -31,6 +31,11 @@ class Job:
     marking: Marking | None = None
 
     @property
+    def scores(self) -> Path:
+        """Return where the scores of its candidates are written."""
+        return self.output.with_name(f"{self.output.stem}_candidates.json")
+
+    @property
     def report(self) -> Path:
         """Return where it is said what was marked."""
         return self.output.with_suffix(".json")

@@ -23,7 +23,7 @@ from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.metrics.images import Picture
-from edgeconnect.predict import complete_batch, load_run
+from edgeconnect.trained import complete_batch, load_run
 from edgeconnect.types import Batch
 
 NO_EDGES, STRICT, GROUND_TRUTH, EXTERNAL = "none", "strict", "ground-truth", "external"
