@@ -21,8 +21,15 @@ def canny_edges(gray: Tensor, sigma: float) -> Tensor:
     weak = (is_crest(strength, across, down) & (strength >= WEAK)).to(gray.dtype)
     edges = weak * (strength >= STRONG)
     for _ in range(LINKED):
-        edges = weak * F.max_pool2d(edges, 3, stride=1, padding=1)
+        edges = weak * spread(edges)
     return edges
+
+
+def spread(edges: Tensor) -> Tensor:
+    """Let edges, 0 or 1, grow by a pixel in all directions; a maximum pooling takes ten times as long on processors."""
+    around = F.pad(edges, (1, 1, 1, 1))
+    rows = torch.maximum(torch.maximum(around[..., :-2], around[..., 1:-1]), around[..., 2:])
+    return torch.maximum(torch.maximum(rows[..., :-2, :], rows[..., 1:-1, :]), rows[..., 2:, :])
 
 
 def smoothed(gray: Tensor, sigma: float) -> Tensor:
