@@ -5,6 +5,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from edgeconnect.commands.runs import add_run_options, load_trained, shown
 from edgeconnect.config.sections import IMAGENET, RANDOM, Config, RunConfig
@@ -55,6 +56,8 @@ def anywhere(config: Config) -> Config:
 
     run, values = config.run, config.flat()
     kept = RunConfig(method=run.method, model=run.model, seed=run.seed, raw_edges=run.raw_edges)
-    paths = {name: value for name, value in values.items() if is_text(name) and value not in (IMAGENET, RANDOM)}
-    local = {name for name, value in paths.items() if not SCENES.fullmatch(value)}
-    return replace(build({name: value for name, value in values.items() if name not in local}), run=kept)
+
+    def is_local(name: str, value: Any) -> bool:
+        return is_text(name) and value not in (IMAGENET, RANDOM) and not SCENES.fullmatch(value)
+
+    return replace(build({name: value for name, value in values.items() if not is_local(name, value)}), run=kept)
