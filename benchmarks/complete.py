@@ -75,8 +75,8 @@ def predictor(options: argparse.Namespace, mode: str) -> Predictor:
     if options.checkpoints:
         from edgeconnect.checkpoint.folder import folder_config
 
-        found = load_run(folder_config(options.checkpoints, keys).config, options.checkpoints).predictor
-        return found(resize_mask=True)
+        run = load_run(folder_config(options.checkpoints, keys).config, options.checkpoints)
+        return Predictor.of(run, resize_mask=True)
     config = config_file.load(None, keys).config
     engine = make_engine(config)
     rng.seed(0)

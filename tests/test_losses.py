@@ -103,15 +103,6 @@ def test_total_variation_compares_neighbours_that_are_both_in_the_region():
     assert losses.total_variation(picture, 0 * region) == 0
 
 
-def test_dilation_reaches_all_eight_neighbours():
-    mask = torch.zeros(1, 1, 7, 7)
-    mask[..., 3, 2] = 1
-    for pixels in (1, 2):
-        wanted = torch.zeros_like(mask)
-        wanted[..., 3 - pixels : 4 + pixels, 2 - pixels : 3 + pixels] = 1
-        assert torch.equal(losses.dilated(mask, pixels), wanted)
-
-
 def cosine_distance(one, other):
     norms = math.sqrt(sum(value**2 for value in one)) * math.sqrt(sum(value**2 for value in other))
     return 1 - sum(a * b for a, b in zip(one, other, strict=True)) / norms

@@ -46,7 +46,7 @@ def test(run_folder, command, monkeypatch, tmp_path):
 
     def load(config, folder, use_ema):
         method = Drawing() if config.stage.name == "edge" else Watched()
-        return LoadedRun(config, Engine(torch.device("cpu")), method, [])
+        return LoadedRun(config, Engine(torch.device("cpu")), method, [], folder)
 
     monkeypatch.setattr("edgeconnect.trained.load_run", load)
 
@@ -241,6 +241,16 @@ def test_without_marker_alpha_is_not_kept_and_warned_of(test, tmp_path):
 
 
 # Originals
+
+
+def test_mosaics_are_seen_in_originals_alone(test, tmp_path):
+    save(tmp_path / "in/a.png", painted(render(0, *SIZE), holes()))
+    save(tmp_path / "originals/a.png", render(0, *SIZE))
+    mosaic = "--set", "CORRUPTION=mosaic"
+    code, said = test(*mosaic)
+    assert code == 2
+    assert "name the pictures without paint with --original" in said
+    assert test(*mosaic, "--original", tmp_path / "originals")[0] == 0
 
 
 def test_pixels_come_from_originals_of_the_same_stems_whatever_their_kind(test, tmp_path):

@@ -7,20 +7,22 @@ import pytest
 import torch
 from support import random_batch, tiny_method
 
-from edgeconnect.commands.complete import MOST_CANDIDATES
+from edgeconnect.commands.runs import MOST_CANDIDATES
 from edgeconnect.engine import Engine, inference
 from edgeconnect.images import read_image, write_png
 from edgeconnect.methods.verified import CANDIDATES, reality, tried
+from edgeconnect.networks.edgeconnect import Discriminator
 from edgeconnect.verification import Verifier
 
 CPU = torch.device("cpu")
 
 
 class Levels(torch.nn.Module):
-    """Judge each patch of 8x8 pixels by its mean."""
+    """Judge by the mean of the middle of each patch, and there are as many as the published discriminators have."""
 
     def forward(self, x):
-        return [torch.logit(torch.nn.functional.avg_pool2d(x.mean(1, keepdim=True), 8), eps=1e-4)]
+        assert Discriminator(3, 4)(x.expand(-1, 3, -1, -1))[-1].shape[2:] == (x.shape[2] // 8 - 2, x.shape[3] // 8 - 2)
+        return [torch.logit(torch.nn.functional.avg_pool2d(x.mean(1, keepdim=True), 24, 8), eps=1e-4)]
 
 
 def test_every_candidate_is_another_and_the_first_is_the_usual_completion():
@@ -34,11 +36,15 @@ def test_every_candidate_is_another_and_the_first_is_the_usual_completion():
     assert all(not torch.equal(one, made[0]) for one in made[1:])
 
 
-def test_reality_is_that_of_the_patches_in_the_hole():
-    picture, mask = torch.zeros(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
-    picture[:, :, :8, :8], picture[:, :, :8, 8:16] = 0.9, 0.3
-    mask[0, :, :8, :16] = 1
-    assert reality(Levels(), picture, mask).tolist() == pytest.approx([0.6, 1.0], abs=1e-3)
+@pytest.mark.parametrize(("height", "width"), [(40, 72), (45, 79)])
+def test_reality_is_that_of_the_patches_in_the_hole(height, width):
+    picture, mask = torch.zeros(2, 1, height, width), torch.zeros(2, 1, height, width)
+    picture[..., :24], picture[..., 24:48] = 0.9, 0.3
+    mask[0, :, :24, :24] = 1
+    scores = [0.9, 0.7, 0.5, 0.3]  # of the first row of patches, by their columns; of the second alike
+    shares = [1, 2 / 3, 1 / 3, 0, 0, 0, 0]
+    wanted = sum(share * score for share, score in zip(shares, scores, strict=False)) / 2
+    assert reality(Levels(), picture, mask).tolist() == pytest.approx([wanted, 1.0], abs=1e-3)
 
 
 def test_the_most_real_picture_of_real_edges_is_kept(monkeypatch):
@@ -110,6 +116,8 @@ def test_pictures_of_which_no_candidate_is_real_are_left_out_and_named(trained, 
         (["--candidates", 2, "--mirror"], "--mirror: does not go with --candidates"),
         (["--candidates", 2, "--model", 2], "stage inpaint of edgeconnect does not both draw edges and paint"),
         (["--candidates", 2, "--set", "INPAINT_ADV_LOSS_WEIGHT=0"], "did not learn to judge"),
+        (["--candidates", 2, "--set", "RAW_EDGES=1"], "RAW_EDGES is 1"),
+        (["--candidates", 9, "--set", "SIGMA=0"], "only 8 differ"),
     ],
 )
 def test_what_does_not_go_with_candidates_is_refused(options, said, trained, command):
@@ -117,6 +125,15 @@ def test_what_does_not_go_with_candidates_is_refused(options, said, trained, com
     assert code != 0
     assert said in text
     assert "Traceback" not in text
+
+
+def test_pictures_too_small_to_be_judged_stop_no_other(trained, command):
+    given = pictures(trained)
+    write_png(trained / "in/small.png", np.zeros((20, 40, 3), np.uint8))
+    code, said = command(*given, "--resize-mask", "--output", trained / "out", "--candidates", 2)
+    assert code == 1
+    assert "is 40x20; judges need 24x24 or more" in said
+    assert sorted(path.name for path in (trained / "out").glob("*.png")) == ["a.png", "b.png"]
 
 
 def test_a_run_without_its_discriminators_cannot_judge(trained, command, tmp_path):

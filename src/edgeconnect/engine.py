@@ -125,6 +125,20 @@ class Engine:
         moved a weight. An earlier one of a method that updates several times a step did.
         """
         self.refused = []
+        with self.forgetting(method):
+            return self.whole_step(method, batch, progress)
+
+    @contextlib.contextmanager
+    def forgetting(self, method: Method) -> Iterator[None]:
+        """Give buffers, such as a norm's running statistics, their former values where an update is refused."""
+        networks = method.networks.values() if self.check_every_step else []
+        kept = [(buffer, buffer.clone()) for network in networks for buffer in network.buffers()]
+        yield
+        for buffer, former in kept if self.refused else []:
+            buffer.copy_(former)
+
+    def whole_step(self, method: Method, batch: Batch, progress: Progress) -> Scalars:
+        """Train on all parts of a batch."""
         if self.accumulation * world_size() == 1:
             return self.step_on(batch, method, progress)
         batch = batch._replace(whole_ratio=mean_over_ranks(batch.hole_ratio))

@@ -95,18 +95,13 @@ def region_l1(fake: Tensor, real: Tensor, region: Tensor) -> Tensor:
 def total_variation(picture: Tensor, region: Tensor) -> Tensor:
     """Sum of absolute differences of neighbours that both lie in `region`, (B, 1, H, W), over the number of all values.
 
-    Liu et al. (arXiv:1804.07723, eq. 6) take the composite, and the hole `dilated` by a pixel.
+    Liu et al. (arXiv:1804.07723, eq. 6) take the composite, and the hole grown by a pixel.
     """
     picture, total = picture.float(), picture.new_zeros((), dtype=torch.float32)
     for side in (2, 3):
         inside = region.narrow(side, 1, region.shape[side] - 1) * region.narrow(side, 0, region.shape[side] - 1)
         total = total + (picture.diff(dim=side).abs() * inside).sum()
     return total / picture.numel()
-
-
-def dilated(mask: Tensor, pixels: int = 1) -> Tensor:
-    """Let a mask, (B, 1, H, W), grow by some pixels in all eight directions."""
-    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)
 
 
 def contextual_loss(

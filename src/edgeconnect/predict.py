@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -186,8 +186,7 @@ class Predictor:
     ) -> Batch:
         """Make a batch of one, with its edges, Canny's at SIGMA times `scale`; SIGMA 0 and -1 stay what they are."""
         rng, needed = np.random.default_rng((self.seed, FIXED_EPOCH, index)), self.needs_edges
-        config = replace(self.config, sigma=scale * self.config.sigma) if self.config.sigma > 0 else self.config
-        given = image, mask, name, config, rng
+        given = image, mask, name, self.config.at_scale(scale), rng
         return make_item(*given, true_edges=False, whole=False, external=external, with_edges=needed)
 
     def fill_batch(self, batch: Batch, image: NDArray[np.uint8], mask: masks.Mask) -> Completed:

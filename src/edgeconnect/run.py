@@ -27,6 +27,7 @@ from edgeconnect.errors import Stopped, UserError
 from edgeconnect.launch import is_main
 from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import ALL
+from edgeconnect.methods.perceptual import check_features
 from edgeconnect.training.lock import folder_lock
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.phases import phase_at, phases_of
@@ -71,7 +72,7 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
                 check_data(config)
         if len(stages) > 1:
             with main_first():  # which downloads them
-                config.row.check_weights(config)  # fail before the first stage, not after it
+                check_features(config)  # fail before the first stage, not after it
         begun = from_main(max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0))
         for number, stage in enumerate(stages):
             chosen = dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage))

@@ -28,6 +28,7 @@ class LoadedRun:
     engine: Engine
     method: Method
     weights: list[LoadedWeights]
+    folder: Path
 
     @property
     def stage(self) -> Stage:
@@ -48,15 +49,15 @@ def load_run(
     With `folded`, normalised weights take the place of what they are computed from, and the networks can only complete.
     Raises UserError where the stage was not trained there, or its weights do not fit the configuration.
     """
-    engine = make_engine(config)
+    engine, folder = make_engine(config), folder.resolve()  # `best` may move meanwhile
     model = config.stage.paints_as if given_edges and config.stage.paints_as else config.run.model
     method = build(replace(config, run=replace(config.run, model=model)), engine.prepare)
-    weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
+    weights = load_completing(folder, config.stage, method.networks, use_ema)
     if folded:
         for network in method.networks.values():
             fold(network)
     log.info("stage %s: %s", config.stage.name, ", ".join(map(str, weights)))
-    return LoadedRun(config, engine, method, weights)
+    return LoadedRun(config, engine, method, weights, folder)
 
 
 def fold(network: nn.Module) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeconnect.checkpoint.saves import intact
-from edgeconnect.checkpoint.weights import load_completing, load_network, trained_source
+from edgeconnect.checkpoint.weights import LoadedWeights, load_completing, load_network, trained_source
+from edgeconnect.digest import file_digest
 from edgeconnect.engine import Engine, inference
-from edgeconnect.errors import UserError
+from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.methods.edgeconnect import Joint
-from edgeconnect.methods.verified import CANDIDATES, Scored, refuse_resting, tried
+from edgeconnect.methods.verified import CANDIDATES, SMALLEST, refuse_resting, tried, ways
 from edgeconnect.trained import LoadedRun
 from edgeconnect.types import Batch, Completion
 
@@ -33,47 +34,71 @@ class Verified(NamedTuple):
 class Verifier:
     """Try the first `count` of `verified.CANDIDATES`; keep the one whose picture D2 finds the most real.
 
-    One whose edges or picture score less than `least`, from 0 to 1, is dropped.
+    One whose edges or picture score less than `least`, from 0 to 1, is dropped. `judges` are the discriminators' files.
     """
 
     method: Joint
     engine: Engine
     count: int
     least: float = 0.0
+    judges: tuple[LoadedWeights, ...] = ()
 
     def complete(self, batch_of: BatchOf) -> Verified:
-        """Complete a batch of one in every way and keep the best."""
-        placed = cache(lambda scale: self.engine.place(batch_of(scale)))
+        """Complete a batch of one in every way and keep the best.
+
+        Raises BadImageError naming a picture that is too small to be judged.
+        """
+        placed, best, report = cache(lambda scale: self.engine.place(batch_of(scale))), None, []
         with inference(self.method), self.engine.autocast():
-            found = [tried(self.method, placed(one.scale), one) for one in CANDIDATES[: self.count]]
-            scores = [(one.edges.item(), one.pictures.item()) for one in found]
-        real = [number for number, both in enumerate(scores) if min(both) >= self.least]
-        chosen = max(real, key=lambda number: scores[number][1], default=None)
-        pairs = zip(found, scores, strict=True)
-        report = [described(one, *both, number == chosen) for number, (one, both) in enumerate(pairs)]
-        return Verified(None if chosen is None else found[chosen].completion, report)
+            for one in CANDIDATES[: self.count]:
+                batch = placed(one.scale)
+                refuse_small(batch)
+                made = tried(self.method, batch, one)
+                edges, picture = made.edges.item(), made.pictures.item()
+                if min(edges, picture) >= self.least and (best is None or picture > report[best.number]["picture"]):
+                    best = Best(len(report), made.completion)
+                report.append(asdict(one) | {"edges": edges, "picture": picture, "kept": False})
+        if best is None:
+            return Verified(None, report)
+        report[best.number]["kept"] = True
+        return Verified(best.completion, report)
 
 
-def described(scored: Scored, edges: float, picture: float, is_kept: bool) -> dict[str, Any]:
-    """Return what can be said of a candidate in JSON."""
-    return asdict(scored.candidate) | {"edges": edges, "picture": picture, "kept": is_kept}
+class Best(NamedTuple):
+    """The best candidate so far: its number, and what it made."""
+
+    number: int
+    completion: Completion
 
 
-def load_verifier(run: LoadedRun, folder: Path, count: int, least: float = 0.0, use_ema: bool = True) -> Verifier:
+def refuse_small(batch: Batch) -> None:
+    """Raise BadImageError where the discriminators would see less than a patch."""
+    height, width = batch.mask.shape[-2:]
+    if min(height, width) < SMALLEST:
+        raise BadImageError(Path(batch.name[0]), f"is {width}x{height}; judges need {SMALLEST}x{SMALLEST} or more")
+
+
+def load_verifier(run: LoadedRun, count: int, least: float = 0.0, use_ema: bool = True) -> Verifier:
     """Load the generators of a stage that draws and paints, and the discriminators that the run trained for them.
 
     Raises UserError where the method has no such stage, a discriminator is missing, or did not learn.
     """
-    config, folder = run.config, folder.resolve()
+    config, folder = run.config, run.folder
     row, stage = config.row, config.stage
     if not (stage.draws_edges and stage.paints_as):
         raise UserError(
             f"--candidates: stage {stage.name} of {row.name} does not both draw edges and paint; leave it out"
         )
+    if config.run.raw_edges:
+        raise UserError("--candidates: RAW_EDGES is 1, and candidates differ in the edges that they join; set it to 0")
+    different = ways(config.data)
+    if count > different:
+        problem = f"--candidates: {count}, but only {different} differ where Canny's scale is not a fixed SIGMA above 0"
+        raise UserError(f"{problem}; give {different} at most")
     method = Joint(replace(config, run=replace(config.run, model="joint")), run.engine.prepare)
     refuse_resting(method)
     load_completing(folder, stage, method.networks, use_ema)
-    newest = cache(intact)
+    newest, judges = cache(intact), []
     for name, network in row.stage("joint").networks.items():
         if not network.completes:
             trainers = [stage.name, *row.trainers_of(name)]
@@ -82,6 +107,8 @@ def load_verifier(run: LoadedRun, folder: Path, count: int, least: float = 0.0, 
                 raise UserError(
                     f"--candidates: {folder} holds no {network.file}, which judges; copy it there, or train it"
                 )
-            load_network(source.path, network, method.networks[name])
-            log.info("%s judges", source.path)
-    return Verifier(method, run.engine, count, least)
+            iteration = load_network(source.path, network, method.networks[name])
+            step, of_stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
+            judges.append(LoadedWeights(network.file, file_digest(source.path), False, of_stage, step))
+    log.info("judges: %s", ", ".join(map(str, judges)))
+    return Verifier(method, run.engine, count, least, tuple(judges))

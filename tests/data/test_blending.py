@@ -40,3 +40,10 @@ def test_known_pixels_come_back_bit_for_bit(mask):
     picture = blended(IMAGE, np.where(mask[..., None], noise, IMAGE), mask)
     assert picture.shape == IMAGE.shape
     assert np.array_equal(picture[~mask], IMAGE[~mask])
+
+
+def test_without_a_hole_the_picture_stays_and_without_known_pixels_the_painting():
+    noise = np.random.default_rng(0).integers(0, 256, IMAGE.shape, dtype=np.uint8)
+    nothing = np.zeros(IMAGE.shape[:2], np.bool_)
+    assert np.array_equal(blended(IMAGE, noise, nothing), IMAGE)
+    assert np.array_equal(blended(IMAGE, noise, ~nothing), noise)

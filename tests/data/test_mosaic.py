@@ -28,24 +28,30 @@ def shown(batch):
     return batch.mosaic[0].numpy().transpose(1, 2, 0)
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(0, 99))
-def test_each_block_has_one_colour_and_a_whole_one_its_mean(height, width, block, seed):
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.tuples(*2 * [st.integers(0, 11)]), st.integers(0, 99)
+)
+def test_each_block_has_one_colour_and_a_whole_one_its_mean(height, width, block, place, seed):
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    blocks = mosaic(picture, block)
+    blocks = mosaic(picture, block, *place)
     assert blocks.shape == picture.shape
-    for top in range(0, height, block):
-        for left in range(0, width, block):
-            part, truth = (array[top : top + block, left : left + block] for array in (blocks, picture))
+    for top in range(place[0] % block - block, height, block):
+        for left in range(place[1] % block - block, width, block):
+            square = np.s_[max(top, 0) : top + block, max(left, 0) : left + block]
+            part, truth = blocks[square], picture[square]
+            if not part.size:
+                continue
             assert (part == part[0, 0]).all()
             if part.shape[:2] == (block, block):
                 assert np.abs(part[0, 0] - truth.mean((0, 1))).max() <= 0.51
 
 
 def test_blocks_are_drawn_from_the_range_and_the_seed():
-    sizes = [mosaic(IMAGE, size) for size in range(3, 7)]
+    made = [[mosaic(IMAGE, n, top, left) for top in range(n) for left in range(n)] for n in range(3, 7)]
     drawn = [shown(item(seed=seed, mosaic_block=(3, 6))) for seed in range(40)]
-    assert all(any(np.array_equal(one, size) for size in sizes) for one in drawn)
-    assert all(any(np.array_equal(one, size) for one in drawn) for size in sizes)
+    found = [[any(np.array_equal(one, each) for each in of_size) for of_size in made] for one in drawn]
+    assert np.all(np.sum(found, axis=1) == 1)
+    assert np.any(found, axis=0).all()
     assert np.array_equal(drawn[0], shown(item(mosaic_block=(3, 6))))
 
 

@@ -42,6 +42,16 @@ def test_stages_that_draw_and_paint_name_one_that_paints_along_given_edges_with_
 
 
 @every
+def test_a_refused_step_leaves_everything_as_it_was(stage, keys):
+    method, engine, good = build(stage, **keys), Engine(CPU, check_every_step=True), batch_for(stage)
+    engine.step(method, good)
+    before = {name: state_of(network) for name, network in method.networks.items()}
+    engine.step(method, good._replace(image=good.image * torch.nan, gray=good.gray * torch.nan))
+    assert engine.refused
+    assert not any(differing(before[name], network.state_dict()) for name, network in method.networks.items())
+
+
+@every
 def test_step_moves_only_what_it_optimises_and_all_of_it(stage, keys):
     method = build(stage, **keys)
     before = {name: state_of(network) for name, network in method.networks.items()}

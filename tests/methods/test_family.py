@@ -1,5 +1,6 @@
 """GLCIC, SE-ResNet with contextual loss, partial convolutions: what is theirs beside the contract."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,8 +9,10 @@ from support import OTHERS, batch_for, differing, random_batch, state_of, tiny_c
 
 from edgeconnect.config import file as config_file
 from edgeconnect.config.presets import preset
+from edgeconnect.data.scenes import render
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import UserError
+from edgeconnect.images import write_png
 from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import METHODS
 from edgeconnect.methods.glcic import find_mean_colour
@@ -19,6 +22,8 @@ from edgeconnect.types import Progress
 
 CPU = torch.device("cpu")
 GENERATOR, DISCRIMINATOR = ["generator"], ["discriminator"]
+PICTURE, HOLE = render(0, 40, 48), np.zeros((40, 48), np.uint8)
+HOLE[10:20, 8:30] = 255
 
 
 def training(name, **keys):
@@ -188,3 +193,49 @@ def test_networks_are_as_wide_as_the_configuration_says(name):
         for width in (4, 8)
     ]
     assert 3 < widths[1] / widths[0] < 4.5
+
+
+# From the command line
+
+
+def test_a_method_named_on_the_command_line_completes_pictures_too(run_folder, command):
+    folder = run_folder(MAX_ITERS=1, BATCH_SIZE=2)
+    chosen = "--checkpoints", folder, "--set", "METHOD=partialconv"
+    code, said = command("train", *chosen, "--no-check")
+    assert code == 0, said
+    picture, hole = (write_png(folder / name, image) for name, image in (("a.png", PICTURE), ("m.png", HOLE)))
+    code, said = command("test", *chosen, "--input", picture, "--mask", hole, "--output", folder / "out.png")
+    assert code == 0, said
+    assert (folder / "out.png").is_file()
+
+
+def test_a_run_keeps_its_method(run_folder, command):
+    folder = run_folder(MAX_ITERS=1, METHOD="partialconv")
+    assert command("train", "--checkpoints", folder, "--no-check")[0] == 0
+    config = (folder / "config.yml").read_text()
+    (folder / "config.yml").write_text(config.replace("METHOD: partialconv", "METHOD: se_contextual"))
+    code, said = command("train", "--checkpoints", folder, "--no-check")
+    assert code == 2
+    assert "METHOD partialconv -> se_contextual" in said
+
+
+def test_networks_of_another_size_are_refused_with_the_keys_that_shape_them(run_folder, command):
+    folder = run_folder(MAX_ITERS=1, METHOD="se_contextual")
+    assert command("train", "--checkpoints", folder, "--no-check")[0] == 0
+    code, said = command(
+        "train", "--checkpoints", folder, "--no-check", "--set", "INPUT_SIZE=64", "--set", "MAX_ITERS=2"
+    )
+    assert code == 2
+    assert "INPUT_SIZE" in said
+
+
+def test_shared_keys_that_a_method_does_not_read_are_named():
+    loaded = config_file.load(None, [("here", "METHOD=partialconv"), ("here", "STYLE_LOSS_WEIGHT=0")])
+    assert loaded.notes == ("here: STYLE_LOSS_WEIGHT means nothing to METHOD partialconv",)
+    assert not config_file.load(None, [("here", "STYLE_LOSS_WEIGHT=0")]).notes
+    assert set(METHODS["glcic"].unread) <= set(config_file.known_keys())
+
+
+def test_a_rate_for_adam_is_warned_of_where_adadelta_takes_it(caplog):
+    tiny_method("glcic", LR=1e-4)
+    assert "set LR: 1" in caplog.text

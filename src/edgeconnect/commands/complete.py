@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgeconnect.commands.evaluation import evaluate_run
 from edgeconnect.commands.runs import (
+    MOST_CANDIDATES,
     add_run_options,
     add_start_options,
     load_trained,
@@ -15,15 +16,13 @@ from edgeconnect.commands.runs import (
     train,
 )
 from edgeconnect.config import file as config_file
-from edgeconnect.config.sections import CONFIG_FILE
+from edgeconnect.config.sections import CONFIG_FILE, MOSAIC
 from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.errors import UserError
 from edgeconnect.launch import refuse_several
 
 if TYPE_CHECKING:
     from edgeconnect.data.markers import Marking
-
-MOST_CANDIDATES = 24  # `verified.CANDIDATES`, which need PyTorch
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +128,9 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     config = load_trained(a, by_model)
     if shown(a, config):
         return
+    if marking and config.data.corruption == MOSAIC and not a.original:
+        problem = f"--marker: the run completes mosaics, and under {a.marker} there is none to see"
+        raise UserError(f"{problem}; name the pictures without paint with --original")
     from edgeconnect.data import jobs as listed
     from edgeconnect.predict import Predictor
     from edgeconnect.predict import complete as complete_jobs
@@ -149,6 +151,6 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     if a.candidates is not None:
         from edgeconnect.verification import load_verifier
 
-        verifier = load_verifier(run, a.checkpoints, a.candidates, a.reject or 0.0, not a.no_ema)
+        verifier = load_verifier(run, a.candidates, a.reject or 0.0, not a.no_ema)
     complete_jobs(Predictor.of(run, a.resize_mask, a.mirror, a.blend, verifier), wanted, config.run.debug, done)
     log.info("%d written to %s", len(wanted), output)

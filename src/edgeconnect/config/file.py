@@ -69,7 +69,10 @@ def load(path: Path | None, overrides: Iterable[Override] = (), completing: bool
     if completing:
         values.pop("MODEL", None)
     merge(_overrides(overrides), (Path(), folder))
-    return Loaded(build(_staged(values, written, completing)), tuple(notes))
+    config = build(_staged(values, written, completing))
+    unread = [name for name in config.row.unread if values.get(name, known[name].default) != known[name].default]
+    notes += [f"{written[name]}: {name} means nothing to METHOD {config.row.name}" for name in unread]
+    return Loaded(config, tuple(notes))
 
 
 def _staged(values: dict[str, Any], written: Mapping[str, str], completing: bool) -> dict[str, Any]:

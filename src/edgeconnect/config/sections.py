@@ -1,6 +1,6 @@
 """Every key of the configuration: its default, its check, its comment. The one source of all three."""
 
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from edgeconnect.config import validators
@@ -32,7 +32,7 @@ class RunConfig:
     """What runs and where."""
 
     mode: str = key("train", validators.numbered(MODES), "1 train, 2 test, 3 eval (main.py only)")
-    method: str = key("edgeconnect", method, "the published method: " + ", ".join(METHODS))
+    method: str = key("edgeconnect", method, "the published method: " + ", ".join(METHODS), fixed=True)
     model: str = key("edge", validators.name, f"stage of METHOD: {EDGECONNECT.listed()}; or all = 1, 2, 3")
     seed: int = key(10, validators.whole(0, 2**53), "seed of weights, shuffling, masks and flips")
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
@@ -112,6 +112,10 @@ class DataConfig:
         """Return the lists of TRAIN, VAL or TEST."""
         kinds = ("flist", "mask_flist", "edge_flist")
         return Lists(*(getattr(self, f"{split.lower()}_{kind}") for kind in kinds))
+
+    def at_scale(self, scale: float) -> "DataConfig":
+        """Return the same with Canny's smoothing at SIGMA times `scale`; 0 and -1 stay what they are."""
+        return replace(self, sigma=scale * self.sigma) if self.sigma > 0 else self
 
 
 @dataclass(frozen=True)

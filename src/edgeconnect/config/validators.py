@@ -168,14 +168,14 @@ def decay(value: Any) -> float:
 
 
 def span(value: Any) -> tuple[float, float]:
-    """Accept a range of hole ratios: `[0.2, 0.4]`, `0.2-0.4` or `0.2 0.4`."""
+    """Accept a range of shares: `[0.2, 0.4]`, `0.2-0.4` or `0.2 0.4`."""
     parts = value if isinstance(value, list | tuple) else re.split(r"[\s,;-]+", str(value).strip("[]() "))
     try:
         low, high = (float(part) for part in parts)
     except (TypeError, ValueError):
         raise ValueError("is no range such as [0.2, 0.4]") from None
     if not 0 < low <= high < 1:
-        raise ValueError("is no range of hole ratios with 0 < from <= to < 1")
+        raise ValueError("is no range with 0 < from <= to < 1")
     return low, high
 
 

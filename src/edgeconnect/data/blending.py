@@ -15,10 +15,10 @@ def blended(image: NDArray[np.uint8], filled: NDArray[np.uint8], mask: Mask) -> 
 
     `filled` is what a network painted, around the hole, too; its gradients are kept (Pérez et al., SIGGRAPH 2003).
     Where a hole meets the picture's border, Telea's filling stands in for known pixels (Iizuka et al., SIGGRAPH 2017,
-    section 3.5). Without known pixels, or without a hole, nothing changes. Known pixels come back bit for bit.
+    section 3.5). Without known pixels nothing changes. Known pixels come back bit for bit.
     """
     if mask.all() or not mask.any():
-        return filled
+        return filled if mask.all() else image
     holes, margin = mask.astype(np.uint8), 2 * ERODED + 2
     telea = cv2.inpaint(image, holes, RADIUS, cv2.INPAINT_TELEA)
     around, inside = (

@@ -55,10 +55,12 @@ def make_item(
 
 
 def _blocks(image: NDArray[np.uint8], config: DataConfig, rng: np.random.Generator, whole: bool) -> torch.Tensor:
-    """Return what is seen of a picture in its hole: blocks of a drawn size, or those that it shows already."""
-    low, high = config.mosaic_block
-    seen = mosaic(image, int(rng.integers(low, high + 1))) if whole else image
-    return _planes(seen.transpose(2, 0, 1))
+    """Return what is seen of a picture in its hole: blocks of a drawn size and place, or those that it shows already."""
+    if whole:
+        low, high = config.mosaic_block
+        block = int(rng.integers(low, high + 1))
+        image = mosaic(image, block, *rng.integers(0, block, 2).tolist())
+    return _planes(image.transpose(2, 0, 1))
 
 
 def _planes(array: NDArray[np.generic]) -> torch.Tensor:

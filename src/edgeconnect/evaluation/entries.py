@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.metrics.images import Picture
 from edgeconnect.trained import complete_batch, load_run
 from edgeconnect.types import Batch
+from edgeconnect.verification import load_verifier
 
 NO_EDGES, STRICT, GROUND_TRUTH, EXTERNAL = "none", "strict", "ground-truth", "external"
 
@@ -204,9 +206,12 @@ class Run(Entry):
             filled = np.where(item.mask[..., None], picture, item.picture) if self.paints else None
             yield Filled(item.id, filled, edge if self.draws_edges else None)
 
-    def batch(self, item: LoadedItem) -> Batch:
-        """Make a batch of one; its edges are external, none, those of known pixels, or of all with `ground-truth`."""
-        data, external = self.config.data, None
+    def batch(self, item: LoadedItem, scale: float = 1.0) -> Batch:
+        """Make a batch of one; its edges are external, none, those of known pixels, or of all with `ground-truth`.
+
+        Canny finds them at SIGMA times `scale`.
+        """
+        data, external = self.config.data.at_scale(scale), None
         whole = self.sees_edges == GROUND_TRUTH
         if whole:
             data = replace(data, known_edges=WHOLE)
@@ -217,6 +222,46 @@ class Run(Entry):
         needed = self.run.stage.needs_edges and self.sees_edges != NO_EDGES
         drawn = item.picture, item.mask, item.id, data, rng
         return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
+
+
+class BestOf(Entry):
+    """A run whose pictures are completed in several ways, of which its own discriminators keep the most real.
+
+    Raises UserError where the run cannot judge: see `verification.load_verifier`.
+    """
+
+    def __init__(self, run: Run, count: int) -> None:
+        self.run, self.verifier = run, load_verifier(run.run, count)
+        self.name = f"{run.name} best of {count}"
+        self.sees_edges, self.draws_edges = run.sees_edges, run.draws_edges
+        self.folder, self.lists = run.folder, run.lists
+        self.provenance = {**run.provenance, **{str(judge): judge.digest for judge in self.verifier.judges}}
+
+    def prepare(self, manifest: Manifest) -> None:
+        """Pair external edge maps with the pictures."""
+        self.run.prepare(manifest)
+
+    def ready(self, item: LoadedItem) -> LoadedItem:
+        """Find the edges of the usual scale."""
+        return self.run.ready(item)
+
+    def identity(self, batch_size: int) -> str:
+        """Hash what decides the run's results, the judges, and how many are tried."""
+        decides = self.run.identity(1), self.provenance, self.verifier.count
+        return hashlib.sha256(repr(decides).encode()).hexdigest()
+
+    def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
+        """Complete one picture after the other."""
+        for item in items:
+            made, _ = self.verifier.complete(partial(self.batch, item))
+            if made is None:
+                raise BadImageError(Path(item.id), "the discriminators' scores are no numbers; use an earlier save")
+            (picture,), _, (edge,) = map(images.to_uint8, made)
+            yield Filled(item.id, np.where(item.mask[..., None], picture, item.picture), edge[..., 0])
+
+    def batch(self, item: LoadedItem, scale: float) -> Batch:
+        """Make a batch of one, with Canny's edges at SIGMA times `scale`."""
+        return item.batch if item.batch and scale == 1 else self.run.batch(item, scale)
 
 
 def parse_run(text: str) -> tuple[Path, str, str]:

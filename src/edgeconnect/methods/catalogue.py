@@ -69,7 +69,8 @@ class MethodRow:
     schedule: tuple[str, ...]  # the stages that `--model all` trains, one after the other
     completes: str  # the stage that completes pictures where none is named
     build: Callable[[str, "Config", "Prepare"], "Method"]
-    check_weights: Callable[["Config"], None] = lambda config: None  # raise where pretrained ones are missing
+    features: tuple[str, ...] = ()  # keys of loss weights that need FEATURE_NET's pretrained weights
+    unread: tuple[str, ...] = ()  # shared keys that mean nothing to it
     look: Callable[[Mapping[str, "nn.Module"], Iterable["Batch"]], None] | None = None  # at pictures, before it trains
     section: type | None = None  # a frozen dataclass of keys that the method alone has; they are `config.own`
 
@@ -97,12 +98,6 @@ def _build_edgeconnect(stage: str, config: "Config", prepare: "Prepare") -> "Met
     return edgeconnect.STAGES[stage](config, prepare)
 
 
-def _check_vgg(config: "Config") -> None:
-    from edgeconnect.methods import edgeconnect
-
-    edgeconnect.check_weights(config)
-
-
 def _pair(part: str, model: str) -> dict[str, Network]:
     """Return a generator and its discriminator, as the published program names their files."""
     judge = Network(f"{model}_dis.pth", "discriminator", completes=False, alias=("conv1", "features"))
@@ -114,6 +109,11 @@ _EDGE_LOSSES = ("l_d1", "l_g1", "l_fm", "l_bce")
 _INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty", "l_tv")
 _EDGE_WEIGHTS = ("EDGE_ADV_LOSS_WEIGHT", "FM_LOSS_WEIGHT", "EDGE_BCE_LOSS_WEIGHT")
 _INPAINT_WEIGHTS = tuple(f"{part}_LOSS_WEIGHT" for part in ("INPAINT_ADV", "L1", "CONTENT", "STYLE"))
+_OF_EDGES_FIRST = (
+    *("KNOWN_EDGES", "RAW_EDGES", "RESIDUAL_BLOCKS", "HALVINGS", "SKIPS", "PREFILL", "PREFILL_EDGES"),
+    *("L1_LOSS_WEIGHT", "L1_RATIO", *_EDGE_WEIGHTS, "EDGE_BCE_POSITIVE"),
+    *("CONTENT_LOSS_WEIGHT", "STYLE_LOSS_WEIGHT", "INPAINT_ADV_LOSS_WEIGHT", "TV_LOSS_WEIGHT"),
+)
 _ACCURACY, _FIDELITY = {"precision": "precision", "recall": "recall"}, {"psnr": "psnr", "mae": "mae"}
 
 EDGECONNECT = MethodRow(
@@ -149,7 +149,7 @@ EDGECONNECT = MethodRow(
     schedule=("edge", "inpaint", "edge_inpaint"),
     completes="edge_inpaint",
     build=_build_edgeconnect,
-    check_weights=_check_vgg,
+    features=("CONTENT_LOSS_WEIGHT", "STYLE_LOSS_WEIGHT"),
 )
 
 
@@ -198,6 +198,7 @@ GLCIC = MethodRow(
     build=_build_glcic,
     look=_look_glcic,
     section=GlcicConfig,
+    unread=(*_OF_EDGES_FIRST, "FEATURE_NET", "VGG_WEIGHTS", "BETA1", "BETA2"),
 )
 
 
@@ -216,12 +217,6 @@ def _build_se_contextual(stage: str, config: "Config", prepare: "Prepare") -> "M
     return se_contextual.SEContextual(config, prepare)
 
 
-def _check_se_contextual(config: "Config") -> None:
-    from edgeconnect.methods import se_contextual
-
-    se_contextual.check_weights(config)
-
-
 SE_CONTEXTUAL = MethodRow(
     name="se_contextual",
     source="SE-ResNet and contextual loss, 2020",
@@ -238,8 +233,9 @@ SE_CONTEXTUAL = MethodRow(
     schedule=("completion",),
     completes="completion",
     build=_build_se_contextual,
-    check_weights=_check_se_contextual,
     section=SEContextualConfig,
+    features=("SE_CONTEXTUAL.CONTEXTUAL_LOSS_WEIGHT",),
+    unread=_OF_EDGES_FIRST,
 )
 
 
@@ -260,12 +256,6 @@ def _build_partialconv(stage: str, config: "Config", prepare: "Prepare") -> "Met
     return partialconv.PartialConvolutions(config, prepare)
 
 
-def _check_partialconv(config: "Config") -> None:
-    from edgeconnect.methods import partialconv
-
-    partialconv.check_weights(config)
-
-
 PARTIALCONV = MethodRow(
     name="partialconv",
     source="Liu et al. 2018, arXiv:1804.07723",
@@ -283,8 +273,9 @@ PARTIALCONV = MethodRow(
     schedule=("completion",),
     completes="completion",
     build=_build_partialconv,
-    check_weights=_check_partialconv,
     section=PartialConvConfig,
+    features=("PARTIALCONV.PERCEPTUAL_LOSS_WEIGHT", "PARTIALCONV.STYLE_LOSS_WEIGHT"),
+    unread=(*_OF_EDGES_FIRST, "GAN_LOSS", "D2G_LR"),
 )
 
 METHODS: dict[str, MethodRow] = {row.name: row for row in (EDGECONNECT, GLCIC, SE_CONTEXTUAL, PARTIALCONV)}

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from edgeconnect import losses
-from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
+from edgeconnect.config.sections import BATCH, MOSAIC, WHITE, Config
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
+from edgeconnect.methods.perceptual import loaded_features
 from edgeconnect.metrics.training import edge_precision_recall, fidelity
-from edgeconnect.networks.canny import canny_edges
+from edgeconnect.networks.canny import canny_edges, spread
 from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
-from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
+from edgeconnect.networks.features import FEATURE_NETS
 from edgeconnect.networks.filling import as_seen, gray_as_seen
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
@@ -92,11 +93,13 @@ class Edge:
 class Inpaint:
     """Stage 2: G2 paints along edges, D2 judges the picture, FEATURE_NET its content and style (section 3.2)."""
 
+    feature_net = cached_property(loaded_features)
+
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
         self.config, self.prepare = config, prepare
-        channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
-        painter = generator(channels, 3, config)
+        self.sees_mask = size.prefill != WHITE or config.data.corruption == MOSAIC  # white shows the hole itself
+        painter = generator(5 if self.sees_mask else 4, 3, config)
         if size.prefill != WHITE:
             torch.nn.init.normal_(convolutions(painter)[-1].weight, 0.0, 0.001)  # begins near the surface
         self.generator = prepare(painter)
@@ -105,23 +108,15 @@ class Inpaint:
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
         self.stateful: dict[str, Stateful] = {}
 
-    @cached_property
-    def feature_net(self) -> Features:
-        """The feature network, loaded by the first loss that asks for it: completing needs none."""
-        weights = self.config.losses
-        network = load_features(weights.feature_net, weights.vgg_weights)
-        self.prepare(network)
-        return network
-
     def generate(self, batch: Batch, edge: Tensor) -> Tensor:
         """Paint (B, 3, H, W) along edges: on white everywhere, else in the hole, where it may leave [0, 1]."""
         kind = self.config.networks.prefill
         image = as_seen(batch, kind)
+        seen = [image, edge, batch.mask] if self.sees_mask else [image, edge]
+        painted = self.generator(torch.cat(seen, dim=1)).float()
         if kind == WHITE:
-            painted = self.generator(torch.cat([image, edge], dim=1))
-            return (torch.tanh(painted.float()) + 1) / 2
-        residual = self.generator(torch.cat([image, edge, batch.mask], dim=1))
-        return composite(image, image + residual.float(), batch.mask)
+            return (torch.tanh(painted) + 1) / 2
+        return composite(image, image + painted, batch.mask)
 
     def objective(self, batch: Batch, edge: Tensor) -> Objective:
         """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8), variation of the composite.
@@ -141,7 +136,7 @@ class Inpaint:
         tv = fake.new_zeros(())
         if weights.tv_loss_weight:
             merged = composite(batch.image, fake, batch.mask)
-            tv = weights.tv_loss_weight * losses.total_variation(merged, losses.dilated(batch.mask))
+            tv = weights.tv_loss_weight * losses.total_variation(merged, spread(batch.mask))
             scalars["l_tv"] = tv
         return Objective(by_role(d2, g2 + l1 + content + style + tv), fake, detached(scalars))
 
@@ -278,13 +273,6 @@ def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool)
 def short(accuracy: Scalars) -> Scalars:
     """Name precision and recall as the published joint log does."""
     return {"pre": accuracy["precision"], "rec": accuracy["recall"]}
-
-
-def check_weights(config: Config) -> None:
-    """Raise UserError where the weights of the feature network are needed and cannot be had."""
-    weights = config.losses
-    if weights.vgg_weights != RANDOM and weights.content_loss_weight + weights.style_loss_weight:
-        load_features(weights.feature_net, weights.vgg_weights)
 
 
 AnyStage = Edge | Inpaint | EdgeInpaint | Joint

@@ -4,6 +4,7 @@ Three phases (algorithm 1): the completion network alone by the squared error, t
 `PHASES` says when; the adversarial term counts where both learn. Differences from the paper: docs/methods.md.
 """
 
+import logging
 from collections.abc import Iterable
 
 import torch
@@ -20,6 +21,9 @@ from edgeconnect.networks.glcic import CompletionNetwork, context_discriminator
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 SMALLEST_PATCH = 32  # pixels, which the local discriminator halves five times
+SMALL = 0.01  # a rate for Adam
+
+log = logging.getLogger(__name__)
 
 
 class Glcic:
@@ -100,6 +104,8 @@ def adadelta_pair(
     generator: nn.Module, discriminator: nn.Module, lr: float, d2g_lr: float
 ) -> dict[str, torch.optim.Optimizer]:
     """One Adadelta (Zeiler, arXiv:1212.5701) for each role; the paper's is without a rate of its own, which is LR 1."""
+    if lr < SMALL:
+        log.warning("LR: %g hardly moves Adadelta, which is published with 1; set LR: 1 and D2G_LR: 1", lr)
     return {
         "generator": torch.optim.Adadelta(generator.parameters(), lr),
         "discriminator": torch.optim.Adadelta(discriminator.parameters(), lr * d2g_lr),

@@ -10,17 +10,21 @@ import torch
 from torch import Tensor
 
 from edgeconnect import losses
-from edgeconnect.config.sections import MOSAIC, RANDOM, Config
+from edgeconnect.config.sections import MOSAIC, Config
 from edgeconnect.methods.adversarial import adam, detached
 from edgeconnect.methods.catalogue import PartialConvConfig
+from edgeconnect.methods.perceptual import loaded_features
 from edgeconnect.metrics.training import fidelity
-from edgeconnect.networks.features import FEATURE_NETS, Features, imagenet_normalized, load_features
+from edgeconnect.networks.canny import spread
+from edgeconnect.networks.features import FEATURE_NETS, imagenet_normalized
 from edgeconnect.networks.partialconv import PartialUNet, levels_for
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 
 class PartialConvolutions:
     """Paint holes with a U-Net whose masks shrink layer by layer; no discriminator (sections 3.1 to 3.3)."""
+
+    feature_net = cached_property(loaded_features)
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         own: PartialConvConfig = config.own
@@ -32,13 +36,6 @@ class PartialConvolutions:
         self.networks = {"generator": self.generator}
         self.optimizers = {"generator": adam([self.generator], config.optim.lr, config.optim)}
         self.stateful: dict[str, Stateful] = {}
-
-    @cached_property
-    def feature_net(self) -> Features:
-        """The feature network, loaded by the first step that asks for it."""
-        network = load_features(self.config.losses.feature_net, self.config.losses.vgg_weights)
-        self.prepare(network)
-        return network
 
     def paint(self, batch: Batch) -> Tensor:
         """Paint (B, 3, H, W), not bounded, from the known pixels, and the mosaic where there is one."""
@@ -52,7 +49,7 @@ class PartialConvolutions:
         merged = composite(batch.image, raw, batch.mask)
         valid = weights.valid_loss_weight * losses.region_l1(raw, batch.image, 1 - batch.mask)
         hole = weights.hole_loss_weight * losses.region_l1(raw, batch.image, batch.mask)
-        tv = weights.tv_loss_weight * losses.total_variation(merged, losses.dilated(batch.mask))
+        tv = weights.tv_loss_weight * losses.total_variation(merged, spread(batch.mask))
         content, style = self.perceptual(batch.image, raw, merged)
         update({"generator": valid + hole + tv + content + style})
         scalars = {"l_valid": valid, "l_hole": hole, "l_per": content, "l_sty": style, "l_tv": tv}
@@ -84,10 +81,3 @@ class PartialConvolutions:
         """PSNR and relative MAE of the composite."""
         metrics: Metrics = torch.vmap(fidelity)(batch.image, completion.merged, batch.mask)
         return metrics
-
-
-def check_weights(config: Config) -> None:
-    """Raise UserError where the weights of the feature network are needed and cannot be had."""
-    needed = config.own.perceptual_loss_weight + config.own.style_loss_weight
-    if needed and config.losses.vgg_weights != RANDOM:
-        load_features(config.losses.feature_net, config.losses.vgg_weights)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from edgeconnect import losses
-from edgeconnect.config.sections import RANDOM, Config
+from edgeconnect.config.sections import Config
 from edgeconnect.methods.adversarial import adam_pair, by_role, detached
 from edgeconnect.methods.catalogue import SEContextualConfig
 from edgeconnect.methods.glcic import judge, local_side, training_size
+from edgeconnect.methods.perceptual import loaded_features
 from edgeconnect.metrics.training import fidelity
-from edgeconnect.networks.features import FEATURE_NETS, Features, imagenet_normalized, load_features
+from edgeconnect.networks.features import FEATURE_NETS, imagenet_normalized
 from edgeconnect.networks.se_contextual import Generator, context_discriminator
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
@@ -24,6 +25,8 @@ SMALLEST_PATCH = 8  # pixels, which the local discriminator halves three times
 
 class SEContextual:
     """Paint on a black hole, or on a mosaic, by squared error, two discriminators, and the contextual loss (eq. 4)."""
+
+    feature_net = cached_property(loaded_features)
 
     def __init__(self, config: Config, prepare: Prepare) -> None:
         own: SEContextualConfig = config.own
@@ -35,13 +38,6 @@ class SEContextual:
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
         self.stateful: dict[str, Stateful] = {}
-
-    @cached_property
-    def feature_net(self) -> Features:
-        """The feature network, loaded by the first step that asks for it."""
-        network = load_features(self.config.losses.feature_net, self.config.losses.vgg_weights)
-        self.prepare(network)
-        return network
 
     def paint(self, batch: Batch) -> Tensor:
         """Paint (B, 3, H, W) in [0, 1] from the known pixels, and the mosaic where there is one."""
@@ -83,9 +79,3 @@ class SEContextual:
         """PSNR and relative MAE of the composite."""
         metrics: Metrics = torch.vmap(fidelity)(batch.image, completion.merged, batch.mask)
         return metrics
-
-
-def check_weights(config: Config) -> None:
-    """Raise UserError where the weights of the feature network are needed and cannot be had."""
-    if config.own.contextual_loss_weight and config.losses.vgg_weights != RANDOM:
-        load_features(config.losses.feature_net, config.losses.vgg_weights)

@@ -12,10 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.errors import UserError
 from edgeconnect.methods.edgeconnect import Joint
 from edgeconnect.networks.filling import luminance
 from edgeconnect.types import Batch, Completion, composite
+
+SMALLEST, STRIDE = 24, 8  # pixels around whose middle a score of the published discriminators lies, and between two
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ CANDIDATES = [
     for threshold in (None, 0.5, 0.3, 0.7)
     for mirrored in (False, True)
 ]
+
+
+def ways(data: DataConfig) -> int:
+    """Return how many candidates differ: other scales of Canny do where SIGMA is one, and Canny finds the edges."""
+    scaled = data.sigma > 0 and data.edge == "canny"
+    return len(CANDIDATES) if scaled else sum(candidate.scale == 1 for candidate in CANDIDATES)
 
 
 class Scored(NamedTuple):
@@ -66,10 +75,12 @@ def tried(method: Joint, batch: Batch, candidate: Candidate) -> Scored:
 
 
 def reality(discriminator: nn.Module, pictures: Tensor, mask: Tensor) -> Tensor:
-    """Return how real a patch discriminator finds (B, C, H, W) inside the hole, (B,) from 0 to 1; 1 without a hole."""
+    """Return how real a patch discriminator finds (B, C, H, W) inside the hole, (B,) from 0 to 1; 1 without a hole.
+
+    Each score weighs as much as the middle of its patch is missing.
+    """
     scores = torch.sigmoid(discriminator(pictures)[-1].float())
-    height, width = scores.shape[-2:]
-    weights = F.adaptive_avg_pool2d(mask, (height, width))
+    weights = F.avg_pool2d(mask, SMALLEST, STRIDE)
     total = weights.sum(dim=(1, 2, 3))
     mean = (scores * weights).sum(dim=(1, 2, 3)) / torch.where(total > 0, total, torch.ones_like(total))
     return torch.where(total > 0, mean, torch.ones_like(mean))
