@@ -48,7 +48,9 @@ class Verifier:
 
         Raises BadImageError naming a picture that is too small to be judged.
         """
-        placed, best, report = cache(lambda scale: self.engine.place(batch_of(scale))), None, []
+        placed = cache(lambda scale: self.engine.place(batch_of(scale)))
+        best: Best | None = None
+        report: list[dict[str, Any]] = []
         with inference(self.method), self.engine.autocast():
             for one in CANDIDATES[: self.count]:
                 batch = placed(one.scale)

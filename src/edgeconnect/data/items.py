@@ -55,7 +55,7 @@ def make_item(
 
 
 def _blocks(image: NDArray[np.uint8], config: DataConfig, rng: np.random.Generator, whole: bool) -> torch.Tensor:
-    """Return what is seen of a picture in its hole: blocks of a drawn size and place, or those that it shows already."""
+    """Return what is seen in a picture's hole: blocks of a drawn size and place, or those that it shows itself."""
     if whole:
         low, high = config.mosaic_block
         block = int(rng.integers(low, high + 1))
