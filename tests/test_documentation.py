@@ -95,6 +95,11 @@ PROMISES = {
         Run(f"{TEST}photos --input a.jpg --mask hole.png --output a_completed.png", ("a_completed.png",)),
         Run(f"{TEST}photos --input marked/ --marker 0,255,0 --output results/", MARKED),
         EVALUATE,
+        Run(
+            "python train.py --preset glcic_small --checkpoints checkpoints/small",
+            ("checkpoints/small/GLCIC_gen.pth", "checkpoints/small/config.yml"),
+            small="--set MAX_ITERS=1 --set BASE_CHANNELS=4 --set TRAIN_FLIST=scenes:4 --set VAL_FLIST=scenes:5-7",
+        ),
     ],
     "CONTRIBUTING.md": [
         NotRun("make setup", INSTALLS),
