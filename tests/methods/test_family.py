@@ -203,9 +203,12 @@ def test_a_method_named_on_the_command_line_completes_pictures_too(run_folder, c
     chosen = "--checkpoints", folder, "--set", "METHOD=partialconv"
     code, said = command("train", *chosen, "--no-check")
     assert code == 0, said
-    picture, hole = (write_png(folder / name, image) for name, image in (("a.png", PICTURE), ("m.png", HOLE)))
-    code, said = command("test", *chosen, "--input", picture, "--mask", hole, "--output", folder / "out.png")
+    write_png(folder / "a.png", PICTURE)
+    write_png(folder / "m.png", HOLE)
+    given = "--input", folder / "a.png", "--mask", folder / "m.png"
+    code, said = command("test", *chosen, *given, "--output", folder / "out.png")
     assert code == 0, said
+    assert "resolved_completion.yml: RESIDUAL_BLOCKS" not in said
     assert (folder / "out.png").is_file()
 
 

@@ -47,7 +47,7 @@ def folder_config(folder: Path, overrides: Sequence[Override] = (), by_model: bo
         return now
     present, trained = (config_file.load(source).config.flat() for source in (file, resolved))
     lists = [key for key, value in present.items() if key.endswith("_FLIST") and value]
-    kept = {key: value for key, value in trained.items() if key not in (*OF_THIS_USE, *lists)}
+    kept = {key: value for key, value in trained.items() if key not in (*OF_THIS_USE, *lists, *now.config.row.unread)}
     usual = config_file.build({"METHOD": now.config.run.method}).flat()
     both = [key for key in kept if file and key in present and key in usual]  # sections are those of one METHOD
     differing = [key for key in both if present[key] != kept[key] and present[key] != usual[key]]
