@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeconnect.checkpoint.saves import intact
-from edgeconnect.checkpoint.weights import LoadedWeights, load_completing, load_network, trained_source
-from edgeconnect.digest import file_digest
+from edgeconnect.checkpoint.weights import LoadedWeights, described, load_completing, load_network, trained_source
 from edgeconnect.engine import Engine, inference
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.methods.edgeconnect import Joint
@@ -110,7 +109,6 @@ def load_verifier(run: LoadedRun, count: int, least: float = 0.0, use_ema: bool 
                     f"--candidates: {folder} holds no {network.file}, which judges; copy it there, or train it"
                 )
             iteration = load_network(source.path, network, method.networks[name])
-            step, of_stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
-            judges.append(LoadedWeights(network.file, file_digest(source.path), False, of_stage, step))
+            judges.append(described(source, network, iteration))
     log.info("judges: %s", ", ".join(map(str, judges)))
     return Verifier(method, run.engine, count, least, tuple(judges))

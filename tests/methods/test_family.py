@@ -1,11 +1,13 @@
 """GLCIC, SE-ResNet with contextual loss, partial convolutions: what is theirs beside the contract."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import OTHERS, batch_for, differing, random_batch, state_of, tiny_config, tiny_method
+from support import OTHERS, SIDES, batch_for, differing, random_batch, state_of, tiny_config, tiny_method
 
 from edgeconnect.config import file as config_file
 from edgeconnect.config.presets import preset
@@ -210,6 +212,18 @@ def test_a_method_named_on_the_command_line_completes_pictures_too(run_folder, c
     assert code == 0, said
     assert "resolved_completion.yml: RESIDUAL_BLOCKS" not in said
     assert (folder / "out.png").is_file()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_method_is_evaluated_as_one_that_sees_no_edges(name, run_folder, command):
+    rate = {"LR": 1, "D2G_LR": 1} if name == "glcic" else {}
+    folder = run_folder(MAX_ITERS=1, METHOD=name, **rate | {"INPUT_SIZE": SIDES.get(name, 32)})
+    assert command("train", "--checkpoints", folder, "--no-check")[0] == 0
+    items = "--pictures", "scenes:8-10", "--masks", "strokes", "--methods", "telea"
+    code, said = command("evaluate", "--checkpoints", folder, *items, "--shown", 1)
+    assert code == 0, said
+    run, telea = json.loads((folder / "evaluation/results.json").read_text())["methods"]
+    assert (run["name"], run["edges"], telea["edges"]) == ("run:completion", "", "")
 
 
 def test_a_run_keeps_its_method(run_folder, command):

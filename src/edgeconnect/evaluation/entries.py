@@ -149,7 +149,8 @@ class Run(Entry):
         if without and stage.draws_edges and not stage.paints_as:
             raise UserError(f"--edges {NO_EDGES}: stage {stage.name} of {folder} draws edges; leave it out")
         self.run = load_run(self.config, folder, given_edges=without)
-        self.sees_edges = EXTERNAL if data.edge == EXTERNAL and not without else sees_edges
+        protocol = EXTERNAL if data.edge == EXTERNAL and not without else sees_edges
+        self.sees_edges = protocol if stage.needs_edges else ""
         self.draws_edges, self.paints = stage.draws_edges and not without, stage.predicts == "image"
         shown = printable(label or folder.resolve().name, kept="")
         self.name = f"{shown}:{stage.name}{' mirrored' if mirror else ''}"
@@ -219,7 +220,7 @@ class Run(Entry):
             gray = images.read_gray(self.edge_maps[item.id], data.max_pixels)
             external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
         rng = np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number))
-        needed = self.run.stage.needs_edges and self.sees_edges != NO_EDGES
+        needed = self.sees_edges not in ("", NO_EDGES)
         drawn = item.picture, item.mask, item.id, data, rng
         return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
 
