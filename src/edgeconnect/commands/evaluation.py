@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 WHAT, WHO, HOW = "what is evaluated", "who", "how"  # groups of options
 RUN = "[NAME=]FOLDER[:STAGE]"
+OF_COMPLETING = (  # options of test that mean nothing to MODE 3
+    *("input", "mask", "edge", "raw_edges", "no_ema", "resize_mask", "skip_existing", "init_from", "no_check"),
+    *("blend", "reject", "marker", "tolerance", "min_region", "original", "force"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,19 +96,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def evaluate_run(arguments: argparse.Namespace) -> None:
     """Evaluate a run as its configuration says (MODE 3). Raises UserError for options that mean nothing to it."""
     a = arguments
-    others = {"--input": a.input, "--mask": a.mask, "--edge": a.edge, "--raw-edges": a.raw_edges, "--no-ema": a.no_ema}
-    others |= {"--resize-mask": a.resize_mask, "--skip-existing": a.skip_existing, "--resume": a.resume != "auto"}
-    others |= {
-        "--init-from": a.init_from,
-        "--no-check": a.no_check,
-        "--blend": a.blend,
-        "--reject": a.reject is not None,
-    }
-    others |= {"--marker": a.marker, "--tolerance": a.tolerance is not None, "--min-region": a.min_region is not None}
-    others |= {"--original": a.original, "--force": a.force}
-    given = [option for option, value in others.items() if value]
+    given = [name for name in OF_COMPLETING if not (vars(a)[name] is None or vars(a)[name] is False)]
+    given += ["resume"] if a.resume != "auto" else []
     if given:
-        raise UserError(f"{', '.join(given)}: means nothing to MODE 3, eval; leave it out, or use scripts/evaluate.py")
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(f"{options}: means nothing to MODE 3, eval; leave it out, or use scripts/evaluate.py")
     config = load_trained(a, by_model=True)
     if not shown(a, config):
         output = Path(a.output) if a.output else None
