@@ -277,11 +277,11 @@ def test_inference_advances_nothing(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_methods_build_the_feature_network_only_where_a_loss_needs_it(stage, monkeypatch):
-    from edgeconnect.methods import edgeconnect
+    from edgeconnect.methods import perceptual
 
     built = []
-    real = edgeconnect.load_features
-    monkeypatch.setattr(edgeconnect, "load_features", lambda net, weights: built.append(weights) or real(net, weights))
+    real = perceptual.load_features
+    monkeypatch.setattr(perceptual, "load_features", lambda net, weights: built.append(weights) or real(net, weights))
     method = build(stage, CONTENT_LOSS_WEIGHT=0.1, STYLE_LOSS_WEIGHT=250, VGG_WEIGHTS="random")
     method.complete(random_batch())
     assert not built

@@ -38,6 +38,6 @@ def test_half_precision_around_it_changes_nothing():
 
 def test_spreading_reaches_all_eight_neighbours_and_stays_inside():
     mask, wanted = torch.zeros(2, 1, 1, 7, 6)
-    mask[0, 3, 2], wanted[0, 2:5, 1:4] = 1, 1
-    mask[0, 0, 5], wanted[0, :2, 4:] = 1, 1
-    assert torch.equal(spread(mask[None])[0], wanted)
+    mask[..., 3, 2], wanted[..., 2:5, 1:4] = 1, 1
+    mask[..., 0, 5], wanted[..., :2, 4:] = 1, 1
+    assert torch.equal(spread(mask), wanted)
