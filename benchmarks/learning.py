@@ -66,6 +66,7 @@ from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.plain import plain
 
 MEASURED = 0.03  # share of a stage's minutes over which its speed is measured, after twice as long to warm up
+LEAST = 5.0  # seconds, where that share is less
 FEW = 2  # iterations for a first guess of the speed
 PROCESSES = multiprocessing.get_context("forkserver")  # each command has its own process, without seconds of imports
 
@@ -211,7 +212,8 @@ def iterations(study: Study, config: Config, folder: Path) -> dict[str, int]:
         raise UserError(f"{problem}; give the variant another name, or the study another --output")
     if not known:
         shutil.rmtree(run, ignore_errors=True)  # speed is not measured across an interruption
-        pace = {stage: measure_pace(run, config, stage, MEASURED * wanted) for stage, wanted in seconds.items()}
+        wanted = {stage: max(LEAST, MEASURED * whole) for stage, whole in seconds.items()}
+        pace = {stage: measure_pace(run, config, stage, some) for stage, some in wanted.items()}
         shutil.rmtree(run)
         known = {"asked": asked, "pace": pace}
         write_whole(file, json.dumps(known, indent=1).encode())

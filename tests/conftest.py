@@ -17,6 +17,8 @@ from edgeconnect.cli import main
 sys.path.insert(0, str(PARITY))
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells start what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # as nohup starts it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 torch.set_num_threads(1)  # tiny networks gain nothing from more, and pytest runs in two processes
 
 Command = Callable[..., tuple[int, str]]
