@@ -33,7 +33,8 @@ from edgeconnect.data.jobs import Job
 from edgeconnect.data.scenes import render
 from edgeconnect.engine import make_engine
 from edgeconnect.methods.build import build
-from edgeconnect.predict import Predictor, fold, load_run
+from edgeconnect.predict import Predictor
+from edgeconnect.trained import fold, load_run
 
 MODES = ("plain", "default", "bf16")
 
@@ -74,8 +75,8 @@ def predictor(options: argparse.Namespace, mode: str) -> Predictor:
     if options.checkpoints:
         from edgeconnect.checkpoint.folder import folder_config
 
-        found = load_run(folder_config(options.checkpoints, keys).config, options.checkpoints).predictor
-        return found(resize_mask=True)
+        run = load_run(folder_config(options.checkpoints, keys).config, options.checkpoints)
+        return Predictor.of(run, resize_mask=True)
     config = config_file.load(None, keys).config
     engine = make_engine(config)
     rng.seed(0)

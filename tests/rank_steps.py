@@ -31,6 +31,11 @@ from edgeconnect.types import Progress
 STEPS, LR = 5, 0.01
 KEYS: dict[str, dict[str, Any]] = {stage: {"MODEL": stage} for stage in STAGES}
 KEYS |= {"toy": {"METHOD": "toy"}}
+KEYS |= {"glcic": {"METHOD": "glcic", "INPUT_SIZE": 64, "GLCIC.LOCAL_SIZE": 1}}  # patches are drawn for each rank
+KEYS |= {
+    "se_contextual": {"METHOD": "se_contextual", "SE_CONTEXTUAL.LOCAL_SIZE": 1},
+    "partialconv": {"METHOD": "partialconv"},
+}
 KEYS |= {"perceptual": {"MODEL": "inpaint", "CONTENT_LOSS_WEIGHT": 0.1, "STYLE_LOSS_WEIGHT": 250}}
 DATA = {
     "TRAIN_FLIST": "scenes:16",

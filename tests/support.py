@@ -17,8 +17,16 @@ from edgeconnect.types import Batch, Completion, Method, Metrics, Progress, Scal
 PARITY = Path(__file__).parent / "parity"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 STAGES = ("edge", "inpaint", "edge_inpaint", "joint")
+OTHERS = ("glcic", "se_contextual", "partialconv")  # methods of one stage
+SIDES = {"glcic": 64}  # of the smallest pictures to train on, where they are not 32
 TINY = {"BASE_CHANNELS": 4, "RESIDUAL_BLOCKS": 1, "INPUT_SIZE": 32, "BATCH_SIZE": 2, "NUM_WORKERS": 0}
-PLAIN = {"CONTENT_LOSS_WEIGHT": 0, "STYLE_LOSS_WEIGHT": 0}  # losses that need no VGG
+PLAIN = {  # losses that need no VGG
+    "CONTENT_LOSS_WEIGHT": 0,
+    "STYLE_LOSS_WEIGHT": 0,
+    "SE_CONTEXTUAL.CONTEXTUAL_LOSS_WEIGHT": 0,
+    "PARTIALCONV.PERCEPTUAL_LOSS_WEIGHT": 0,
+    "PARTIALCONV.STYLE_LOSS_WEIGHT": 0,
+}
 
 
 def tiny_config(**keys: Any) -> Config:
@@ -28,9 +36,16 @@ def tiny_config(**keys: Any) -> Config:
 
 
 def tiny_method(stage: str, engine: Engine | None = None, seed: int = 0, **keys: Any) -> Method:
-    """Build a stage of EdgeConnect with tiny networks from a seed."""
+    """Build a stage of EdgeConnect, or a method of one stage, with tiny networks from a seed."""
     torch.manual_seed(seed)
-    return build(tiny_config(MODEL=stage, **keys), (engine or Engine(torch.device("cpu"))).prepare)
+    chosen: dict[str, Any] = {"METHOD" if stage in OTHERS else "MODEL": stage, "INPUT_SIZE": SIDES.get(stage, 32)}
+    chosen |= {"LR": 1, "D2G_LR": 1} if stage == "glcic" else {}  # Adadelta's rate has no unit
+    return build(tiny_config(**chosen | keys), (engine or Engine(torch.device("cpu"))).prepare)
+
+
+def batch_for(stage: str, size: int = 2) -> Batch:
+    """Draw a batch as small as a stage of EdgeConnect, or a method of one stage, trains on."""
+    return random_batch(size, *[SIDES.get(stage, 32)] * 2)
 
 
 def random_batch(size: int = 2, height: int = 32, width: int = 32, seed: int = 0) -> Batch:

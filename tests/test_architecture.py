@@ -18,6 +18,7 @@ BASE = {
     "threads",
     "provenance",
     "catalogue",
+    "validators",
     "config",
     "launch",
     "distributed",
@@ -28,15 +29,16 @@ LAYERS = {  # what each part of the package may import
     "launch": {"errors"},
     "distributed": {"errors", "launch"},
     "rng": {"launch", "distributed"},
-    "catalogue": set(),
+    "validators": set(),
+    "catalogue": {"validators"},
     "threads": set(),
     "progress": {"launch"},
     "provenance": set(),
     "atomic": {"errors"},
     "digest": {"errors"},
-    "config": {"errors", "atomic", "catalogue"},
+    "config": {"errors", "atomic", "catalogue", "validators"},
     "plain": set(),
-    "images": {"errors", "atomic", "config"},
+    "images": {"errors", "atomic", "config", "validators"},
     "networks": BASE,
     "losses": BASE,
     "metrics": BASE | {"networks"},
@@ -46,14 +48,17 @@ LAYERS = {  # what each part of the package may import
     "engine": BASE | {"device"},
     "checkpoint": BASE,
     "training": BASE | {"engine", "checkpoint"},
-    "predict": BASE | {"data", "engine", "methods", "checkpoint"},
+    "trained": BASE | {"engine", "methods", "checkpoint"},
+    "verification": BASE | {"engine", "methods", "checkpoint", "trained"},
+    "predict": BASE | {"data", "engine", "trained", "verification"},
     "run": BASE | {"data", "engine", "methods", "checkpoint", "training"},
 }
 EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}
 INNER = {  # a module of these parts imports modules of its part from lines above its own only
     "data": [
         {"path_list"},
-        {"edges", "files", "masks", "scenes"},
+        {"edges", "files", "masks", "mosaic", "scenes"},
+        {"blending", "markers"},
         {"mask_shapes", "items", "sources", "flist", "jobs"},
         {"dataset", "mask_files"},
         {"loader", "scene_files"},
@@ -68,14 +73,16 @@ INNER = {  # a module of these parts imports modules of its part from lines abov
         {"compare", "evaluate"},
     ],
     "checkpoint": [{"published_format", "saves"}, {"folder", "weights"}, {"stage"}],
-    "config": [{"presets", "validators"}, {"sections"}, {"file"}],
+    "config": [{"presets"}, {"sections"}, {"file"}],
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
 def part(name):
-    """Return the part of the package that a module, `data.files`, belongs to; the catalogue is one of its own."""
-    return "catalogue" if name.startswith("methods.catalogue") else name.partition(".")[0]
+    """Return the part of the package that a module, `data.files`, belongs to; two are parts of their own."""
+    first, _, second = name.partition(".")
+    own = second.partition(".")[0]
+    return own if own in ("catalogue", "validators") else first
 
 
 def module_of(path):
@@ -87,7 +94,7 @@ def walk_run(tree):
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
-        if isinstance(node, ast.FunctionDef) and node.name in ("_build_edgeconnect", "_check_vgg"):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("_build_", "_check_", "_look_")):
             continue
         yield node
         yield from walk_run(node)

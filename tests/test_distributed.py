@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import rank_norms
 import rank_steps
 import torch
 from test_resume import assert_same
@@ -100,6 +101,20 @@ def test_ranks_reproduce_one_process_on_the_same_batches(number, alone, ranks, t
             exact = {"rtol": 0, "atol": 1e-7 if "." in key else 0}  # measures are the very same
             torch.testing.assert_close(first[name][key], value, **exact, msg=lambda m, of=f"{name} {key}": f"{of}: {m}")
             assert all(torch.equal(other[name][key], first[name][key]) for other in others), f"{name} {key} drifts"
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_batch_normalisation_of_ranks_is_that_of_the_whole_batch(number, ranks, tmp_path):
+    codes, said = ranks.run(number, TESTS / "rank_norms.py", tmp_path / "found.pth")
+    assert codes == [0] * number, said
+    alone = rank_norms.train() | rank_norms.train_in_bfloat16()
+    first, *others = torch.load(tmp_path / "found.pth")
+    assert first.keys() == alone.keys()
+    for name, value in alone.items():
+        rounding = {"rtol": 1e-2, "atol": 2e-2} if name == "bfloat16" else {"rtol": 1e-5, "atol": 1e-5}
+        exact = rounding if "bfloat16" in name else {"rtol": 1e-10, "atol": 1e-10}
+        torch.testing.assert_close(first[name], value, **exact, msg=lambda m, of=name: f"{of}: {m}")
+        assert all(torch.equal(other[name], first[name]) for other in others), f"{name} drifts"
 
 
 def test_run_of_two_ranks_resumes_bit_for_bit(ranks, run_folder):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 from inceptions import random_state, saved
+from PIL import Image
 
 from edgeconnect.cli import main
 
@@ -58,6 +59,7 @@ def trained(stage, files):
 TINY_DEMO = "--set BASE_CHANNELS=4 --set RESIDUAL_BLOCKS=1 --set MAX_ITERS=1 --set VAL_FLIST=scenes:5-7"
 TORCHRUN = Path(sys.executable).parent / "torchrun"
 INSTALLS = "installs from the network; the tests run where it has been done"
+MARKED = ("results/scene_000000.png", "results/scene_000000.json")
 TEST = "python test.py --checkpoints checkpoints/"
 EVALUATE = Run(
     "python scripts/evaluate.py --checkpoints checkpoints/photos --pictures photos_test.flist --masks masks/",
@@ -91,7 +93,13 @@ PROMISES = {
         Run(f"python train.py --model 4 --checkpoints {RUN}", trained("joint", (*EDGES, *COLOURS))),
         Run(f"{TEST}photos --input pictures/ --mask masks/ --output results/", ("results/scene_000002.png",)),
         Run(f"{TEST}photos --input a.jpg --mask hole.png --output a_completed.png", ("a_completed.png",)),
+        Run(f"{TEST}photos --input marked/ --marker 0,255,0 --output results/", MARKED),
         EVALUATE,
+        Run(
+            "python train.py --preset glcic_small --checkpoints checkpoints/small",
+            ("checkpoints/small/GLCIC_gen.pth", "checkpoints/small/config.yml"),
+            small="--set MAX_ITERS=1 --set BASE_CHANNELS=4 --set TRAIN_FLIST=scenes:4 --set VAL_FLIST=scenes:5-7",
+        ),
     ],
     "CONTRIBUTING.md": [
         NotRun("make setup", INSTALLS),
@@ -195,6 +203,10 @@ PROMISES = {
     ],
     "docs/numerics.md": [],
     "docs/methods.md": [],
+    "docs/marking.md": [
+        Run(f"{TEST}photos --input marked/ --marker 0,255,0 --output results/", MARKED),
+        Run(f"{TEST}photos --input marked/ --original pictures/ --marker 0,255,0 --output results/", MARKED),
+    ],
 }
 
 
@@ -246,6 +258,10 @@ def place(tmp_path, monkeypatch):
         (folder / target).mkdir()
         for path in sorted((home / source).iterdir())[:count]:
             shutil.copy(path, folder / target)
+    (folder / "marked").mkdir()
+    with Image.open(home / "photos/scene_000000.png") as picture:
+        picture.paste((0, 255, 0), (10, 10, 25, 20))
+        picture.save(folder / "marked/scene_000000.png")
     shutil.copy(home / "photos/scene_000000.png", folder / "a.jpg")
     shutil.copy(home / "masks/scene_000000.png", folder / "hole.png")
     return folder
@@ -292,7 +308,7 @@ def prepare(page, folder):
     lists = f"TRAIN_FLIST: {Path.home()}/photos\nTRAIN_MASK_FLIST: {Path.home()}/masks\n"
     if page in ("docs/data.md", "docs/distributed.md"):
         small_config(folder, lists)
-    if page == "docs/runs.md":
+    if page in ("docs/runs.md", "docs/marking.md"):
         small_config(folder, lists)
         assert main(["train", "--model", "all", "--checkpoints", RUN, "--no-check"]) == 0
     if page == "docs/evaluation.md":

@@ -12,7 +12,7 @@ from edgeconnect.device import choose_device, choose_precision, choose_threads, 
 from edgeconnect.engine import Engine
 from edgeconnect.errors import UserError
 from edgeconnect.losses import hole_bce, hole_l1
-from edgeconnect.types import Batch
+from edgeconnect.types import Batch, Progress
 
 CPU = torch.device("cpu")
 
@@ -159,14 +159,14 @@ def test_refused_update_and_later_ones_of_its_step_move_nothing():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_only_the_roles_of_a_phase_move(dtype):
     method = Alternating(1)
-    Engine(torch.device("cpu"), dtype).step(method, random_batch(), roles=[])
+    Engine(torch.device("cpu"), dtype).step(method, random_batch(), Progress(1, 0, []))
     assert method.network.weight.item() == 1
 
 
 def test_a_phase_whose_roles_rest_is_refused():
     method = tiny_method("edge", EDGE_BCE_LOSS_WEIGHT=1, EDGE_ADV_LOSS_WEIGHT=0, FM_LOSS_WEIGHT=0)
     with pytest.raises(UserError, match="PHASES: discriminator alone would learn nothing"):
-        Engine(torch.device("cpu")).step(method, random_batch(), roles=["discriminator"])
+        Engine(torch.device("cpu")).step(method, random_batch(), Progress(1, 0, ["discriminator"]))
 
 
 class Holes:

@@ -19,8 +19,8 @@ from PIL import Image
 from support import FakeMethod
 
 from edgeconnect import images
-from edgeconnect.config.file import FIELDS, Config, load
-from edgeconnect.config.sections import DataConfig
+from edgeconnect.config.file import Config, load
+from edgeconnect.config.sections import DataConfig, known_keys
 from edgeconnect.data import files, flist, masks
 from edgeconnect.data.jobs import plan
 from edgeconnect.engine import Engine
@@ -31,6 +31,7 @@ SMALL = 10_000  # pixels: what fuzzed headers may ask for
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 READERS = {
     "read_image": images.read_image,
+    "read_with_alpha": lambda path, limit: images.read_with_alpha(path, limit)[0],
     "read_gray": images.read_gray,
     "read_mask": lambda path, limit: files.read_mask(path, 127, limit),
 }
@@ -71,6 +72,9 @@ def test_picture_is_read_as_what_it_shows(tmp_path, name):
     image = images.read_image(path, SMALL)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
+    rgb, alpha = images.read_with_alpha(path, SMALL)
+    np.testing.assert_array_equal(rgb, image)
+    assert alpha is None or (alpha.dtype, alpha.shape) == (np.uint8, image.shape[:2])
     np.testing.assert_allclose(image.astype(int), as_rgb(shows), rtol=0, atol=tolerance)
     clear = corpus.CHOSEN == 2 if name == "gif-transparent" else np.zeros(image.shape[:2], np.bool_)
     gray = np.where(clear, 0, np.asarray(Image.fromarray(image).convert("L")))
@@ -155,7 +159,7 @@ def either(path: Path) -> None:
             line(error, f"{path}: ")
         else:
             assert array.dtype == np.uint8
-            assert array.ndim == (3 if name == "read_image" else 2)
+            assert array.ndim == (3 if name in ("read_image", "read_with_alpha") else 2)
             assert 0 < array.shape[0] * array.shape[1] <= SMALL
 
 
@@ -414,7 +418,7 @@ def test_folder_of_every_file_completes_what_is_a_picture_and_names_the_rest(tmp
         assert failure.isprintable()
         assert job.output.is_file() == (not failure)
         if not failure:
-            image, hole, _ = predictor.read(job)
+            image, hole, *_ = predictor.read(job)
             np.testing.assert_array_equal(images.read_image(job.output)[~hole], image[~hole])
 
 
@@ -444,7 +448,7 @@ def test_any_yaml_is_a_configuration_or_one_line(tmp_path_factory, text):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(FIELDS)), st.one_of(TEXT, VALUES.map(lambda value: yaml.safe_dump(value).strip())))
+@given(st.sampled_from(sorted(known_keys())), st.one_of(TEXT, VALUES.map(lambda value: yaml.safe_dump(value).strip())))
 def test_any_value_of_any_key_is_taken_or_refused_in_one_line(tmp_path_factory, key, value):
     path = tmp_path_factory.getbasetemp() / "hostile/key.yml"
     config_or_one_line(write(path, f"{key}: {value}".encode("utf-8", "surrogatepass")), [])

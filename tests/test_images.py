@@ -73,7 +73,7 @@ def test_truth_of_an_edge_completion_is_the_edge_map():
     np.testing.assert_array_equal(rows[0][-1], to_uint8(batch.edge)[0])
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (1, 1, 3)])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4), (1, 1, 3)])
 def test_png_is_lossless(tmp_path, shape):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     write_png(tmp_path / "a.png", array)

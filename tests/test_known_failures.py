@@ -209,10 +209,10 @@ def test_16_bce_works_under_autocast(stage):
 
 
 def test_17_vgg_is_built_once_and_not_for_edges(monkeypatch):
-    from edgeconnect.methods import edgeconnect
+    from edgeconnect.methods import perceptual
 
     built = []
-    monkeypatch.setattr(edgeconnect, "load_features", lambda _, weights: built.append(weights) or torch.nn.Identity())
+    monkeypatch.setattr(perceptual, "load_features", lambda _, weights: built.append(weights) or torch.nn.Identity())
     keys = {"CONTENT_LOSS_WEIGHT": 0.1, "STYLE_LOSS_WEIGHT": 250, "VGG_WEIGHTS": "random"}
     Engine(CPU).step(method_of("edge", **keys), random_batch())
     joint = method_of("joint", **keys)

@@ -494,7 +494,7 @@ def test_interrupted_folder_goes_on_with_what_is_missing_and_its_own_edges(tmp_p
     assert unfinished(jobs) == [jobs[2]]
     assert [job for job, _ in predictor(again, sigma=0.0).run(unfinished(jobs))] == [jobs[2]]
     assert torch.equal(again.seen[0].edge, method.seen[2].edge)
-    image, mask, _ = predictor().read(jobs[2])
+    image, mask, *_ = predictor().read(jobs[2])
     predictor(again, sigma=0.0).complete(image, mask, index=2)
     assert torch.equal(again.seen[0].edge, again.seen[1].edge)
     assert before == {path: path.stat() for path in before}

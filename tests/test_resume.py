@@ -12,6 +12,8 @@ import pytest
 import torch
 from support import STAGES, log_of
 
+from edgeconnect.data.sources import draw_scene
+
 ROOT = Path(__file__).resolve().parents[1]
 EVERY = {"EMA_DECAY": 0.9, "EVAL_INTERVAL": 3, "SAMPLE_INTERVAL": 4, "LOG_INTERVAL": 1, "SAVE_INTERVAL": 2, "SIGMA": 0}
 
@@ -225,3 +227,57 @@ def test_random_states_do_not_depend_on_restarts_with_a_feature_network(run_fold
         for end in ends:
             command("train", "--model", 2, "--checkpoints", folders[name], "--set", f"MAX_ITERS={end}", "--no-check")
     assert_same(folders["whole"], folders["parts"], "inpaint", 4)
+
+
+THREE = "{completion: [{end: 2, train: generator}, {end: 4, train: discriminator}, {end: 6}]}"
+TWO = "{completion: [{end: 3, lr: 2e-4}, {end: 6, lr: 5e-5}]}"
+
+
+@pytest.mark.parametrize(
+    ("method", "phases", "stop"),
+    [
+        *(("glcic", THREE, stop) for stop in (1, 3, 5)),
+        ("se_contextual", THREE, 3),
+        *(("partialconv", TWO, stop) for stop in (2, 4)),
+    ],
+)
+def test_methods_resume_in_the_middle_of_their_phases_bit_for_bit(method, phases, stop, run_folder, command):
+    keys = {"METHOD": method, "INPUT_SIZE": 64, "PHASES": phases, "EMA_DECAY": 0.9, "LOG_INTERVAL": 1}
+    keys |= {"SAVE_INTERVAL": 1, "KEEP_CHECKPOINTS": 0, "SAMPLE_INTERVAL": 4, "EVAL_INTERVAL": 3}
+    folders = {name: run_folder(name, **keys) for name in ("whole", "parts")}
+    for name, ends in (("whole", [6]), ("parts", [stop, 6])):
+        for end in ends:
+            code, said = command("train", "--checkpoints", folders[name], "--set", f"MAX_ITERS={end}", "--no-check")
+            assert code == 0, said
+    assert_same(folders["whole"], folders["parts"], "completion", 6)
+    rows = [row["phase"] for row in log_of(folders["parts"] / "log_completion.csv")]
+    assert rows == (["1", "1", "2", "2", "3", "3"] if phases == THREE else ["1"] * 3 + ["2"] * 3)
+
+
+def test_each_of_the_three_phases_moves_the_networks_that_it_names(run_folder, command):
+    folder = run_folder(METHOD="glcic", INPUT_SIZE=64, PHASES=THREE, SAVE_INTERVAL=1, KEEP_CHECKPOINTS=0, LR=1)
+    assert command("train", "--checkpoints", folder, "--no-check")[0] == 0
+
+    def weights(step, file, entry):
+        state = torch.load(folder / f"saves/completion/{step:07d}/GLCIC_{file}.pth", weights_only=True)[entry]
+        return {key: value for key, value in state.items() if key.endswith("weight")}
+
+    moved = []
+    for step in range(2, 7):
+        for file, entry in (("gen", "generator"), ("dis", "discriminator")):
+            before, after = (weights(number, file, entry) for number in (step - 1, step))
+            if any(not torch.equal(before[key], after[key]) for key in before):
+                moved.append((step, entry))
+    both = [(step, entry) for step in (5, 6) for entry in ("generator", "discriminator")]
+    assert moved == [(2, "generator"), (3, "discriminator"), (4, "discriminator"), *both]
+
+
+def test_the_mean_colour_is_found_once_and_kept(run_folder, command):
+    folder = run_folder(METHOD="glcic", INPUT_SIZE=64)
+    colours = []
+    for end in (1, 2):
+        assert command("train", "--checkpoints", folder, "--no-check", "--set", f"MAX_ITERS={end}")[0] == 0
+        colours.append(torch.load(folder / "GLCIC_gen.pth", weights_only=True)["generator"]["mean_colour"])
+    assert torch.equal(*colours)
+    pictures = torch.stack([torch.from_numpy(draw_scene(number, 64)) for number in range(8)])
+    torch.testing.assert_close(colours[0], pictures.float().mean((0, 1, 2)) / 255, atol=1e-3, rtol=0)

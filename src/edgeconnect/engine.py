@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ class Engine:
             placed = batch.map(lambda tensor: in_floats(tensor.to(self.device, non_blocking=True)))
         computing = torch.cuda.current_stream(self.device)
         computing.wait_stream(self.copies)
-        for tensor in placed[:4]:
+        for tensor in placed.tensors:
             tensor.record_stream(computing)  # or its memory could be filled with the next batch before it is read
         return placed
 
@@ -118,23 +118,35 @@ class Engine:
         """Compute convolutions in the chosen precision."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def step(
-        self, method: Method, batch: Batch, progress: Progress = FIRST, roles: Collection[str] | None = None
-    ) -> Scalars:
-        """Train the `roles` of a method (by default all) on one batch.
+    def step(self, method: Method, batch: Batch, progress: Progress = FIRST) -> Scalars:
+        """Train the roles that learn in this phase on one batch.
 
         `refused` then names the roles of an update whose loss was not finite: neither it nor a later one of the step
         moved a weight. An earlier one of a method that updates several times a step did.
         """
         self.refused = []
+        with self.forgetting(method):
+            return self.whole_step(method, batch, progress)
+
+    @contextlib.contextmanager
+    def forgetting(self, method: Method) -> Iterator[None]:
+        """Give buffers, such as a norm's running statistics, their former values where an update is refused."""
+        networks = method.networks.values() if self.check_every_step else []
+        kept = [(buffer, buffer.clone()) for network in networks for buffer in network.buffers()]
+        yield
+        for buffer, former in kept if self.refused else []:
+            buffer.copy_(former)
+
+    def whole_step(self, method: Method, batch: Batch, progress: Progress) -> Scalars:
+        """Train on all parts of a batch."""
         if self.accumulation * world_size() == 1:
-            return self.step_on(batch, method, progress, roles)
+            return self.step_on(batch, method, progress)
         batch = batch._replace(whole_ratio=mean_over_ranks(batch.hole_ratio))
         found = []
         for number, part in enumerate(batch.split(self.accumulation), start=1):
             if not self.refused:
                 ends = number == 1, number == self.accumulation
-                found.append(self.step_on(part, method, progress, roles, *ends))
+                found.append(self.step_on(part, method, progress, *ends))
         return {name: torch.stack([scalars[name] for scalars in found]).mean() for name in found[0]}
 
     def step_on(
@@ -142,7 +154,6 @@ class Engine:
         batch: Batch,
         method: Method,
         progress: Progress,
-        roles: Collection[str] | None,
         first: bool = True,
         last: bool = True,
     ) -> Scalars:
@@ -155,15 +166,15 @@ class Engine:
             if updates > 1 and self.accumulation > 1:  # the second would need what the first makes of all parts
                 problem = f"GRAD_ACCUMULATION: {self.accumulation} needs a method that updates once a step"
                 raise UserError(f"{problem}, this one does several times; set it to 1").everywhere()
-            wanted = {role: loss for role, loss in losses.items() if roles is None or role in roles}
+            wanted = {role: loss for role, loss in losses.items() if progress.learns(role)}
             moved = moved or bool(wanted)
             if wanted and not self.refused:
                 self.update(method.optimizers, wanted, first, last)
 
         with self.autocast(), compiled_or_not():
             scalars = method.step(batch, update, progress)
-        if roles and updates and not moved:
-            problem = f"PHASES: {', '.join(sorted(roles))} alone would learn nothing: no loss moves it"
+        if progress.roles and updates and not moved:
+            problem = f"PHASES: {', '.join(sorted(progress.roles))} alone would learn nothing: no loss moves it"
             raise UserError(f"{problem}; set a weight of such a loss, or leave the phase out").everywhere()
         return scalars
 

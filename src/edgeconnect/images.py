@@ -37,6 +37,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]  # these swap width and height
+ALPHA = "an alpha channel"
 ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata; once, for filters belong to all threads together
@@ -49,6 +50,14 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """
     with _judged(path):
         return np.array(_opened(path, max_pixels)[0].convert("RGB"), dtype=np.uint8)
+
+
+def read_with_alpha(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Decode a picture likewise, and with it its alpha channel, (H, W), where it has one."""
+    with _judged(path):
+        picture, _ = _opened(path, max_pixels)
+        alpha = np.array(picture.convert("RGBA").getchannel("A")) if picture.has_transparency_data else None
+        return np.array(picture.convert("RGB")), alpha
 
 
 Square = Callable[[int, int], tuple[int, int, int]]
@@ -86,7 +95,7 @@ def losses(path: Path) -> list[str]:
         profile = picture.info.get("icc_profile") or b""
         found = {
             "more than 8 bits a channel": picture.mode[:1] in ("I", "F") or ";16" in str(picture.tile),
-            "an alpha channel": picture.has_transparency_data,
+            ALPHA: picture.has_transparency_data,
             "a colour profile other than sRGB": bool(profile) and b"sRGB" not in profile.replace(b"\0", b""),
         }
     return [what for what, is_lost in found.items() if is_lost]
@@ -211,8 +220,9 @@ def image_grid(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write (H, W) gray or (H, W, 3) RGB as PNG, whole or not at all."""
-    ok, data = cv2.imencode(".png", np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1]))
+    """Write (H, W) gray, (H, W, 3) RGB or (H, W, 4) with alpha as PNG, whole or not at all."""
+    turned = image if image.ndim == 2 else image[..., [2, 1, 0, 3][: image.shape[2]]]
+    ok, data = cv2.imencode(".png", np.ascontiguousarray(turned))
     if not ok:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded as PNG")
     write_whole(path, data.tobytes())

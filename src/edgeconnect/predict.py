@@ -1,32 +1,33 @@
 """Complete pictures of any size with trained generators."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
-from torch.nn.utils import parametrize
 
 from edgeconnect import images
-from edgeconnect.checkpoint.weights import LoadedWeights, load_completing
-from edgeconnect.config.sections import Config, DataConfig
+from edgeconnect.atomic import write_whole
+from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import files, masks
+from edgeconnect.data.blending import blended
 from edgeconnect.data.dataset import refuse_inverted
 from edgeconnect.data.items import FIXED_EPOCH, make_item
-from edgeconnect.data.jobs import Job, incomplete
-from edgeconnect.engine import Engine, inference, make_engine
+from edgeconnect.data.jobs import Job, incomplete, report
+from edgeconnect.data.markers import Marks, read_marked
+from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, is_out_of_memory, reason
 from edgeconnect.images import to_uint8, write_png
-from edgeconnect.methods.build import build
-from edgeconnect.methods.catalogue import Stage
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
+from edgeconnect.trained import LoadedRun, complete_batch
 from edgeconnect.types import Batch, Method
+from edgeconnect.verification import Verifier
 
 AHEAD = 2  # pictures that are read, and that are written, at most while another one is completed
 
@@ -44,12 +45,24 @@ class Completed:
     edge: NDArray[np.uint8]
 
 
-class Prepared(NamedTuple):
-    """A picture to complete: (H, W, 3) RGB, (H, W) True = missing, and the batch of one that they make."""
+class Sources(NamedTuple):
+    """What a job's files hold: (H, W, 3) RGB, (H, W) True = missing, and (H, W) external edges, if any.
 
-    job: Job
+    Of a marked picture also its (H, W) alpha channel, if it has one, and what was found in it.
+    """
+
     image: NDArray[np.uint8]
     mask: masks.Mask
+    edge: NDArray[np.uint8] | None
+    alpha: NDArray[np.uint8] | None = None
+    marks: Marks | None = None
+
+
+class Prepared(NamedTuple):
+    """A picture to complete: what its files hold, and the batch of one that they make."""
+
+    job: Job
+    sources: Sources
     batch: Batch
 
 
@@ -58,7 +71,8 @@ class Predictor:
     """Complete one picture after the other with a method whose generators are loaded.
 
     `resize_mask` stretches masks and edge maps of another shape; `mirror` averages the completions of the picture and
-    of its mirror image, which costs twice the time and smooths the generators' indecision.
+    of its mirror image, which costs twice the time and smooths the generators' indecision; `blend` takes colours from
+    the rim, see `blending.blended`; a `verifier` tries several completions and keeps the most real.
     """
 
     method: Method
@@ -67,8 +81,23 @@ class Predictor:
     seed: int = 0
     resize_mask: bool = False
     mirror: bool = False
+    blend: bool = False
     needs_edges: bool = True
+    verifier: Verifier | None = None
     warned: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(
+        cls,
+        run: LoadedRun,
+        resize_mask: bool = False,
+        mirror: bool = False,
+        blend: bool = False,
+        verifier: Verifier | None = None,
+    ) -> "Predictor":
+        """Complete with a trained run."""
+        settings = run.config.data, run.config.run.seed, resize_mask, mirror, blend, run.stage.needs_edges
+        return cls(run.method, run.engine, *settings, verifier)
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[tuple[Job, str]]:
         """Complete and write each job's picture; yield it with nothing, or with why it is not there, in one line.
@@ -80,7 +109,7 @@ class Predictor:
         or nothing can be written.
         """
         everything = [*jobs, *done]
-        different = list(dict.fromkeys(job.mask for job in everything))
+        different = list(dict.fromkeys(job.mask for job in everything if not job.marking))
         if len(different) == 1:
             files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
         if different:
@@ -93,21 +122,43 @@ class Predictor:
 
     def prepare(self, job: Job) -> "Prepared":
         """Read a job's files and find its edges. Raises BadImageError where one of them cannot be used."""
-        image, mask, edge = self.read(job)
-        return Prepared(job, image, mask, self.batch(image, mask, edge, job.index, str(job.image)))
+        sources = self.read(job)
+        batch = self.batch(sources.image, sources.mask, sources.edge, job.index, str(job.image))
+        return Prepared(job, sources, batch)
 
     def fill(self, item: "Prepared") -> "tuple[Prepared, Completed]":
         """Complete what has been read."""
-        return item, self.fill_batch(item.batch, item.image, item.mask)
+        if self.verifier:
+            return item, self.verify(item, self.verifier)
+        return item, self.fill_batch(item.batch, item.sources.image, item.sources.mask)
+
+    def verify(self, item: "Prepared", verifier: Verifier) -> Completed:
+        """Complete in several ways and write all scores. Raises BadImageError where none is real enough."""
+        job, (image, mask, external, *_), batch = item
+        given = image, mask, external, job.index, str(job.image)
+        made, scores = verifier.complete(lambda scale: batch if scale == 1 else self.batch(*given, scale))
+        write_whole(job.scores, json.dumps(scores, indent=1).encode())
+        if made is None:
+            highest = max(min(score["edges"], score["picture"]) for score in scores)
+            problem = f"none of {len(scores)} candidates scores {verifier.least:g} or more, the best {highest:.2f}"
+            raise BadImageError(job.image, f"{problem}; lower --reject, or raise --candidates; all are in {job.scores}")
+        (merged,), (raw,), (edge,) = map(to_uint8, made)
+        filled = blended(image, raw, mask) if self.blend else np.where(mask[..., None], merged, image)
+        return Completed(filled, edge[..., 0])
 
     def write(self, filled: "tuple[Prepared, Completed]", debug: bool = False) -> str:
-        """Write a completed picture; with `debug`, first its edges and input in `debug/`."""
-        (job, image, mask, _), done = filled
+        """Write a completed picture, after what was marked in it; with `debug`, first edges and input in `debug/`."""
+        (job, (image, mask, _, alpha, marks), _), done = filled
         if debug:
             holed = np.where(mask[..., None], np.uint8(255), image)
             for what, picture in (("edge", done.edge), ("masked", holed)):
                 write_png(job.output.parent / "debug" / f"{job.output.stem}_{what}.png", picture)
-        write_png(job.output, done.merged)
+        if job.marking and marks:
+            write_whole(job.report, report(job, job.marking, marks))
+        merged = done.merged
+        if alpha is not None and merged.ndim == 3:  # an edge map has none
+            merged = np.dstack((merged, alpha))
+        write_png(job.output, merged)
         return ""
 
     def complete(
@@ -125,27 +176,34 @@ class Predictor:
         return self.fill_batch(self.batch(image, mask, external, index, name), image, mask)
 
     def batch(
-        self, image: NDArray[np.uint8], mask: masks.Mask, external: NDArray[np.uint8] | None, index: int, name: str
+        self,
+        image: NDArray[np.uint8],
+        mask: masks.Mask,
+        external: NDArray[np.uint8] | None,
+        index: int,
+        name: str,
+        scale: float = 1.0,
     ) -> Batch:
-        """Make a batch of one, with its edges."""
+        """Make a batch of one, with its edges, Canny's at SIGMA times `scale`; SIGMA 0 and -1 stay what they are."""
         rng, needed = np.random.default_rng((self.seed, FIXED_EPOCH, index)), self.needs_edges
-        return make_item(image, mask, name, self.config, rng, true_edges=False, external=external, with_edges=needed)
+        given = image, mask, name, self.config.at_scale(scale), rng
+        return make_item(*given, true_edges=False, whole=False, external=external, with_edges=needed)
 
     def fill_batch(self, batch: Batch, image: NDArray[np.uint8], mask: masks.Mask) -> Completed:
         """Complete a batch of one, and take the known pixels from the picture itself."""
-        (filled,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
+        (filled,), (raw,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
+        if self.blend:
+            return Completed(blended(image, raw, mask), edge)
         return Completed(np.where(mask[..., None], filled, image), edge)
 
-    def read(self, job: Job) -> tuple[NDArray[np.uint8], masks.Mask, NDArray[np.uint8] | None]:
+    def read(self, job: Job) -> Sources:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
         threshold, max_pixels = self.config.mask_threshold, self.config.max_pixels
-        image = images.read_image(job.image, max_pixels)
-        for what in images.losses(job.image):
-            if what not in self.warned:  # once for each kind
-                self.warned.add(what)
-                log.warning("%s has %s, which its completion does not keep; so for others like it", job.image, what)
+        marked = read_marked(job.mask, job.image, job.marking, max_pixels) if job.marking else None
+        image = marked.image if marked else images.read_image(job.image, max_pixels)
+        self._warn_of_losses(job)
         height, width = image.shape[:2]
 
         def fitted(gray: NDArray[np.uint8], path: Path, what: str) -> NDArray[np.uint8]:
@@ -154,9 +212,18 @@ class Predictor:
                 raise BadImageError(path, f"{sizes}; give one of its shape, or --resize-mask to stretch it")
             return images.resize(gray, height, width)
 
-        gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
         edge = fitted(images.read_gray(job.edge, max_pixels), job.edge, "edge map") if job.edge else None
-        return image, masks.binarize(gray, threshold, self.config.mask_polarity), edge
+        if marked:
+            return Sources(image, marked.marks.mask, edge, marked.alpha, marked.marks)
+        gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
+        return Sources(image, masks.binarize(gray, threshold, self.config.mask_polarity), edge)
+
+    def _warn_of_losses(self, job: Job) -> None:
+        """Warn once of each kind of loss; marked pictures keep their alpha channel."""
+        for what in images.losses(job.image):
+            if what not in self.warned and not (job.marking and what == images.ALPHA):
+                self.warned.add(what)
+                log.warning("%s has %s, which its completion does not keep; so for others like it", job.image, what)
 
 
 def _tried(step: Callable[[Part], Result], job: Job, part: Part | str, alone: bool) -> Result | str:
@@ -178,57 +245,6 @@ def _tried(step: Callable[[Part], Result], job: Job, part: Part | str, alone: bo
         return str(large)
 
 
-@dataclass(frozen=True)
-class LoadedRun:
-    """A trained stage of a run, ready to complete pictures."""
-
-    config: Config
-    engine: Engine
-    method: Method
-    weights: list[LoadedWeights]
-
-    @property
-    def stage(self) -> Stage:
-        """Return the stage's entry in the catalogue."""
-        return self.config.stage
-
-    def provenance(self) -> dict[str, str]:
-        """Name the stage, and each file that its weights came from, with iteration and digest."""
-        return {"stage": self.stage.name} | {str(weights): weights.digest for weights in self.weights}
-
-    def predictor(self, resize_mask: bool = False, mirror: bool = False) -> Predictor:
-        """Return what completes pictures with this run."""
-        settings = self.config.data, self.config.run.seed, resize_mask, mirror
-        return Predictor(self.method, self.engine, *settings, needs_edges=self.stage.needs_edges)
-
-
-def load_run(
-    config: Config, folder: Path, use_ema: bool = True, folded: bool = True, given_edges: bool = False
-) -> LoadedRun:
-    """Build METHOD's stage MODEL and load the networks that complete pictures from a run's folder, or from a save.
-
-    With `given_edges`, a stage that draws edges and paints is built as the one that paints along those of the batch.
-    With `folded`, normalised weights take the place of what they are computed from, and the networks can only complete.
-    Raises UserError where the stage was not trained there, or its weights do not fit the configuration.
-    """
-    engine = make_engine(config)
-    model = config.stage.paints_as if given_edges and config.stage.paints_as else config.run.model
-    method = build(replace(config, run=replace(config.run, model=model)), engine.prepare)
-    weights = load_completing(folder.resolve(), config.stage, method.networks, use_ema)  # `best` may move meanwhile
-    if folded:
-        for network in method.networks.values():
-            fold(network)
-    log.info("stage %s: %s", config.stage.name, ", ".join(map(str, weights)))
-    return LoadedRun(config, engine, method, weights)
-
-
-def fold(network: nn.Module) -> None:
-    """Put normalised weights, which no longer change, in the place of what they are computed from."""
-    for layer in network.eval().modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight")
-
-
 def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> None:
     """Complete pictures; one that cannot be used stops no other.
 
@@ -243,19 +259,3 @@ def complete(predictor: Predictor, jobs: Sequence[Job], debug: bool = False, don
             bar.update()
     if failed:
         raise incomplete(failed, [*jobs, *done])
-
-
-def complete_batch(
-    method: Method, engine: Engine, batch: Batch, mirror: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return what a method makes of a batch: pictures, (B, H, W, 3 or 1), and the edges it went by, (B, H, W).
-
-    `mirror` averages both with those of the mirror images.
-    """
-    with inference(method), engine.autocast():
-        placed = engine.place(batch)
-        merged, _, edge = method.complete(placed)
-        if mirror:
-            mirrored = method.complete(placed.map(lambda tensor: tensor.flip(-1)))
-            merged, edge = (merged + mirrored.merged.flip(-1)) / 2, (edge + mirrored.edge.flip(-1)) / 2
-    return to_uint8(merged), to_uint8(edge)[..., 0]

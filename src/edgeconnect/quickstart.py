@@ -24,7 +24,8 @@ from edgeconnect.evaluation.report import tables
 from edgeconnect.evaluation.results import ALL, EvaluationResults, Measured, summarize
 from edgeconnect.images import image_grid, write_png
 from edgeconnect.metrics.images import compute_metrics
-from edgeconnect.predict import load_run
+from edgeconnect.predict import Predictor
+from edgeconnect.trained import load_run
 
 TRAINED, SHIPPED = "trained", "shipped"
 METRICS = {"psnr_rgb": "psnr_rgb", "ssim_gauss11": "ssim_rgb_gauss11", "l1_hole": "l1_hole"}  # as in summary.json
@@ -71,7 +72,7 @@ def complete(config: Config, folder: Path, ships: Path) -> Iterable[Example]:
     shipped = folder_config(ships).config
     shipped = replace(shipped, run=replace(config.run, model=shipped.run.model))  # on the same device
     runs = {SHIPPED: (shipped, ships), TRAINED: (config, folder)}
-    predictors = {name: load_run(*run).predictor(mirror=True) for name, run in runs.items()}
+    predictors = {name: Predictor.of(load_run(*run), mirror=True) for name, run in runs.items()}
     source = open_source(config.data.val_flist, "VAL_FLIST", config.data.input_size)
     for index in range(len(source)):
         truth = source.read(index)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -21,17 +22,20 @@ from edgeconnect.config.sections import Config, OptimizerConfig
 from edgeconnect.data import validation
 from edgeconnect.data.loader import Feed
 from edgeconnect.distributed import copy_from_main, from_main, joined, main_first, together, world_size
-from edgeconnect.engine import make_engine
+from edgeconnect.engine import Engine, make_engine
 from edgeconnect.errors import Stopped, UserError
 from edgeconnect.launch import is_main
 from edgeconnect.methods.build import build
 from edgeconnect.methods.catalogue import ALL
+from edgeconnect.methods.perceptual import check_features
 from edgeconnect.training.lock import folder_lock
 from edgeconnect.training.logs import RunLog
 from edgeconnect.training.phases import phase_at, phases_of
 from edgeconnect.training.signals import Signals
 from edgeconnect.training.trainer import Trainer
+from edgeconnect.types import Method
 
+LOOKED_AT = 10_000  # pictures; their mean colour is within half a grey level of that of any number
 NOWHERE = Start(0, None, "")  # where a rank stands until rank 0 tells it
 
 log = logging.getLogger(__name__)
@@ -68,7 +72,7 @@ def train(config: Config, folder: Path, options: TrainOptions = TrainOptions()) 
                 check_data(config)
         if len(stages) > 1:
             with main_first():  # which downloads them
-                config.row.check_weights(config)  # fail before the first stage, not after it
+                check_features(config)  # fail before the first stage, not after it
         begun = from_main(max((i for i, stage in enumerate(stages) if saves_in(folder / SAVES / stage)), default=0))
         for number, stage in enumerate(stages):
             chosen = dataclasses.replace(config, run=dataclasses.replace(config.run, model=stage))
@@ -140,6 +144,16 @@ def check_data(config: Config) -> None:
         raise UserError(f"{errors[0]} (scripts/check_data.py looks at every file; --no-check trains all the same)")
 
 
+def look(config: Config, engine: Engine, method: Method) -> None:
+    """Let a method that wants to know the training pictures, such as their mean colour, see many of them once."""
+    if config.row.look:
+        feed = Feed(config)
+        count = min(len(feed.training), LOOKED_AT)
+        log.info("a look at %d of %d pictures", count, len(feed.training))
+        batches = islice(feed.batches(0), -(-count // feed.own))
+        config.row.look(method.networks, map(engine.place, batches))
+
+
 def train_stage(config: Config, folder: Path, options: TrainOptions, signals: Signals) -> None:
     """Train one stage from where its folder stands; one that has ended is left alone."""
     stage = config.stage.name
@@ -149,6 +163,8 @@ def train_stage(config: Config, folder: Path, options: TrainOptions, signals: Si
         method = build(config, engine.prepare)
         checkpoints = Checkpoints(folder, config)
         begun = checkpoints.begin(method.networks, options.resume, options.init_from) if is_main() else NOWHERE
+        if begun.is_fresh:
+            look(config, engine, method)
     start = from_main(begun)
     copy_from_main([value for network in method.networks.values() for value in network.state_dict().values()])
     pending = bool(start.state and start.state["train"].get("evaluation_pending"))

@@ -1,6 +1,6 @@
 """The contract that every module shares: batches, completions, methods."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
@@ -20,10 +20,18 @@ class Batch(NamedTuple):
     mask: Tensor  # (B, 1, H, W), exactly 0 or 1; 1 = missing
     name: list[str]
     whole_ratio: Tensor | None = None  # hole ratio of the step's whole batch, where this is a part of it
+    mosaic: Tensor | None = None  # (B, 3, H, W): what is seen of the picture in the hole; nothing, where there is none
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Return what has a value for each pixel."""
+        return [*self[:4], *([] if self.mosaic is None else [self.mosaic])]
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> "Batch":
-        """Apply a function to each of the four tensors and keep the names."""
-        return Batch(fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask), self.name, self.whole_ratio)
+        """Apply a function to each of these tensors and keep the names."""
+        planes = fn(self.image), fn(self.gray), fn(self.edge), fn(self.mask)
+        mosaic = None if self.mosaic is None else fn(self.mosaic)
+        return Batch(*planes, self.name, self.whole_ratio, mosaic)
 
     @property
     def hole_ratio(self) -> Tensor:
@@ -70,6 +78,11 @@ class Progress(NamedTuple):
 
     iteration: int  # of this step, from 1
     phase: int = 0  # of the stage's phases, from 0
+    roles: Collection[str] | None = None  # that learn in this phase; None: all
+
+    def learns(self, role: str) -> bool:
+        """Return whether a role learns in this phase; what it alone needs may be left out of a step otherwise."""
+        return self.roles is None or role in self.roles
 
 
 class Stateful(Protocol):

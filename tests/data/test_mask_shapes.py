@@ -336,3 +336,19 @@ def test_range_without_a_whole_number_of_pixels_takes_the_nearest(side, ratio, p
 )
 def test_range_of_ratios_is_one_of_whole_pixels_with_both_ends(ratio, pixels):
     assert shapes.pixel_range(100, 100, ratio) == pixels
+
+
+@given(height=SIDE, width=SIDE, seed=st.integers(0, 10_000))
+def test_a_rectangle_has_sides_in_their_range_and_lies_anywhere(height, width, seed):
+    mask = shapes.rectangle(height, width, np.random.default_rng(seed), (0.375, 0.5))
+    top, bottom, left, right = pieces(mask)
+    assert mask[top:bottom, left:right].all()
+    for extent, side in ((bottom - top, height), (right - left, width)):
+        assert 0.375 * side - 0.5 <= extent <= 0.5 * side + 0.5
+
+
+def test_rectangles_are_drawn_to_train_on():
+    data = InpaintingDataset(DataConfig(train_flist="scenes:8", input_size=64, mask="rectangle"), TRAIN, 0)
+    ratios = {float(data[0, index].mask.float().mean()) for index in range(8)}
+    assert len(ratios) > 1
+    assert all(0.13 < ratio < 0.26 for ratio in ratios)

@@ -18,8 +18,9 @@ from edgeconnect.data.scenes import render
 from edgeconnect.digest import file_digest
 from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.evaluation.baselines import CLASSICAL
-from edgeconnect.evaluation.entries import GROUND_TRUTH, NO_EDGES, STRICT, Classical, LoadedItem, Results
+from edgeconnect.evaluation.entries import GROUND_TRUTH, NO_EDGES, STRICT, BestOf, Classical, LoadedItem, Results
 from edgeconnect.evaluation.manifest import Item, Manifest
+from edgeconnect.images import to_uint8
 
 
 def sample(number=0, height=40, width=48, share=0.3):
@@ -132,6 +133,37 @@ def test_what_cannot_be_made_ahead_fails_when_it_is_completed(runs, monkeypatch)
     monkeypatch.setattr(entry, "batch", Mock(side_effect=BadImageError("edges.png", "is no picture")))
     with pytest.raises(BadImageError, match=r"edges\.png"):
         next(entry.complete([entry.ready(one)]))
+
+
+# The best of several completions
+
+
+@pytest.mark.parametrize("stage", ["edge_inpaint", "joint"])
+def test_the_best_of_one_is_the_usual_completion_and_of_more_what_the_judges_keep(stage, runs):
+    run, one = runs(stage), sample()
+    (usual,), (first,) = run.complete([one]), BestOf(run, 1).complete([one])
+    assert same(usual, first)
+    several = BestOf(run, 8)
+    (kept,) = several.complete([one])
+    made, report = several.verifier.complete(lambda scale: run.batch(one, scale))
+    assert np.array_equal(kept.picture[one.mask], to_uint8(made.merged)[0][one.mask])
+    assert sum(candidate["kept"] for candidate in report) == 1
+    assert np.array_equal(kept.picture[~one.mask], one.picture[~one.mask])
+    assert same(kept, next(several.complete([run.ready(one)])))
+
+
+def test_the_best_of_more_is_another_method_whose_judges_are_named(runs):
+    run = runs("joint")
+    two, three = BestOf(run, 2), BestOf(run, 3)
+    assert len({run.identity(8), two.identity(8), three.identity(8)}) == 3
+    assert (two.name, two.sees_edges, two.draws_edges, two.paints) == (f"{run.name} best of 2", STRICT, True, True)
+    judges = [name.split()[0] for name in two.provenance.keys() - run.provenance.keys()]
+    assert sorted(judges) == ["EdgeModel_dis.pth", "InpaintingModel_dis.pth"]
+
+
+def test_a_run_that_does_not_draw_cannot_be_judged(runs):
+    with pytest.raises(UserError, match="does not both draw edges and paint"):
+        BestOf(runs("inpaint"), 2)
 
 
 # What comes back

@@ -53,6 +53,36 @@ def error(said):
     return lines[0]
 
 
+# Candidates
+
+
+def test_candidates_are_a_method_beside_the_run_they_are_of(evaluate, trained, data):
+    runs = [f"{trained}:{stage}" for stage in ("joint", "inpaint")]
+    code, out, said = evaluate("out", "--runs", *runs, "--candidates", 2)
+    assert code == 0, said
+    assert "stage inpaint of edgeconnect does not both draw edges and paint" in said
+    names = [method["name"] for method in strict_json(data / "out/results.json")["methods"]]
+    assert names == ["run:joint", "run:inpaint", "run:joint best of 2", "telea"]
+    assert "best of 2" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--candidates", 0], "--candidates"),
+        (["--candidates", 25], "--candidates"),
+        (["--candidates", 2, "--mirror"], "--mirror: does not go with --candidates"),
+        (["--candidates", 2, "--edges", "none"], "--edges none: does not go with --candidates"),
+        (["--candidates", 2, "--model", "inpaint"], "does not both draw edges and paint"),
+    ],
+)
+def test_what_does_not_go_with_candidates_is_refused(evaluate, trained, data, options, named):
+    code, _, said = evaluate("out", "--checkpoints", trained, *options)
+    assert code == 2
+    assert named in error(said)
+    assert not (data / "out").exists()
+
+
 # Everything
 
 
@@ -264,6 +294,15 @@ def test_mode_3_evaluates_the_model_of_the_configuration(copied, capsys):
         found = strict_json(copied / f"evaluation_{stage}/results.json")
         assert [method["name"] for method in found["methods"]] == [f"run:{stage}", *CLASSICAL]
         assert found["setting"]["size"] == 32
+
+
+def test_mode_3_takes_candidates_and_refuses_what_only_completing_knows(copied, capsys):
+    one = ["run", "--checkpoints", str(copied), "--set", "VAL_FLIST=scenes:8-9"]
+    assert main([*one, "--candidates", "2"]) == 0
+    assert "run:joint best of 2" in capsys.readouterr().out
+    for options in (["--blend"], ["--marker", "0,255,0"], ["--force"], ["--reject", "0"], ["--tolerance", "0"]):
+        assert main([*one, *options]) == 2
+        assert f"{options[0]}: means nothing to MODE 3" in capsys.readouterr().err
 
 
 # Mistakes

@@ -139,7 +139,7 @@ def method_of(**keys):
 def test_roles_that_do_not_learn_in_a_phase_stay_where_they_are():
     method = method_of()
     before = {name: state_of(network) for name, network in method.networks.items()}
-    Engine(CPU).step(method, random_batch(), Progress(1, 0), ["painter"])
+    Engine(CPU).step(method, random_batch(), Progress(1, 0, ["painter"]))
     assert differing(before["painter"], method.painter.state_dict())
     assert not differing(before["finisher"], method.finisher.state_dict())
 

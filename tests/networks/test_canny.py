@@ -7,7 +7,7 @@ import torch
 from edgeconnect.data import edges
 from edgeconnect.data.sources import draw_scene
 from edgeconnect.networks import canny
-from edgeconnect.networks.canny import canny_edges
+from edgeconnect.networks.canny import canny_edges, spread
 
 
 @pytest.mark.parametrize("sigma", [1, 2])
@@ -34,3 +34,10 @@ def test_half_precision_around_it_changes_nothing():
     with torch.autocast("cpu", torch.bfloat16):
         found = canny_edges(gray, 1)
     assert torch.equal(found, canny_edges(gray, 1))
+
+
+def test_spreading_reaches_all_eight_neighbours_and_stays_inside():
+    mask, wanted = torch.zeros(2, 1, 1, 7, 6)
+    mask[..., 3, 2], wanted[..., 2:5, 1:4] = 1, 1
+    mask[..., 0, 5], wanted[..., :2, 4:] = 1, 1
+    assert torch.equal(spread(mask), wanted)

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import logging
+import math
 import os
 import pickle
 import re
@@ -16,10 +17,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import SqueezeNet1_1_Weights, VGG19_Weights, squeezenet1_1, vgg19
+from torchvision import models
+from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, VGG19_Weights, squeezenet1_1, vgg19
+from torchvision.transforms.functional import normalize
 
+from edgeconnect.config.sections import known_keys
 from edgeconnect.errors import UserError
-from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
+from edgeconnect.networks.features import FEATURE_NETS, Features, imagenet_normalized, load_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 CONTENT, STYLE = FEATURE_NETS["vgg19"][:2]
@@ -49,19 +53,56 @@ def assert_holds(network: Features, state: dict[str, Tensor]) -> None:
 # The network
 
 
-def test_layers_are_those_that_torchvision_names():
+@pytest.mark.parametrize(
+    ("name", "style"),
+    [("vgg19", ["relu2_2", "relu3_4", "relu4_4", "relu5_2"]), ("vgg16", ["relu2_2", "relu3_3", "relu4_3", "relu5_2"])],
+)
+def test_layers_are_those_that_torchvision_names(name, style):
     with torch.device("meta"):
-        features = vgg19(weights=None).features
+        features = models.get_model(name, weights=None).features
     index, block, convolution = {}, 1, 0
     for n, layer in enumerate(features):
         convolution += isinstance(layer, nn.Conv2d)
         if isinstance(layer, nn.ReLU):
             index[f"relu{block}_{convolution}"] = n
         if isinstance(layer, nn.MaxPool2d):
+            index[f"pool{block}"] = n
             block, convolution = block + 1, 0
-    assert list(CONTENT) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-    assert list(STYLE) == ["relu2_2", "relu3_4", "relu4_4", "relu5_2"]
-    assert {name: index[name] for name in LAYERS} == LAYERS
+    net = FEATURE_NETS[name]
+    assert list(net.content) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert list(net.style) == style
+    assert list(net.pools) == ["pool1", "pool2", "pool3"]
+    assert list(net.contextual) == ["relu3_2", "relu4_2"]
+    layers = {**net.content, **net.style, **net.pools, **net.contextual}
+    assert {name: index[name] for name in layers} == layers
+
+
+def stride_of(layers):
+    strides = [layer.stride for layer in layers if isinstance(layer, nn.Conv2d | nn.MaxPool2d)]
+    return math.prod(stride if isinstance(stride, int) else stride[0] for stride in strides)
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"), [("vgg19", [2, 4, 8]), ("vgg16", [2, 4, 8]), ("squeezenet1_1", [4, 8, 16])]
+)
+def test_every_network_serves_every_method(name, strides):
+    net, network = FEATURE_NETS[name], load_features(name, "random")
+    assert known_keys()["FEATURE_NET"].metadata["parser"](name) == name
+    for layers in (net.content, net.style, net.pools, net.contextual):
+        found = network(torch.rand(1, 3, 48, 48), layers)
+        assert set(found) == set(layers)
+        assert all(features.isfinite().all() for features in found.values())
+    assert [stride_of(network.features[: index + 1]) for index in net.pools.values()] == strides
+    assert [stride_of(network.features[: index + 1]) for index in net.contextual.values()] == [4, 8]
+    assert all(isinstance(network.features[index], nn.MaxPool2d) for index in net.pools.values())
+
+
+def test_normalised_pictures_are_torchvisions():
+    x = torch.rand(2, 3, 4, 5, requires_grad=True)
+    found = imagenet_normalized(x)
+    torch.testing.assert_close(found, normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    found.sum().backward()
+    assert x.grad.isfinite().all()
 
 
 @pytest.fixture(scope="module")
@@ -340,5 +381,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def test_urls_are_torchvisions():
-    urls = {"vgg19": VGG19_Weights.IMAGENET1K_V1.url, "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1.url}
-    assert {name: net.url for name, net in FEATURE_NETS.items()} == urls
+    weights = {"vgg19": VGG19_Weights, "vgg16": VGG16_Weights, "squeezenet1_1": SqueezeNet1_1_Weights}
+    assert {name: net.url for name, net in FEATURE_NETS.items()} == {
+        name: of.IMAGENET1K_V1.url for name, of in weights.items()
+    }

@@ -60,3 +60,15 @@ def test_spectral_norm_vectors_are_taken_over_and_state_round_trips():
     other.load_state_dict(ema.state_dict())
     assert not differing(other.shadow["edge_generator"], shadow)
     assert other.updates == 1
+
+
+def test_running_statistics_are_averaged_with_the_weights():
+    method = tiny_method("glcic")
+    ema = EMA(method.networks, 0.5)
+    name = next(key for key in ema.shadow["generator"] if key.endswith("running_var"))
+    statistics = method.networks["generator"].get_buffer(name)
+    ema.shadow["generator"][name].fill_(1)
+    statistics.fill_(3)
+    ema.update()
+    decay = 2 / 11
+    assert torch.allclose(ema.shadow["generator"][name], torch.full_like(statistics, decay + (1 - decay) * 3))

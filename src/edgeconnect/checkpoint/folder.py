@@ -47,8 +47,10 @@ def folder_config(folder: Path, overrides: Sequence[Override] = (), by_model: bo
         return now
     present, trained = (config_file.load(source).config.flat() for source in (file, resolved))
     lists = [key for key, value in present.items() if key.endswith("_FLIST") and value]
-    kept = {key: value for key, value in trained.items() if key not in (*OF_THIS_USE, *lists)}
-    differing = [key for key in kept if file and present[key] != kept[key] and present[key] != Config().flat()[key]]
+    kept = {key: value for key, value in trained.items() if key not in (*OF_THIS_USE, *lists, *now.config.row.unread)}
+    usual = config_file.build({"METHOD": now.config.run.method}).flat()
+    both = [key for key in kept if file and key in present and key in usual]  # sections are those of one METHOD
+    differing = [key for key in both if present[key] != kept[key] and present[key] != usual[key]]
     counts = "in training, which counts; --set changes it"
     notes = [f"{path}: {key} was {scalar(kept[key])} {counts}" for key in differing]
     given = [(str(resolved), f"{key}={scalar(value)}") for key, value in kept.items()]

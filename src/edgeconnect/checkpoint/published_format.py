@@ -76,6 +76,8 @@ def refuse_misfit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, 
             another = settings == built_by or settings.keys() != built_by.keys()
             fitting = ", ".join(f"{key}: {value}" for key, value in settings.items())
             remedy = "it is another kind of network: give the file of this name" if another else f"set {fitting}"
+            if not settings and not built_by:
+                remedy = "set BASE_CHANNELS and INPUT_SIZE to what it was trained with, or give the file of this name"
             raise UserError(f"{path}: {shown} is {held}, in the configured network {built}; {remedy}")
 
 

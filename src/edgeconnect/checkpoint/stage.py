@@ -40,6 +40,7 @@ class Start:
     state: weights.Contents | None
     message: str
     changes: tuple[str, ...] = ()  # in configuration and versions since the save, as `LR 0.0001 -> 1e-05`
+    is_fresh: bool = False  # no weights were there to begin with
 
 
 class Frozen(NamedTuple):
@@ -162,7 +163,7 @@ class Checkpoints:
             file = self.stage.networks[trained[0]].file
             raise UserError(f"{where} of stage {self.stage.name}; give a folder with {file}")
         if leader is None:
-            return Start(0, None, "starts afresh")
+            return Start(0, None, "starts afresh", is_fresh=True)
         rows = self.stage.networks
         steps = {name: weights.load_network(at.path, rows[name], networks[name]) for name, at in found.items()}
         former = found[leader].save

@@ -144,10 +144,15 @@ def load_completing(
         else:
             raise _missing(folder, network.file, stage)
         iteration, averaged = load_averaged(source, name, network, networks[name], use_ema)
-        step, of_stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
-        held = source.save.path / STATE if source.save and averaged else source.path
-        loaded.append(LoadedWeights(network.file, file_digest(held), averaged, of_stage, step))
+        loaded.append(described(source, network, iteration, averaged))
     return loaded
+
+
+def described(source: Source, network: Network, iteration: int, averaged: bool = False) -> LoadedWeights:
+    """Describe what a network was filled with; `iteration` is that in its file."""
+    step, stage = (source.save.step, source.save.stage) if source.save else (iteration, "")
+    held = source.save.path / STATE if source.save and averaged else source.path
+    return LoadedWeights(network.file, file_digest(held), averaged, stage, step)
 
 
 def load_averaged(

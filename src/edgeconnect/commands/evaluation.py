@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgeconnect.atomic import expanded
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.commands.metrics import NETWORKS
-from edgeconnect.commands.runs import load_trained, output_in, require_folder, shown
+from edgeconnect.commands.runs import MOST_CANDIDATES, load_trained, output_in, require_folder, shown
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Override
 from edgeconnect.config.sections import DRAWN_MASKS, Config, DataConfig
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 WHAT, WHO, HOW = "what is evaluated", "who", "how"  # groups of options
 RUN = "[NAME=]FOLDER[:STAGE]"
+OF_COMPLETING = (  # options of test that mean nothing to MODE 3
+    *("input", "mask", "edge", "raw_edges", "no_ema", "resize_mask", "skip_existing", "init_from", "no_check"),
+    *("blend", "reject", "marker", "tolerance", "min_region", "original", "force"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ class EvaluateRequest:
     edges: str = option("strict", WHO, "edges that runs see", choices=("none", "strict", "ground-truth"))
     sigma: float | None = option(None, HOW, "scale of Canny in measures of edges (default: SIGMA)", type=float)
     mirror: bool = option(False, WHO, "average with the completion of the mirror image", action="store_true")
+    candidates: int | None = option(None, WHO, "runs also as the most real of K completions", type=int, metavar="K")
     output: Path | None = option(None, HOW, "folder of the report (default: evaluation in --checkpoints)", type=Path)
     overwrite: bool = option(False, HOW, "complete anew what other weights or settings made", action="store_true")
     export: Path | None = option(None, HOW, "folder for damaged pictures and masks; nothing is evaluated", type=Path)
@@ -91,16 +96,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def evaluate_run(arguments: argparse.Namespace) -> None:
     """Evaluate a run as its configuration says (MODE 3). Raises UserError for options that mean nothing to it."""
     a = arguments
-    others = {"--input": a.input, "--mask": a.mask, "--edge": a.edge, "--raw-edges": a.raw_edges, "--no-ema": a.no_ema}
-    others |= {"--resize-mask": a.resize_mask, "--skip-existing": a.skip_existing, "--resume": a.resume != "auto"}
-    others |= {"--init-from": a.init_from, "--no-check": a.no_check}
-    given = [option for option, value in others.items() if value]
+    given = [name for name in OF_COMPLETING if not (vars(a)[name] is None or vars(a)[name] is False)]
+    given += ["resume"] if a.resume != "auto" else []
     if given:
-        raise UserError(f"{', '.join(given)}: means nothing to MODE 3, eval; leave it out, or use scripts/evaluate.py")
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(f"{options}: means nothing to MODE 3, eval; leave it out, or use scripts/evaluate.py")
     config = load_trained(a, by_model=True)
     if not shown(a, config):
         output = Path(a.output) if a.output else None
-        run_request(EvaluateRequest(a.checkpoints, config.run.model, a.set, mirror=a.mirror, output=output))
+        how = {"mirror": a.mirror, "candidates": a.candidates, "output": output}
+        run_request(EvaluateRequest(a.checkpoints, config.run.model, a.set, **how))
 
 
 def run_request(request: EvaluateRequest) -> None:
@@ -142,9 +147,13 @@ def check_numbers(request: EvaluateRequest) -> None:
         ("--batch-size", request.batch_size, 1, 10**6),
         ("--workers", request.workers, 1, 1000),
         ("--shown", request.shown, 0, 10**6),
+        ("--candidates", 1 if request.candidates is None else request.candidates, 1, MOST_CANDIDATES),
     ):
         if not least <= value <= most:
             raise UserError(f"{name}: {value} is too {'small' if value < least else 'large'}; give {least} to {most}")
+    if request.candidates is not None and (request.mirror or request.edges != "strict"):
+        given = "--mirror" if request.mirror else f"--edges {request.edges}"
+        raise UserError(f"{given}: does not go with --candidates, which chooses among completions; leave one out")
     if request.sigma is not None and not 0 < request.sigma <= MAX_SIGMA:
         raise UserError(f"--sigma: {request.sigma:g} is no scale; give a number above 0, {MAX_SIGMA} at the most")
 
@@ -166,10 +175,10 @@ def find_lists(request: EvaluateRequest, data: DataConfig) -> tuple[str, str]:
         return "", ""
     usual = data.val_mask_flist or data.train_mask_flist
     if data.mask in DRAWN_MASKS:
-        usual = "irregular" if data.mask == "block" else data.mask
+        usual = {"block": "irregular", "rectangle": "boxes"}.get(data.mask, data.mask)
     pictures, masks = request.pictures or data.test_flist or data.val_flist, request.masks or data.test_mask_flist
-    if not masks and "block" in data.mask:
-        log.warning("MASK %s: its blocks are left out, the masks are %s; --masks names others", data.mask, usual)
+    if not masks and ("block" in data.mask or data.mask == "rectangle"):
+        log.warning("MASK %s: what it draws is left out, the masks are %s; --masks names others", data.mask, usual)
     if not pictures or not (masks or usual):
         missing = "--masks" if pictures else "--pictures"
         raise UserError(f"{missing} is missing, and no list in the configuration stands in; name a folder or a list")
@@ -223,7 +232,8 @@ def open_entries(request: EvaluateRequest, overrides: Sequence[Override]) -> "li
     runs = [parse_run(text) for text in request.runs]
     if not runs and request.checkpoints:
         runs = [(request.checkpoints, request.model, "")]
-    found: list[Entry] = [Run(*run, overrides, request.edges, request.mirror) for run in runs]
+    opened = [Run(*run, overrides, request.edges, request.mirror) for run in runs]
+    found: list[Entry] = [*opened, *best_of(opened, request.candidates)]
     found += [Classical(name) for name in methods]
     for text in request.results:
         name, sign, folder = text.partition("=")
@@ -232,6 +242,24 @@ def open_entries(request: EvaluateRequest, overrides: Sequence[Override]) -> "li
         found.append(Results(name, Path(folder)))
     if not found:
         raise UserError("nobody to evaluate; give --runs, --methods or --results")
+    return found
+
+
+def best_of(runs: "Sequence[Run]", count: int | None) -> "list[Entry]":
+    """Open the runs that can judge themselves, and warn of others. Raises UserError where none can."""
+    from edgeconnect.evaluation.entries import BestOf
+
+    found: list[Entry] = []
+    problems = []
+    for run in runs:
+        try:
+            found += [BestOf(run, count)] if count else []
+        except UserError as error:
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    for problem in problems:
+        log.warning("%s", problem)
     return found
 
 

@@ -34,8 +34,8 @@ def export(arguments: argparse.Namespace) -> None:
     from edgeconnect.checkpoint.stage import write_files
     from edgeconnect.checkpoint.weights import published
     from edgeconnect.config.file import dump
-    from edgeconnect.predict import load_run
     from edgeconnect.provenance import provenance
+    from edgeconnect.trained import load_run
 
     run = load_run(config, a.checkpoints, use_ema=not a.no_ema, folded=False)
     rows = {name: run.stage.networks[name] for name in run.stage.completing}

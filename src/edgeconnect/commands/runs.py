@@ -15,6 +15,8 @@ from edgeconnect.errors import UserError
 from edgeconnect.launch import count, is_main, ranks
 from edgeconnect.methods.catalogue import METHODS
 
+MOST_CANDIDATES = 24  # `verified.CANDIDATES`, which need PyTorch
+
 log = logging.getLogger(__name__)
 
 

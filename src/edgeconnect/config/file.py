@@ -1,4 +1,6 @@
-"""Read and write the configuration: flat upper-case YAML outside, the frozen `sections` inside.
+"""Read and write the configuration: upper-case YAML outside, the frozen `sections` inside.
+
+Keys are flat, but those that one method alone has: they stand under its name, and are called `METHOD.KEY` elsewhere.
 
 `config.yml.example` is `example()` written to a file.
 """
@@ -16,7 +18,7 @@ from yaml.constructor import SafeConstructor
 
 from edgeconnect.atomic import expanded
 from edgeconnect.config import validators
-from edgeconnect.config.sections import FIELDS, IMAGENET, RANDOM, Config, RunConfig
+from edgeconnect.config.sections import IMAGENET, RANDOM, SHARED, Config, RunConfig, known_keys
 from edgeconnect.config.validators import Parser
 from edgeconnect.errors import UserError, reason
 from edgeconnect.methods.catalogue import ALL, METHODS
@@ -46,6 +48,7 @@ def load(path: Path | None, overrides: Iterable[Override] = (), completing: bool
     values: dict[str, Any] = {}
     written: dict[str, str] = {}  # where each value stands
     notes: list[str] = []
+    known = known_keys()
     folder = path.parent if path else Path()
 
     def merge(entries: Iterable[tuple[str, str, Any]], places: Iterable[Path]) -> None:
@@ -53,11 +56,11 @@ def load(path: Path | None, overrides: Iterable[Override] = (), completing: bool
             if name in LEGACY:
                 notes.append(f"{where}: {LEGACY[name]}")
                 continue
-            if name not in FIELDS:
-                near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
+            if name not in known:
+                near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}?" if near else "see config.yml.example for every key"
                 raise UserError(f"{where}: unknown key {name}; {hint}")
-            checked = _judged(where, name, value, FIELDS[name].metadata["parser"])
+            checked = _judged(where, name, value, known[name].metadata["parser"])
             values[name] = _resolved(checked, places) if is_text(name) else checked
             written[name] = where
 
@@ -66,7 +69,10 @@ def load(path: Path | None, overrides: Iterable[Override] = (), completing: bool
     if completing:
         values.pop("MODEL", None)
     merge(_overrides(overrides), (Path(), folder))
-    return Loaded(build(_staged(values, written, completing)), tuple(notes))
+    config = build(_staged(values, written, completing))
+    unread = [name for name in config.row.unread if values.get(name, known[name].default) != known[name].default]
+    notes += [f"{written[name]}: {name} means nothing to METHOD {config.row.name}" for name in unread]
+    return Loaded(config, tuple(notes))
 
 
 def _staged(values: dict[str, Any], written: Mapping[str, str], completing: bool) -> dict[str, Any]:
@@ -86,16 +92,18 @@ def _staged(values: dict[str, Any], written: Mapping[str, str], completing: bool
 
 def build(values: dict[str, Any]) -> Config:
     """Make a configuration of checked {KEY: value}; what is missing takes its default."""
-    sections = {}
-    for section in dataclasses.fields(Config):
-        names = {k.name for k in dataclasses.fields(section.type)}  # type: ignore[arg-type]
-        chosen = {name.lower(): value for name, value in values.items() if name.lower() in names}
-        sections[section.name] = section.type(**chosen)  # type: ignore[operator]
-    return Config(**sections)
+
+    def filled(section: Any, prefix: str = "") -> Any:
+        names = {f"{prefix}{k.name}".upper(): k.name for k in dataclasses.fields(section)}
+        return section(**{names[name]: value for name, value in values.items() if name in names})
+
+    sections = {name: filled(section) for name, section in SHARED.items()}
+    row = METHODS[sections["run"].method]
+    return Config(**sections, own=filled(row.section, f"{row.name}.") if row.section else None)
 
 
 def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
-    """Yield (where, key, value) for each line of a flat YAML mapping."""
+    """Yield (where, key, value) for each line of a YAML mapping; keys under a method's name as `METHOD.KEY`."""
     try:
         root = yaml.compose(path.read_text("utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
@@ -104,17 +112,27 @@ def _entries(path: Path) -> Iterable[tuple[str, str, Any]]:
         raise UserError(f"{path}: is not valid YAML: {reason(error)}") from error
     if root is None:
         return
+    yield from _lines(path, root)
+
+
+def _lines(path: Path, root: yaml.Node, section: str = "") -> Iterable[tuple[str, str, Any]]:
+    where = f"{path}, {section}" if section else str(path)
     if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{path}: is no list of `KEY: value` lines; compare it with config.yml.example")
+        raise UserError(f"{where}: is no list of `KEY: value` lines; compare it with config.yml.example")
+    owners = [row.name.upper() for row in METHODS.values() if row.section]
     seen: dict[str, str] = {}
     for name_node, value_node in root.value:
         where = f"{path}, line {name_node.start_mark.line + 1}"
         if not isinstance(name_node, yaml.ScalarNode):
             raise UserError(f"{where}: is no `KEY: value` line; compare it with config.yml.example")
-        name = name_node.value
+        name = f"{section}.{name_node.value}".lstrip(".")
         if name in seen:
             raise UserError(f"{where}: {name} stands here a second time (first: {seen[name]}); remove one")
         seen[name] = f"line {name_node.start_mark.line + 1}"
+        if name in owners:
+            if not value_node.tag.endswith(":null"):  # all its keys are commented out
+                yield from _lines(path, value_node, name)
+            continue
         try:
             yield where, name, _value(name, value_node)
         except (yaml.YAMLError, ValueError) as error:
@@ -136,9 +154,10 @@ def _value(name: str, node: yaml.Node | None) -> Any:
     """Construct what YAML says, but take a path or name as it is written: it may look like a date or a number."""
     if is_text(name) and isinstance(node, yaml.ScalarNode):
         return "" if node.tag.endswith(":null") else node.value
-    if node is None or name not in FIELDS:
+    known = known_keys()
+    if node is None or name not in known:
         return None
-    if FIELDS[name].metadata["parser"] is validators.phases:
+    if known[name].metadata["parser"] is validators.phases:
         return SafeConstructor().construct_document(node)
     items = node.value if isinstance(node, yaml.SequenceNode) else [node]
     if len(items) > LONGEST or any(not isinstance(n, yaml.ScalarNode) or len(n.value) > LONGEST for n in items):
@@ -151,7 +170,8 @@ def _value(name: str, node: yaml.Node | None) -> Any:
 
 def is_text(name: str) -> bool:
     """Return whether the value of a key is a path or name."""
-    return name in FIELDS and FIELDS[name].metadata["parser"] is validators.text
+    known = known_keys()
+    return name in known and known[name].metadata["parser"] is validators.text
 
 
 def _judged(where: str, name: str, value: Any, parser: Parser) -> Any:
@@ -171,7 +191,13 @@ def _resolved(value: str, places: Iterable[Path]) -> str:
 
 def dump(config: Config) -> str:
     """Write every key and value as YAML that `load` reads back to the same configuration."""
-    return "".join(f"{name}: {scalar(value)}\n" for name, value in config.flat().items())
+    lines = []
+    for name, value in config.flat().items():
+        section, dot, key = name.rpartition(".")
+        if dot and f"{section}:" not in lines:
+            lines.append(f"{section}:")
+        lines.append(f"{'  ' * len(dot)}{key}: {scalar(value)}")
+    return "\n".join(lines) + "\n"
 
 
 def scalar(value: Any) -> str:
@@ -190,11 +216,12 @@ def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str)
     Keys that only one of them knows belong to another version and are left out, but those that are fixed were at their
     defaults before they were known. Raises UserError naming those that cannot change while a stage trains.
     """
-    usual = Config().flat()
-    before = {name: usual[name] for name in FIELDS if FIELDS[name].metadata["fixed"]} | dict(before)
+    known = known_keys()
+    usual = {name: k.default for name, k in known.items() if k.metadata["fixed"] and name in after}
+    before = usual | dict(before)
     changed = [name for name in before if name in after and name not in NOT_COMPARED and before[name] != after[name]]
     lines = {name: f"{name} {scalar(before[name])} -> {scalar(after[name])}" for name in changed}
-    refused = [line for name, line in lines.items() if FIELDS[name].metadata["fixed"]]
+    refused = [line for name, line in lines.items() if known[name].metadata["fixed"]]
     if refused:
         what += f" cannot continue with {', '.join(refused)}"
         raise UserError(f"{what}; set what it had, or train in another folder with --init-from")
@@ -204,10 +231,17 @@ def refuse_fixed(before: Mapping[str, Any], after: Mapping[str, Any], what: str)
 def example() -> str:
     """Write config.yml.example: every key, its default, one comment."""
     lines = ["# EdgeConnect: every key, its default, what it means. Old integers and names are both accepted."]
-    values = Config().flat()
-    for section in dataclasses.fields(Config):
-        lines += ["", f"# {str(section.type.__doc__).splitlines()[0]}"]
-        for name in (k.name.upper() for k in dataclasses.fields(section.type)):  # type: ignore[arg-type]
-            entry = f"{name}: {scalar(values[name])}"
-            lines.append(f"{entry:<36}# {FIELDS[name].metadata['comment']}")
+    for section in SHARED.values():
+        lines += ["", f"# {str(section.__doc__).splitlines()[0]}", *_explained(section)]
+    for row in METHODS.values():
+        if row.section:
+            title = f"# {str(row.section.__doc__).splitlines()[0]}"
+            lines += ["", title, f"{row.name.upper()}:", *(f"  {line}" for line in _explained(row.section))]
     return "\n".join(lines) + "\n"
+
+
+def _explained(section: Any) -> list[str]:
+    """Write each key of a section with its default and its comment."""
+    values = section()
+    entries = {f"{k.name.upper()}: {scalar(getattr(values, k.name))}": k for k in dataclasses.fields(section)}
+    return [f"{entry:<36}# {k.metadata['comment']}" for entry, k in entries.items()]

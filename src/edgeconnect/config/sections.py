@@ -1,35 +1,30 @@
 """Every key of the configuration: its default, its check, its comment. The one source of all three."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from edgeconnect.config import validators
-from edgeconnect.config.validators import MAX_PIXELS, MAX_SIDE, Parser
+from edgeconnect.config.validators import LARGE, MANY, MAX_PIXELS, MAX_SIDE, key
 from edgeconnect.methods.catalogue import EDGECONNECT, METHODS, MethodRow, Stage
 
 TRAIN, VAL, TEST = SPLITS = ("TRAIN", "VAL", "TEST")
 MODES = dict(enumerate(("train", "test", "eval"), start=1))
 SHAPES = ("strokes", "irregular", "boxes", "centre", "border", "mixture")  # drawn to a hole ratio
-DRAWN_MASKS = ("block", "half", *SHAPES)
-MASKS = dict(enumerate(("block", "half", "external", "external_block", "external_block_half", "paired", *SHAPES), 1))
+DRAWN_MASKS = ("block", "half", *SHAPES, "rectangle")
+FROM_FILES = ("external", "external_block", "external_block_half", "paired")
+MASKS = dict(enumerate(("block", "half", *FROM_FILES, *SHAPES, "rectangle"), 1))
+HOLE, MOSAIC = "hole", "mosaic"
 CONFIG_FILE = "config.yml"
 IMAGENET, RANDOM = "imagenet", "random"
 WHOLE, DAMAGED = "whole", "damaged"
 WHITE, HARMONIC, BIHARMONIC = "white", "harmonic", "biharmonic"
 BATCH, PICTURE = "batch", "picture"
 CONSTANT, COSINE = "constant", "cosine"
-MANY, LARGE = 10**10, 1e9  # limits that stop slips of the keyboard, of counts and of weights
 
 
-def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
-    """Declare one key: its default, the function that checks a value, its comment in the example.
-
-    `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
-    """
-    metadata = {"parser": parser, "comment": comment, "fixed": fixed}
-    if isinstance(default, dict):
-        return field(default_factory=default.copy, metadata=metadata)
-    return field(default=default, metadata=metadata)
+def method(value: Any) -> str:
+    """Accept a method of the catalogue."""
+    return str(validators.one_of(*METHODS)(value))
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class RunConfig:
     """What runs and where."""
 
     mode: str = key("train", validators.numbered(MODES), "1 train, 2 test, 3 eval (main.py only)")
-    method: str = key("edgeconnect", validators.method, "the published method: " + ", ".join(METHODS))
+    method: str = key("edgeconnect", method, "the published method: " + ", ".join(METHODS), fixed=True)
     model: str = key("edge", validators.name, f"stage of METHOD: {EDGECONNECT.listed()}; or all = 1, 2, 3")
     seed: int = key(10, validators.whole(0, 2**53), "seed of weights, shuffling, masks and flips")
     device: str = key("auto", validators.device, "auto, cpu, cuda, cuda:N")
@@ -86,12 +81,22 @@ class DataConfig:
         "external",
         validators.numbered(MASKS),
         "1 block, 2 half, 3 external, 4 = 3 or 1, 5 = 3, 1 or 2, 6 paired, 7 strokes, 8 irregular, 9 boxes, 10 centre, "
-        "11 border, 12 mixture",
+        "11 border, 12 mixture, 13 rectangle",
     )
     mask_threshold: int = key(127, validators.whole(0, 254), "mask pixels above this are holes (published: 0)")
     mask_polarity: str = key("hole", validators.one_of("hole", "known"), "what white means in mask files: hole, known")
     mask_ratio: tuple[float, float] = key((0.1, 0.5), validators.span, "hole ratio of MASK 7 to 12, from-to")
+    mask_sides: tuple[float, float] = key(
+        (0.375, 0.5), validators.span, "sides of MASK 13, from-to, as shares of the picture's"
+    )
     allow_large_holes: bool = key(False, validators.switch, "1: accept masks with a median hole ratio above 0.6")
+    corruption: str = key(
+        HOLE,
+        validators.one_of(HOLE, MOSAIC),
+        "what is seen where a picture is masked: hole, nothing of it; mosaic, blocks of its mean colours",
+        fixed=True,
+    )
+    mosaic_block: tuple[int, int] = key((4, 8), validators.block, "pixels of a side of such blocks, from-to")
     edge: str = key("canny", validators.numbered({1: "canny", 2: "external"}), "1 canny, 2 external")
     nms: bool = key(True, validators.switch, "1: external edges are thinned by Canny's")
     sigma: float = key(2.0, validators.sigma, "scale of Canny's smoothing; 0: random 1 to 4; -1: no edges")
@@ -107,6 +112,10 @@ class DataConfig:
         """Return the lists of TRAIN, VAL or TEST."""
         kinds = ("flist", "mask_flist", "edge_flist")
         return Lists(*(getattr(self, f"{split.lower()}_{kind}") for kind in kinds))
+
+    def at_scale(self, scale: float) -> "DataConfig":
+        """Return the same with Canny's smoothing at SIGMA times `scale`; 0 and -1 stay what they are."""
+        return replace(self, sigma=scale * self.sigma) if self.sigma > 0 else self
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8), and one that is off."""
+    """The terms of the objective and their weights (arXiv:1901.00212, eq. 4 and 8), and two that are off."""
 
     gan_loss: str = key("nsgan", validators.one_of("nsgan", "lsgan", "hinge"), "nsgan, lsgan, hinge", fixed=True)
     l1_loss_weight: float = key(1.0, validators.real(0, LARGE), "mean absolute difference, divided by L1_RATIO")
@@ -140,10 +149,13 @@ class LossConfig:
     style_loss_weight: float = key(250.0, validators.real(0, LARGE), "Gram matrices of the hole")
     content_loss_weight: float = key(0.1, validators.real(0, LARGE), "perceptual, of the whole picture")
     inpaint_adv_loss_weight: float = key(0.1, validators.real(0, LARGE), "adversarial, completion stage")
+    tv_loss_weight: float = key(
+        0.0, validators.real(0, LARGE), "total variation of the hole grown by a pixel, completion stage"
+    )
     feature_net: str = key(
         "vgg19",
-        validators.one_of("vgg19", "squeezenet1_1"),
-        "measures content and style: vgg19, squeezenet1_1",
+        validators.one_of("vgg19", "vgg16", "squeezenet1_1"),
+        "measures content and style: vgg19, vgg16, squeezenet1_1",
     )
     vgg_weights: str = key(
         IMAGENET, validators.text, "FEATURE_NET's weights: imagenet (download), a state dict's path, random"
@@ -199,6 +211,7 @@ class Config:
     losses: LossConfig = field(default_factory=LossConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    own: Any = None  # the section of METHOD's row in the catalogue, where it has one
 
     @property
     def row(self) -> MethodRow:
@@ -211,12 +224,18 @@ class Config:
         return self.row.stage(self.run.model)
 
     def flat(self) -> dict[str, Any]:
-        """Return {KEY: value} in the order of the example."""
-        return {
-            k.name.upper(): getattr(getattr(self, s.name), k.name)
-            for s in fields(self)
-            for k in fields(s.type)  # type: ignore[arg-type]
-        }
+        """Return {KEY: value} in the order of the example; those of METHOD's own section are named `METHOD.KEY`."""
+        shared = (getattr(self, section.name) for section in fields(self) if section.name != "own")
+        values = {k.name.upper(): getattr(section, k.name) for section in shared for k in fields(section)}
+        own = fields(self.own) if self.own else ()
+        return values | {f"{self.row.name}.{k.name}".upper(): getattr(self.own, k.name) for k in own}
 
 
-FIELDS = {k.name.upper(): k for s in fields(Config) for k in fields(s.type)}  # type: ignore[arg-type]
+SHARED = {section.name: section.type for section in fields(Config) if section.name != "own"}
+
+
+def known_keys() -> dict[str, "Field[Any]"]:
+    """Return the declaration of every key; those of a method's own section are named `METHOD.KEY`."""
+    shared = {k.name.upper(): k for section in SHARED.values() for k in fields(section)}  # type: ignore[arg-type]
+    owned = {row.name: fields(row.section) for row in METHODS.values() if row.section}
+    return shared | {f"{name}.{k.name}".upper(): k for name, keys in owned.items() for k in keys}

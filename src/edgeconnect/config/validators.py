@@ -1,12 +1,11 @@
-"""Check one configuration value each: take what YAML made of it, return the typed value or raise ValueError."""
+"""Declare keys, and check one value each: take what YAML made of it, return the typed value or raise ValueError."""
 
 import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any
-
-from edgeconnect.methods.catalogue import METHODS
 
 Parser = Callable[[Any], Any]
 
@@ -15,7 +14,20 @@ MAX_PIXELS = 200_000_000  # a picture of that many takes 0.6 GB as RGB
 # No serious run meets these limits. They stop slips of the keyboard, which would use up memory or never end.
 MAX_SIDE, MAX_SIGMA, MAX_SAVES, MAX_GPU = 16_384, 100, 1_000_000, 9_999
 
+MANY, LARGE = 10**10, 1e9  # of counts and of weights
+
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def key(default: Any, parser: Parser, comment: str, fixed: bool = False) -> Any:
+    """Declare one key: its default, the function that checks a value, its comment in the example.
+
+    `fixed` ones cannot change while a stage trains: the networks or their objective would be others.
+    """
+    metadata = {"parser": parser, "comment": comment, "fixed": fixed}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def one_of(*names: str) -> Parser:
@@ -97,11 +109,6 @@ def name(value: Any) -> str:
     return str(value).strip().lower().replace("-", "_")
 
 
-def method(value: Any) -> str:
-    """Accept a method of the catalogue."""
-    return str(one_of(*METHODS)(value))
-
-
 def phases(value: Any) -> dict[str, list[dict[str, Any]]]:
     """Accept the phases of stages: `{edge: [{end: 1000, lr: 1e-4, train: [generator]}, ...]}`, ends rising.
 
@@ -161,14 +168,26 @@ def decay(value: Any) -> float:
 
 
 def span(value: Any) -> tuple[float, float]:
-    """Accept a range of hole ratios: `[0.2, 0.4]`, `0.2-0.4` or `0.2 0.4`."""
+    """Accept a range of shares: `[0.2, 0.4]`, `0.2-0.4` or `0.2 0.4`."""
     parts = value if isinstance(value, list | tuple) else re.split(r"[\s,;-]+", str(value).strip("[]() "))
     try:
         low, high = (float(part) for part in parts)
     except (TypeError, ValueError):
         raise ValueError("is no range such as [0.2, 0.4]") from None
     if not 0 < low <= high < 1:
-        raise ValueError("is no range of hole ratios with 0 < from <= to < 1")
+        raise ValueError("is no range with 0 < from <= to < 1")
+    return low, high
+
+
+def block(value: Any) -> tuple[int, int]:
+    """Accept a range of pixels: `[4, 16]`, `4-16`, or one number."""
+    parts = value if isinstance(value, list | tuple) else re.split(r"[\s,;-]+", str(value).strip("[]() "))
+    try:
+        low, high = (whole(2, MAX_SIDE)(part) for part in (parts[0], parts[-1]))
+    except (IndexError, ValueError):
+        raise ValueError(f"is no range of pixels from 2 to {MAX_SIDE}, such as [4, 8]") from None
+    if low > high or len(parts) > 2:
+        raise ValueError("is no range of pixels such as [4, 8]")
     return low, high
 
 

@@ -125,6 +125,8 @@ class InpaintingDataset(Dataset[Batch]):
             return mask_shapes.block(height, width, rng)
         if kind == "half":
             return mask_shapes.half(height, width, rng)
+        if kind == "rectangle":
+            return mask_shapes.rectangle(height, width, rng, self.config.mask_sides)
         if kind in mask_shapes.GENERATORS:
             pixels = mask_shapes.pixel_range(height, width, self.config.mask_ratio)
             return mask_shapes.draw(kind, height, width, rng, pixels)

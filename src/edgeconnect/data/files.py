@@ -185,8 +185,12 @@ class SameLines(Paths):
         return other
 
 
-def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool) -> Sequence[Path]:
+def pair(
+    images: Sequence[Path], others: Sequence[Path], what: str, shared: bool, spare: bool = False
+) -> Sequence[Path]:
     """Return, for each picture, the file of the same stem; with `shared`, a single file serves them all.
+
+    With `spare`, there may be more of the others than there are pictures.
 
     Where stems repeat, the folders above them tell them apart. More than 2,000,000 pictures pair line by line with
     files of the same stem. Raises PairError naming what has no partner.
@@ -209,7 +213,7 @@ def pair(images: Sequence[Path], others: Sequence[Path], what: str, shared: bool
         remedy = "give one for each, or one file for all" if shared else "give one for each"
         raise PairError(f"no {what} of the same name for {named([*map(str, alone)])}; {remedy}", alone)
     surplus = [found[0] for stem, found in partners.items() if stem not in known]
-    if surplus and len(images) > 1:
+    if surplus and len(images) > 1 and not spare:
         names = named([*map(str, surplus)])
         raise PairError(f"no picture of the same name for the {what} {names}; remove it, or add the picture", surplus)
     return [partners[wanted[image]][0] for image in images]

@@ -1,14 +1,16 @@
 """Which pictures to complete, with which masks and edges, and where the results go."""
 
+import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeconnect.atomic import expanded
 from edgeconnect.data import files
+from edgeconnect.data.markers import Marking, Marks
 from edgeconnect.errors import IncompleteError, UserError, named
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
@@ -16,38 +18,68 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a termin
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to complete and where its parts lie; `index`, its place in the whole list, seeds SIGMA 0."""
+    """One picture to complete and where its parts lie; `index`, its place in the whole list, seeds SIGMA 0.
+
+    With a `marking`, the mask is a copy of the picture with the holes painted in, often the picture itself.
+    """
 
     image: Path
     mask: Path
     edge: Path | None
     output: Path
     index: int = 0
+    marking: Marking | None = None
+
+    @property
+    def scores(self) -> Path:
+        """Return where the scores of its candidates are written."""
+        return self.output.with_name(f"{self.output.stem}_candidates.json")
+
+    @property
+    def report(self) -> Path:
+        """Return where it is said what was marked."""
+        return self.output.with_suffix(".json")
 
 
-def plan(image: str, mask: str, edge: str, output: str) -> list[Job]:
+def plan(
+    image: str, mask: str, edge: str, output: str, marking: Marking | None = None, original: str = ""
+) -> list[Job]:
     """Pair pictures, masks and edges by file stem and name the outputs `<stem>.png`; nothing is read yet.
 
     `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file. No name
-    in a list leads out of it.
+    in a list leads out of it. With a `marking`, `image` names marked copies, in place of masks, and `original` the
+    pictures, where they are others.
     Raises UserError naming what has no partner or would overwrite another, and for an output inside a folder of inputs.
     """
-    image, mask, edge, output = (str(expanded(part)) if part else "" for part in (image, mask, edge, output))
-    for option, source in (("--input", image), ("--mask", mask), ("--edge", edge)):
+    given = (image, mask, edge, output, original)
+    image, mask, edge, output, original = (str(expanded(part)) if part else "" for part in given)
+    for option, source in (("--input", image), ("--mask", mask), ("--edge", edge), ("--original", original)):
         refuse_inside(output, option, source)
-    images, mask_files = files.list_images(image, "--input"), files.list_images(mask, "--mask")
-    paired = files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
+    images = files.list_images(image, "--input")
+    mask_files = images if marking else files.list_images(mask, "--mask")
+    masks = images if marking else files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
-    drawn = files.pair(images, edge_files, "edge map", shared=len(images) == 1) if edge else [None] * len(images)
+    edges = files.pair(images, edge_files, "edge map", shared=len(images) == 1) if edge else [None] * len(images)
+    originals = files.list_images(original, "--original") if original else images
+    alone = len(images) == 1
+    pictures = files.pair(images, originals, "original", shared=alone, spare=True) if original else images
     outputs = [_output(path, Path(image), Path(output), len(images)) for path in images]
-    doubles = [str(path) for path, n in Counter(outputs).items() if n > 1]
+    count = range(len(images))
+    jobs = [Job(*parts, marking) for parts in zip(pictures, masks, edges, outputs, count, strict=True)]
+    refuse_overwriting(jobs, {Path(image), *images, *mask_files, *edge_files, *originals})
+    return jobs
+
+
+def refuse_overwriting(jobs: Sequence[Job], inputs: Collection[Path]) -> None:
+    """Raise UserError where two jobs would write to one file, or one would write to an input."""
+    doubles = [str(path) for path, n in Counter(job.output for job in jobs).items() if n > 1]
     if doubles:
         raise UserError(f"--input: several pictures would be written to {named(doubles)}; rename one of each")
-    inputs = {os.path.realpath(path) for path in (*images, *mask_files, *edge_files)}
-    lost = [str(path) for path in outputs if os.path.realpath(path) in inputs]
+    places, written = {os.path.realpath(path) for path in inputs}, [job.output for job in jobs]
+    written += [job.report for job in jobs if job.marking]
+    lost = [str(path) for path in written if os.path.realpath(path) in places]
     if lost:
         raise UserError(f"--output: would overwrite {named(lost)}; choose another folder")
-    return [Job(*parts) for parts in zip(images, paired, drawn, outputs, range(len(images)), strict=True)]
 
 
 def refuse_inside(output: str, option: str, source: str) -> None:
@@ -70,6 +102,13 @@ def incomplete(failed: Sequence[Job], jobs: Sequence[Job]) -> IncompleteError:
     others = f"; the others are in {place}" if len(failed) < len(jobs) else ""
     problem = f"{len(failed)} of {len(jobs)} pictures could not be completed: {names}{others}"
     return IncompleteError(f"{problem}; correct what the messages above name and run again with --skip-existing")
+
+
+def report(job: Job, marking: Marking, marks: Marks) -> bytes:
+    """Return in JSON what was marked in a picture, and where it is."""
+    places = {"marked": str(job.mask), "original": str(job.image), "output": job.output.name}
+    settings = {"marker": marking.colour, "tolerance": marking.tolerance, "min_region": marking.min_region}
+    return json.dumps(places | settings | marks.report(), indent=1).encode()
 
 
 def _output(image: Path, source: Path, target: Path, count: int) -> Path:

@@ -87,6 +87,15 @@ def block(height: int, width: int, rng: np.random.Generator) -> Mask:
     return mask
 
 
+def rectangle(height: int, width: int, rng: np.random.Generator, sides: tuple[float, float]) -> Mask:
+    """Draw a rectangle at a random place, each side a share of the picture's between `sides` (MASK 13)."""
+    rows, columns = (max(1, round(side * rng.uniform(*sides))) for side in (height, width))
+    top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
+    mask = np.zeros((height, width), dtype=np.bool_)
+    mask[top : top + rows, left : left + columns] = True
+    return mask
+
+
 def half(height: int, width: int, rng: np.random.Generator, pixels: Pixels | None = None) -> Mask:
     """Draw the left or the right half (MASK 2), or the one that has so many pixels: those of an odd width differ."""
     mask = np.zeros((height, width), dtype=np.bool_)

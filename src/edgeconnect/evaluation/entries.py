@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from edgeconnect import images
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.config.file import Override
-from edgeconnect.config.sections import WHOLE
+from edgeconnect.config.sections import MOSAIC, WHOLE
 from edgeconnect.data import files
 from edgeconnect.data.items import FIXED_EPOCH, collate, make_item
 from edgeconnect.data.masks import Mask
@@ -23,8 +24,9 @@ from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.metrics.images import Picture
-from edgeconnect.predict import complete_batch, load_run
+from edgeconnect.trained import complete_batch, load_run
 from edgeconnect.types import Batch
+from edgeconnect.verification import load_verifier
 
 NO_EDGES, STRICT, GROUND_TRUTH, EXTERNAL = "none", "strict", "ground-truth", "external"
 
@@ -147,7 +149,8 @@ class Run(Entry):
         if without and stage.draws_edges and not stage.paints_as:
             raise UserError(f"--edges {NO_EDGES}: stage {stage.name} of {folder} draws edges; leave it out")
         self.run = load_run(self.config, folder, given_edges=without)
-        self.sees_edges = EXTERNAL if data.edge == EXTERNAL and not without else sees_edges
+        protocol = EXTERNAL if data.edge == EXTERNAL and not without else sees_edges
+        self.sees_edges = protocol if stage.needs_edges else ""
         self.draws_edges, self.paints = stage.draws_edges and not without, stage.predicts == "image"
         shown = printable(label or folder.resolve().name, kept="")
         self.name = f"{shown}:{stage.name}{' mirrored' if mirror else ''}"
@@ -177,6 +180,7 @@ class Run(Entry):
         data, run, size = self.config.data, self.config.run, self.config.networks
         settings = (
             data.sigma,
+            *((data.corruption, data.mosaic_block) if data.corruption == MOSAIC else ()),
             size.prefill,
             size.prefill_edges,
             str(self.run.engine.dtype),
@@ -185,7 +189,7 @@ class Run(Entry):
             run.raw_edges,
             batch_size,
         )
-        seed = (run.seed,) if data.sigma == 0 else ()
+        seed = (run.seed,) if data.sigma == 0 or data.corruption == MOSAIC else ()
         external = (data.nms, *map(file_digest, self.edge_maps.values())) if self.edge_maps else ()
         return hashlib.sha256(repr((self.provenance, settings + seed + external)).encode()).hexdigest()
 
@@ -198,14 +202,17 @@ class Run(Entry):
     def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
         """Complete one batch."""
         batch = collate([item.batch or self.batch(item) for item in items])
-        pictures, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
+        pictures, _, drawn = complete_batch(self.run.method, self.run.engine, batch, self.mirror)
         for item, picture, edge in zip(items, pictures, drawn, strict=True):
             filled = np.where(item.mask[..., None], picture, item.picture) if self.paints else None
             yield Filled(item.id, filled, edge if self.draws_edges else None)
 
-    def batch(self, item: LoadedItem) -> Batch:
-        """Make a batch of one; its edges are external, none, those of known pixels, or of all with `ground-truth`."""
-        data, external = self.config.data, None
+    def batch(self, item: LoadedItem, scale: float = 1.0) -> Batch:
+        """Make a batch of one; its edges are external, none, those of known pixels, or of all with `ground-truth`.
+
+        Canny finds them at SIGMA times `scale`.
+        """
+        data, external = self.config.data.at_scale(scale), None
         whole = self.sees_edges == GROUND_TRUTH
         if whole:
             data = replace(data, known_edges=WHOLE)
@@ -213,9 +220,49 @@ class Run(Entry):
             gray = images.read_gray(self.edge_maps[item.id], data.max_pixels)
             external = images.resize(images.fit(gray, self.side), *item.picture.shape[:2])
         rng = np.random.default_rng((self.config.run.seed, FIXED_EPOCH, item.number))
-        needed = self.run.stage.needs_edges and self.sees_edges != NO_EDGES
+        needed = self.sees_edges not in ("", NO_EDGES)
         drawn = item.picture, item.mask, item.id, data, rng
         return make_item(*drawn, true_edges=whole, external=external, with_edges=needed)
+
+
+class BestOf(Entry):
+    """A run whose pictures are completed in several ways, of which its own discriminators keep the most real.
+
+    Raises UserError where the run cannot judge: see `verification.load_verifier`.
+    """
+
+    def __init__(self, run: Run, count: int) -> None:
+        self.run, self.verifier = run, load_verifier(run.run, count)
+        self.name = f"{run.name} best of {count}"
+        self.sees_edges, self.draws_edges = run.sees_edges, run.draws_edges
+        self.folder, self.lists = run.folder, run.lists
+        self.provenance = {**run.provenance, **{str(judge): judge.digest for judge in self.verifier.judges}}
+
+    def prepare(self, manifest: Manifest) -> None:
+        """Pair external edge maps with the pictures."""
+        self.run.prepare(manifest)
+
+    def ready(self, item: LoadedItem) -> LoadedItem:
+        """Find the edges of the usual scale."""
+        return self.run.ready(item)
+
+    def identity(self, batch_size: int) -> str:
+        """Hash what decides the run's results, the judges, and how many are tried."""
+        decides = self.run.identity(1), self.provenance, self.verifier.count
+        return hashlib.sha256(repr(decides).encode()).hexdigest()
+
+    def complete(self, items: Sequence[LoadedItem]) -> Iterator[Filled]:
+        """Complete one picture after the other."""
+        for item in items:
+            made, _ = self.verifier.complete(partial(self.batch, item))
+            if made is None:
+                raise BadImageError(Path(item.id), "the discriminators' scores are no numbers; use an earlier save")
+            (picture,), _, (edge,) = map(images.to_uint8, made)
+            yield Filled(item.id, np.where(item.mask[..., None], picture, item.picture), edge[..., 0])
+
+    def batch(self, item: LoadedItem, scale: float) -> Batch:
+        """Make a batch of one, with Canny's edges at SIGMA times `scale`."""
+        return item.batch if item.batch and scale == 1 else self.run.batch(item, scale)
 
 
 def parse_run(text: str) -> tuple[Path, str, str]:

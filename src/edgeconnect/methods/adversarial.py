@@ -43,9 +43,13 @@ def adam_pair(
     generators: Iterable[nn.Module], discriminators: Iterable[nn.Module], config: OptimizerConfig
 ) -> dict[str, torch.optim.Optimizer]:
     """One Adam for the generators at LR, one for the discriminators at LR * D2G_LR (section 4.2)."""
+    return {
+        "generator": adam(generators, config.lr, config),
+        "discriminator": adam(discriminators, config.lr * config.d2g_lr, config),
+    }
 
-    def adam(networks: Iterable[nn.Module], lr: float) -> torch.optim.Optimizer:
-        parameters = [parameter for network in networks for parameter in network.parameters()]
-        return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2), fused=True)
 
-    return {"generator": adam(generators, config.lr), "discriminator": adam(discriminators, config.lr * config.d2g_lr)}
+def adam(networks: Iterable[nn.Module], lr: float, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """One Adam for some networks."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return torch.optim.Adam(parameters, lr=lr, betas=(config.beta1, config.beta2), fused=True)

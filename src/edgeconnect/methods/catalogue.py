@@ -4,13 +4,18 @@ A published method is one file in this folder and one row here. Configuration, h
 average, completing and evaluation read the row; none of them knows a method by its name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edgeconnect.config import validators
+from edgeconnect.config.validators import LARGE, key
+
 if TYPE_CHECKING:
+    from torch import nn
+
     from edgeconnect.config.sections import Config
-    from edgeconnect.types import Method, Prepare
+    from edgeconnect.types import Batch, Method, Prepare
 
 ALL = "all"
 
@@ -64,7 +69,10 @@ class MethodRow:
     schedule: tuple[str, ...]  # the stages that `--model all` trains, one after the other
     completes: str  # the stage that completes pictures where none is named
     build: Callable[[str, "Config", "Prepare"], "Method"]
-    check_weights: Callable[["Config"], None] = lambda config: None  # raise where pretrained ones are missing
+    features: tuple[str, ...] = ()  # keys of loss weights that need FEATURE_NET's pretrained weights
+    unread: tuple[str, ...] = ()  # shared keys that mean nothing to it
+    look: Callable[[Mapping[str, "nn.Module"], Iterable["Batch"]], None] | None = None  # at pictures, before it trains
+    section: type | None = None  # a frozen dataclass of keys that the method alone has; they are `config.own`
 
     def stage(self, name: str) -> Stage:
         """Return a stage by its name; `all` completes with the stage that `completes` names."""
@@ -90,12 +98,6 @@ def _build_edgeconnect(stage: str, config: "Config", prepare: "Prepare") -> "Met
     return edgeconnect.STAGES[stage](config, prepare)
 
 
-def _check_vgg(config: "Config") -> None:
-    from edgeconnect.methods import edgeconnect
-
-    edgeconnect.check_weights(config)
-
-
 def _pair(part: str, model: str) -> dict[str, Network]:
     """Return a generator and its discriminator, as the published program names their files."""
     judge = Network(f"{model}_dis.pth", "discriminator", completes=False, alias=("conv1", "features"))
@@ -104,9 +106,14 @@ def _pair(part: str, model: str) -> dict[str, Network]:
 
 _EDGE, _INPAINT = _pair("edge", "EdgeModel"), _pair("inpaint", "InpaintingModel")
 _EDGE_LOSSES = ("l_d1", "l_g1", "l_fm", "l_bce")
-_INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty")
+_INPAINT_LOSSES = ("l_d2", "l_g2", "l_l1", "l_per", "l_sty", "l_tv")
 _EDGE_WEIGHTS = ("EDGE_ADV_LOSS_WEIGHT", "FM_LOSS_WEIGHT", "EDGE_BCE_LOSS_WEIGHT")
 _INPAINT_WEIGHTS = tuple(f"{part}_LOSS_WEIGHT" for part in ("INPAINT_ADV", "L1", "CONTENT", "STYLE"))
+_OF_EDGES_FIRST = (
+    *("KNOWN_EDGES", "RAW_EDGES", "RESIDUAL_BLOCKS", "HALVINGS", "SKIPS", "PREFILL", "PREFILL_EDGES"),
+    *("L1_LOSS_WEIGHT", "L1_RATIO", *_EDGE_WEIGHTS, "EDGE_BCE_POSITIVE"),
+    *("CONTENT_LOSS_WEIGHT", "STYLE_LOSS_WEIGHT", "INPAINT_ADV_LOSS_WEIGHT", "TV_LOSS_WEIGHT"),
+)
 _ACCURACY, _FIDELITY = {"precision": "precision", "recall": "recall"}, {"psnr": "psnr", "mae": "mae"}
 
 EDGECONNECT = MethodRow(
@@ -142,10 +149,136 @@ EDGECONNECT = MethodRow(
     schedule=("edge", "inpaint", "edge_inpaint"),
     completes="edge_inpaint",
     build=_build_edgeconnect,
-    check_weights=_check_vgg,
+    features=("CONTENT_LOSS_WEIGHT", "STYLE_LOSS_WEIGHT"),
 )
 
-METHODS: dict[str, MethodRow] = {EDGECONNECT.name: EDGECONNECT}
+
+@dataclass(frozen=True)
+class GlcicConfig:
+    """Globally and locally consistent image completion (Iizuka et al., SIGGRAPH 2017)."""
+
+    adv_loss_weight: float = key(0.0004, validators.real(0, LARGE), "adversarial, beside the squared error of the hole")
+    local_size: float = key(0.5, validators.real(0.1, 1), "side of the local patch, over INPUT_SIZE", fixed=True)
+
+
+def _build_glcic(stage: str, config: "Config", prepare: "Prepare") -> "Method":
+    from edgeconnect.methods import glcic
+
+    return glcic.Glcic(config, prepare)
+
+
+def _look_glcic(networks: Mapping[str, "nn.Module"], batches: Iterable["Batch"]) -> None:
+    from edgeconnect.methods import glcic
+
+    glcic.find_mean_colour(networks["generator"], batches)
+
+
+def _adversaries(name: str) -> dict[str, Network]:
+    """Return a generator and a discriminator by the names of their files."""
+    judge = Network(f"{name}_dis.pth", "discriminator", completes=False)
+    return {"generator": Network(f"{name}_gen.pth", "generator"), "discriminator": judge}
+
+
+GLCIC = MethodRow(
+    name="glcic",
+    source="Iizuka et al., SIGGRAPH 2017",
+    stages=(
+        Stage(
+            number=1,
+            name="completion",
+            networks=_adversaries("GLCIC"),
+            losses=("l_d", "l_g", "l_mse"),
+            metrics=_FIDELITY,
+            needs_edges=False,
+            smallest_side=64,
+        ),
+    ),
+    schedule=("completion",),
+    completes="completion",
+    build=_build_glcic,
+    look=_look_glcic,
+    section=GlcicConfig,
+    unread=(*_OF_EDGES_FIRST, "FEATURE_NET", "VGG_WEIGHTS", "BETA1", "BETA2"),
+)
+
+
+@dataclass(frozen=True)
+class SEContextualConfig:
+    """SE-ResNet generator with contextual loss (2020), trained as GLCIC."""
+
+    adv_loss_weight: float = key(0.0004, validators.real(0, LARGE), "adversarial, beside the squared error of the hole")
+    contextual_loss_weight: float = key(0.004, validators.real(0, LARGE), "contextual, on FEATURE_NET's features")
+    local_size: float = key(0.6, validators.real(0.1, 1), "side of the local patch, over INPUT_SIZE", fixed=True)
+
+
+def _build_se_contextual(stage: str, config: "Config", prepare: "Prepare") -> "Method":
+    from edgeconnect.methods import se_contextual
+
+    return se_contextual.SEContextual(config, prepare)
+
+
+SE_CONTEXTUAL = MethodRow(
+    name="se_contextual",
+    source="SE-ResNet and contextual loss, 2020",
+    stages=(
+        Stage(
+            number=1,
+            name="completion",
+            networks=_adversaries("SEContextual"),
+            losses=("l_d", "l_g", "l_mse", "l_cx"),
+            metrics=_FIDELITY,
+            needs_edges=False,
+        ),
+    ),
+    schedule=("completion",),
+    completes="completion",
+    build=_build_se_contextual,
+    section=SEContextualConfig,
+    features=("SE_CONTEXTUAL.CONTEXTUAL_LOSS_WEIGHT",),
+    unread=_OF_EDGES_FIRST,
+)
+
+
+@dataclass(frozen=True)
+class PartialConvConfig:
+    """Partial convolutions (Liu et al. 2018, arXiv:1804.07723)."""
+
+    valid_loss_weight: float = key(1.0, validators.real(0, LARGE), "mean absolute difference outside the hole")
+    hole_loss_weight: float = key(6.0, validators.real(0, LARGE), "mean absolute difference in the hole")
+    perceptual_loss_weight: float = key(0.05, validators.real(0, LARGE), "FEATURE_NET's features, output and composite")
+    style_loss_weight: float = key(120.0, validators.real(0, LARGE), "their Gram matrices, output and composite")
+    tv_loss_weight: float = key(0.1, validators.real(0, LARGE), "total variation of the hole grown by a pixel")
+
+
+def _build_partialconv(stage: str, config: "Config", prepare: "Prepare") -> "Method":
+    from edgeconnect.methods import partialconv
+
+    return partialconv.PartialConvolutions(config, prepare)
+
+
+PARTIALCONV = MethodRow(
+    name="partialconv",
+    source="Liu et al. 2018, arXiv:1804.07723",
+    stages=(
+        Stage(
+            number=1,
+            name="completion",
+            networks={"generator": Network("PartialConv_gen.pth", "generator")},
+            losses=("l_valid", "l_hole", "l_per", "l_sty", "l_tv"),
+            metrics=_FIDELITY,
+            needs_edges=False,
+            weights=("PARTIALCONV.VALID_LOSS_WEIGHT", "PARTIALCONV.HOLE_LOSS_WEIGHT"),
+        ),
+    ),
+    schedule=("completion",),
+    completes="completion",
+    build=_build_partialconv,
+    section=PartialConvConfig,
+    features=("PARTIALCONV.PERCEPTUAL_LOSS_WEIGHT", "PARTIALCONV.STYLE_LOSS_WEIGHT"),
+    unread=(*_OF_EDGES_FIRST, "GAN_LOSS", "D2G_LR"),
+)
+
+METHODS: dict[str, MethodRow] = {row.name: row for row in (EDGECONNECT, GLCIC, SE_CONTEXTUAL, PARTIALCONV)}
 
 
 def stage_names() -> list[str]:

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from edgeconnect import losses
-from edgeconnect.config.sections import BATCH, RANDOM, WHITE, Config
+from edgeconnect.config.sections import BATCH, MOSAIC, WHITE, Config
 from edgeconnect.errors import UserError
 from edgeconnect.methods.adversarial import Objective, adam_pair, by_role, detached, judged
-from edgeconnect.metrics.training import edge_precision_recall, psnr_8bit, relative_mae
-from edgeconnect.networks.canny import canny_edges
+from edgeconnect.methods.perceptual import loaded_features
+from edgeconnect.metrics.training import edge_precision_recall, fidelity
+from edgeconnect.networks.canny import canny_edges, spread
 from edgeconnect.networks.edgeconnect import Discriminator, Generator, convolutions
-from edgeconnect.networks.features import FEATURE_NETS, Features, load_features
-from edgeconnect.networks.filling import prefilled
+from edgeconnect.networks.features import FEATURE_NETS
+from edgeconnect.networks.filling import as_seen, gray_as_seen
 from edgeconnect.types import Batch, Completion, Metrics, Prepare, Progress, Scalars, Stateful, Update, composite
 
 FINEST = 1.0  # of the scales that SIGMA 0 draws
@@ -41,7 +42,7 @@ class Edge:
     def generate(self, batch: Batch) -> Tensor:
         """Draw edges everywhere, (B, 1, H, W), from what is known; the logits, before the sigmoid."""
         size, sigma = self.config.networks, self.config.data.sigma
-        gray = prefilled(batch.gray, batch.mask, size.prefill)
+        gray = gray_as_seen(batch, size.prefill)
         edge = batch.edge * (1 - batch.mask)
         if size.prefill_edges and sigma >= 0:  # -1: no edges
             edge = edge + canny_edges(gray, sigma or FINEST) * batch.mask
@@ -92,11 +93,13 @@ class Edge:
 class Inpaint:
     """Stage 2: G2 paints along edges, D2 judges the picture, FEATURE_NET its content and style (section 3.2)."""
 
+    feature_net = cached_property(loaded_features)
+
     def __init__(self, config: Config, prepare: Prepare) -> None:
         size = config.networks
         self.config, self.prepare = config, prepare
-        channels = 4 if size.prefill == WHITE else 5  # white shows the hole, a surface does not
-        painter = generator(channels, 3, config)
+        self.sees_mask = size.prefill != WHITE or config.data.corruption == MOSAIC  # white shows the hole itself
+        painter = generator(5 if self.sees_mask else 4, 3, config)
         if size.prefill != WHITE:
             torch.nn.init.normal_(convolutions(painter)[-1].weight, 0.0, 0.001)  # begins near the surface
         self.generator = prepare(painter)
@@ -105,26 +108,21 @@ class Inpaint:
         self.optimizers = adam_pair([self.generator], [self.discriminator], config.optim)
         self.stateful: dict[str, Stateful] = {}
 
-    @cached_property
-    def feature_net(self) -> Features:
-        """The feature network, loaded by the first loss that asks for it: completing needs none."""
-        weights = self.config.losses
-        network = load_features(weights.feature_net, weights.vgg_weights)
-        self.prepare(network)
-        return network
-
     def generate(self, batch: Batch, edge: Tensor) -> Tensor:
         """Paint (B, 3, H, W) along edges: on white everywhere, else in the hole, where it may leave [0, 1]."""
         kind = self.config.networks.prefill
-        image = prefilled(batch.image, batch.mask, kind)
+        image = as_seen(batch, kind)
+        seen = [image, edge, batch.mask] if self.sees_mask else [image, edge]
+        painted = self.generator(torch.cat(seen, dim=1)).float()
         if kind == WHITE:
-            painted = self.generator(torch.cat([image, edge], dim=1))
-            return (torch.tanh(painted.float()) + 1) / 2
-        residual = self.generator(torch.cat([image, edge, batch.mask], dim=1))
-        return composite(image, image + residual.float(), batch.mask)
+            return (torch.tanh(painted) + 1) / 2
+        return composite(image, image + painted, batch.mask)
 
     def objective(self, batch: Batch, edge: Tensor) -> Objective:
-        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8); D2 rests where its weight is 0."""
+        """Adversarial, L1, perceptual and style loss of the raw output (eq. 5 to 8), variation of the composite.
+
+        D2 rests where its weight is 0.
+        """
         weights, fake = self.config.losses, self.generate(batch, edge)
         d2 = g2 = fake.new_zeros(())
         if weights.inpaint_adv_loss_weight:
@@ -134,8 +132,13 @@ class Inpaint:
         ratio = batch.hole_ratio if weights.l1_ratio == BATCH else batch.mask.mean(dim=(1, 2, 3))
         l1 = weights.l1_loss_weight * losses.hole_l1(fake, batch.image, ratio)
         content, style = self.perceptual(batch, fake)
-        scalars = detached({"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style})
-        return Objective(by_role(d2, g2 + l1 + content + style), fake, scalars)
+        scalars = {"l_d2": d2, "l_g2": g2, "l_l1": l1, "l_per": content, "l_sty": style}
+        tv = fake.new_zeros(())
+        if weights.tv_loss_weight:
+            merged = composite(batch.image, fake, batch.mask)
+            tv = weights.tv_loss_weight * losses.total_variation(merged, spread(batch.mask))
+            scalars["l_tv"] = tv
+        return Objective(by_role(d2, g2 + l1 + content + style + tv), fake, detached(scalars))
 
     def perceptual(self, batch: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted content loss of the picture and style loss of its hole; 0 where the weight is 0."""
@@ -267,22 +270,9 @@ def complete_in_two(edge: Edge, inpaint: Inpaint, batch: Batch, raw_edges: bool)
     return inpaint.complete_along(batch, drawn.raw if raw_edges else drawn.merged)
 
 
-def fidelity(image: Tensor, filled: Tensor, mask: Tensor) -> Scalars:
-    """PSNR and relative MAE of the composite under the published columns' names; of a batch or of one picture."""
-    merged = composite(image, filled.detach().clamp(0, 1), mask)
-    return {"psnr": psnr_8bit(image, merged), "mae": relative_mae(image, merged)}
-
-
 def short(accuracy: Scalars) -> Scalars:
     """Name precision and recall as the published joint log does."""
     return {"pre": accuracy["precision"], "rec": accuracy["recall"]}
-
-
-def check_weights(config: Config) -> None:
-    """Raise UserError where the weights of the feature network are needed and cannot be had."""
-    weights = config.losses
-    if weights.vgg_weights != RANDOM and weights.content_loss_weight + weights.style_loss_weight:
-        load_features(weights.feature_net, weights.vgg_weights)
 
 
 AnyStage = Edge | Inpaint | EdgeInpaint | Joint

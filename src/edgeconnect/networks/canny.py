@@ -26,7 +26,7 @@ def canny_edges(gray: Tensor, sigma: float) -> Tensor:
 
 
 def spread(edges: Tensor) -> Tensor:
-    """Let edges, 0 or 1, grow by a pixel in all directions; a maximum pooling takes ten times as long on processors."""
+    """Let edges or a mask, 0 or 1, grow by a pixel around; maximum pooling takes ten times as long on processors."""
     around = F.pad(edges, (1, 1, 1, 1))
     rows = torch.maximum(torch.maximum(around[..., :-2], around[..., 1:-1]), around[..., 2:])
     return torch.maximum(torch.maximum(rows[..., :-2, :], rows[..., 1:-1, :]), rows[..., 2:, :])

@@ -7,10 +7,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgeconnect.config.sections import BIHARMONIC, HARMONIC
-from edgeconnect.types import composite
+from edgeconnect.types import Batch, composite
 
 JACOBI_STEPS = 4  # at each size; more hardly bring a harmonic surface closer to the picture
 CONJUGATE_STEPS = 24  # at each size; on faces of 64x64 half as many lose 0.3 dB, the exact surface has 0.2 more
+
+
+LUMINANCE = (0.2125, 0.7154, 0.0721)  # of RGB
+
+
+def as_seen(batch: Batch, kind: str) -> Tensor:
+    """Return the pictures, (B, 3, H, W), with what networks see in the hole: a mosaic, or what PREFILL says."""
+    if batch.mosaic is None:
+        return prefilled(batch.image, batch.mask, kind)
+    return composite(batch.image, batch.mosaic, batch.mask)
+
+
+def gray_as_seen(batch: Batch, kind: str) -> Tensor:
+    """Return the gray pictures, (B, 1, H, W), with what networks see in the hole."""
+    if batch.mosaic is None:
+        return prefilled(batch.gray, batch.mask, kind)
+    return composite(batch.gray, luminance(batch.mosaic), batch.mask)
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """Turn (B, 3, H, W) RGB gray, (B, 1, H, W), as `Batch.gray` is."""
+    return (pictures * pictures.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def prefilled(image: Tensor, mask: Tensor, kind: str) -> Tensor:

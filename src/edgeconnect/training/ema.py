@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+STATISTICS = ("running_mean", "running_var")  # of batch normalisation
+
 
 class EMA:
     """Average the weights of networks: average = d * average + (1 - d) * weights. Without a decay it does nothing.
@@ -21,15 +23,16 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of one more step in; spectral-norm vectors are taken over as they are."""
+        """Take weights and running statistics of one more step in; spectral-norm vectors are taken over as they are."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, shadow in self.shadow.items():
             state = self.networks[name].state_dict()
-            learned = {key for key, _ in self.networks[name].named_parameters()}
-            averages, weights = zip(*((shadow[key], state[key]) for key in state if key in learned), strict=True)
+            averaged = {key for key, _ in self.networks[name].named_parameters()}
+            averaged |= {key for key in state if key.endswith(STATISTICS)}
+            averages, weights = zip(*((shadow[key], state[key]) for key in state if key in averaged), strict=True)
             torch._foreach_lerp_(averages, weights, 1 - decay)
-            for key in state.keys() - learned:
+            for key in state.keys() - averaged:
                 shadow[key].copy_(state[key])
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from edgeconnect.atomic import explained, keep_aside, write_whole
 from edgeconnect.distributed import mean_over_ranks
 from edgeconnect.images import to_uint8, write_png
 from edgeconnect.plain import csv_text
-from edgeconnect.types import Batch, Completion
+from edgeconnect.types import Batch, Completion, composite
 
 
 class CsvLog:
@@ -96,7 +96,8 @@ class RunLog:
 
 def sample_rows(batch: Batch, completion: Completion, predicts: str) -> list[list[NDArray[np.uint8]]]:
     """Arrange each picture of a batch as input, edges, completion, merged, truth; `predicts` is image or edge."""
-    holed = batch.image * (1 - batch.mask) + batch.mask
+    seen = torch.ones_like(batch.image) if batch.mosaic is None else batch.mosaic
+    holed = composite(batch.image, seen, batch.mask)
     truth = batch.edge if predicts == "edge" else batch.image
     columns = [to_uint8(tensor) for tensor in (holed, completion.edge, completion.raw, completion.merged, truth)]
     return [[column[i] for column in columns] for i in range(len(batch.name))]

@@ -166,7 +166,7 @@ class Trainer:
         phase = self.phases[number]
         set_rates(self.method.optimizers, phase.rates_at(step))
         batch = self.engine.place(batch)
-        scalars = self.engine.step(self.method, batch, Progress(step, number), phase.rates)
+        scalars = self.engine.step(self.method, batch, Progress(step, number, phase.rates.keys()))
         if self.engine.refused:
             self.pass_over(BadStep(step, self.state.pictures, self.losses.read(scalars)), batch)
         else:
