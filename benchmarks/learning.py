@@ -66,7 +66,7 @@ from edgeconnect.metrics.definitions import DEFINITIONS
 from edgeconnect.plain import plain
 
 MEASURED = 0.03  # share of a stage's minutes over which its speed is measured, after twice as long to warm up
-LEAST = 5.0  # seconds, where that share is less
+LEAST = 5.0  # seconds, where that share is less, but a third of short stages
 FEW = 2  # iterations for a first guess of the speed
 PROCESSES = multiprocessing.get_context("forkserver")  # each command has its own process, without seconds of imports
 
@@ -212,7 +212,7 @@ def iterations(study: Study, config: Config, folder: Path) -> dict[str, int]:
         raise UserError(f"{problem}; give the variant another name, or the study another --output")
     if not known:
         shutil.rmtree(run, ignore_errors=True)  # speed is not measured across an interruption
-        wanted = {stage: max(LEAST, MEASURED * whole) for stage, whole in seconds.items()}
+        wanted = {stage: max(min(LEAST, whole / 3), MEASURED * whole) for stage, whole in seconds.items()}
         pace = {stage: measure_pace(run, config, stage, some) for stage, some in wanted.items()}
         shutil.rmtree(run)
         known = {"asked": asked, "pace": pace}

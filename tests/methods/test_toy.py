@@ -80,28 +80,33 @@ def assert_same_saves(here, there):
             assert same, (file, name)
 
 
-@pytest.mark.parametrize("killed_at", [2, 6])
-def test_trains_is_killed_resumes_completes_and_is_evaluated(killed_at, tmp_path):
-    whole, killed = folder_of(tmp_path, "whole"), folder_of(tmp_path, "killed")
+def test_trains_is_killed_resumes_completes_and_is_evaluated(tmp_path):
+    whole = folder_of(tmp_path, "whole")
     finish(run("train", "--checkpoints", whole, "--no-check"))
-    process = run("train", "--checkpoints", killed, "--no-check")
-    deadline = time.monotonic() + 60
-    while not (killed / f"saves/fill/{killed_at:07d}").is_dir() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    said = finish(run("train", "--checkpoints", killed, "--no-check"))
-    assert "resumes at iteration" in said or "nothing to do" in said  # a fast machine may have ended before the kill
-    assert_same_saves(whole, killed)
-    for log in ("log_fill.csv", "log_fill_val.csv"):
-        assert log_of(whole / log) == log_of(killed / log)
+    for killed_at in (2, 6):  # in either phase
+        killed = killed_and_resumed(folder_of(tmp_path, f"killed_{killed_at}"), killed_at)
+        assert_same_saves(whole, killed)
+        for log in ("log_fill.csv", "log_fill_val.csv"):
+            assert log_of(whole / log) == log_of(killed / log)
     with (whole / "log_fill.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["phase"] for row in rows] == ["1"] * 4 + ["2"] * 4
     assert [row["lr"] for row in rows] == ["0.01"] * 4 + ["0.001"] * 4
     assert (whole / "saves/fill/best").exists()
     completed_and_evaluated(whole, tmp_path)
+
+
+def killed_and_resumed(folder, killed_at):
+    process = run("train", "--checkpoints", folder, "--no-check")
+    deadline = time.monotonic() + 60
+    while not (folder / f"saves/fill/{killed_at:07d}").is_dir() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    said = finish(run("train", "--checkpoints", folder, "--no-check"))
+    assert "resumes at iteration" in said or "nothing to do" in said  # a fast machine may have ended before the kill
+    return folder
 
 
 def completed_and_evaluated(folder, tmp_path):
