@@ -22,10 +22,10 @@ from edgeconnect.data.jobs import Job, incomplete, report
 from edgeconnect.data.markers import Marks, read_marked
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, is_out_of_memory, reason
-from edgeconnect.images import to_uint8, write_png
+from edgeconnect.images import write_png
 from edgeconnect.progress import progress
 from edgeconnect.threads import in_threads
-from edgeconnect.trained import LoadedRun, complete_batch
+from edgeconnect.trained import LoadedRun, complete_batch, in_bytes
 from edgeconnect.types import Batch, Method
 from edgeconnect.verification import Verifier
 
@@ -142,9 +142,8 @@ class Predictor:
             highest = max(min(score["edges"], score["picture"]) for score in scores)
             problem = f"none of {len(scores)} candidates scores {verifier.least:g} or more, the best {highest:.2f}"
             raise BadImageError(job.image, f"{problem}; lower --reject, or raise --candidates; all are in {job.scores}")
-        (merged,), (raw,), (edge,) = map(to_uint8, made)
-        filled = blended(image, raw, mask) if self.blend else np.where(mask[..., None], merged, image)
-        return Completed(filled, edge[..., 0])
+        (merged,), (raw,), (edge,) = in_bytes(made)
+        return Completed(self.composed(image, mask, merged, raw), edge)
 
     def write(self, filled: "tuple[Prepared, Completed]", debug: bool = False) -> str:
         """Write a completed picture, after what was marked in it; with `debug`, first edges and input in `debug/`."""
@@ -194,9 +193,13 @@ class Predictor:
         (filled,), (raw,), (edge,) = complete_batch(self.method, self.engine, batch, self.mirror)
         if filled.shape[2] == 1:
             return Completed(np.where(mask, filled[..., 0], edge), edge)
-        if self.blend:
-            return Completed(blended(image, raw, mask), edge)
-        return Completed(np.where(mask[..., None], filled, image), edge)
+        return Completed(self.composed(image, mask, filled, raw), edge)
+
+    def composed(
+        self, image: NDArray[np.uint8], mask: masks.Mask, filled: NDArray[np.uint8], raw: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Put what was completed, or with `blend` what was painted everywhere, into the hole of a picture."""
+        return blended(image, raw, mask) if self.blend else np.where(mask[..., None], filled, image)
 
     def read(self, job: Job) -> Sources:
         """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""

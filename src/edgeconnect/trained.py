@@ -80,4 +80,9 @@ def complete_batch(
         if mirror:
             mirrored = method.complete(placed.map(lambda tensor: tensor.flip(-1)))
             made = Completion(*((one + other.flip(-1)) / 2 for one, other in zip(made, mirrored, strict=True)))
+    return in_bytes(made)
+
+
+def in_bytes(made: Completion) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the pictures, what was painted everywhere, and the edges of a completion, as `complete_batch` does."""
     return to_uint8(made.merged), to_uint8(made.raw), to_uint8(made.edge)[..., 0]

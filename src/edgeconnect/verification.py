@@ -48,28 +48,20 @@ class Verifier:
         Raises BadImageError naming a picture that is too small to be judged.
         """
         placed = cache(lambda scale: self.engine.place(batch_of(scale)))
-        best: Best | None = None
-        report: list[dict[str, Any]] = []
+        refuse_small(placed(1.0))
+        best: Completion | None = None
+        kept: dict[str, Any] = {}  # what is said of the best
+        report = []
         with inference(self.method), self.engine.autocast():
             for one in CANDIDATES[: self.count]:
-                batch = placed(one.scale)
-                refuse_small(batch)
-                made = tried(self.method, batch, one)
+                made = tried(self.method, placed(one.scale), one)
                 edges, picture = made.edges.item(), made.pictures.item()
-                if min(edges, picture) >= self.least and (best is None or picture > report[best.number]["picture"]):
-                    best = Best(len(report), made.completion)
                 report.append(asdict(one) | {"edges": edges, "picture": picture, "kept": False})
-        if best is None:
-            return Verified(None, report)
-        report[best.number]["kept"] = True
-        return Verified(best.completion, report)
-
-
-class Best(NamedTuple):
-    """The best candidate so far: its number, and what it made."""
-
-    number: int
-    completion: Completion
+                if min(edges, picture) >= self.least and (best is None or picture > kept["picture"]):
+                    best, kept = made.completion, report[-1]
+        if best is not None:
+            kept["kept"] = True
+        return Verified(best, report)
 
 
 def refuse_small(batch: Batch) -> None:

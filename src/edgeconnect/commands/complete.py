@@ -9,6 +9,7 @@ from edgeconnect.commands.runs import (
     MOST_CANDIDATES,
     add_run_options,
     add_start_options,
+    check_candidates,
     load_trained,
     output_in,
     overrides,
@@ -112,11 +113,8 @@ def refuse_with_candidates(arguments: argparse.Namespace) -> None:
         if a.reject is not None:
             raise UserError("--reject: means nothing without --candidates; say how many to try, as --candidates 8")
         return
-    refuse_outside("--candidates", a.candidates, 1, MOST_CANDIDATES)
+    check_candidates(a.candidates, {"--mirror": a.mirror, "--raw-edges": a.raw_edges})
     refuse_outside("--reject", a.reject or 0.0, 0, 1)
-    for option, given in (("--mirror", a.mirror), ("--raw-edges", a.raw_edges)):
-        if given:
-            raise UserError(f"{option}: does not go with --candidates, which chooses among completions; leave one out")
 
 
 def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgeconnect.atomic import expanded
 from edgeconnect.checkpoint.folder import folder_config
 from edgeconnect.commands.metrics import NETWORKS
-from edgeconnect.commands.runs import MOST_CANDIDATES, load_trained, output_in, require_folder, shown
+from edgeconnect.commands.runs import check_candidates, load_trained, output_in, require_folder, shown
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import Override
 from edgeconnect.config.sections import DRAWN_MASKS, Config, DataConfig
@@ -147,13 +147,12 @@ def check_numbers(request: EvaluateRequest) -> None:
         ("--batch-size", request.batch_size, 1, 10**6),
         ("--workers", request.workers, 1, 1000),
         ("--shown", request.shown, 0, 10**6),
-        ("--candidates", 1 if request.candidates is None else request.candidates, 1, MOST_CANDIDATES),
     ):
         if not least <= value <= most:
             raise UserError(f"{name}: {value} is too {'small' if value < least else 'large'}; give {least} to {most}")
-    if request.candidates is not None and (request.mirror or request.edges != "strict"):
-        given = "--mirror" if request.mirror else f"--edges {request.edges}"
-        raise UserError(f"{given}: does not go with --candidates, which chooses among completions; leave one out")
+    if request.candidates is not None:
+        others = {"--mirror": request.mirror, f"--edges {request.edges}": request.edges != "strict"}
+        check_candidates(request.candidates, others)
     if request.sigma is not None and not 0 < request.sigma <= MAX_SIGMA:
         raise UserError(f"--sigma: {request.sigma:g} is no scale; give a number above 0, {MAX_SIGMA} at the most")
 
@@ -233,7 +232,7 @@ def open_entries(request: EvaluateRequest, overrides: Sequence[Override]) -> "li
     if not runs and request.checkpoints:
         runs = [(request.checkpoints, request.model, "")]
     opened = [Run(*run, overrides, request.edges, request.mirror) for run in runs]
-    found: list[Entry] = [*opened, *best_of(opened, request.candidates)]
+    found: list[Entry] = [*opened, *(best_of(opened, request.candidates) if request.candidates else [])]
     found += [Classical(name) for name in methods]
     for text in request.results:
         name, sign, folder = text.partition("=")
@@ -245,7 +244,7 @@ def open_entries(request: EvaluateRequest, overrides: Sequence[Override]) -> "li
     return found
 
 
-def best_of(runs: "Sequence[Run]", count: int | None) -> "list[Entry]":
+def best_of(runs: "Sequence[Run]", count: int) -> "list[Entry]":
     """Open the runs that can judge themselves, and warn of others. Raises UserError where none can."""
     from edgeconnect.evaluation.entries import BestOf
 
@@ -253,7 +252,7 @@ def best_of(runs: "Sequence[Run]", count: int | None) -> "list[Entry]":
     problems = []
     for run in runs:
         try:
-            found += [BestOf(run, count)] if count else []
+            found.append(BestOf(run, count))
         except UserError as error:
             problems.append(error)
     if problems and not found:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgeconnect.atomic import write_whole
@@ -18,6 +19,16 @@ from edgeconnect.methods.catalogue import METHODS
 MOST_CANDIDATES = 24  # `verified.CANDIDATES`, which need PyTorch
 
 log = logging.getLogger(__name__)
+
+
+def check_candidates(wanted: int, others: Mapping[str, bool]) -> None:
+    """Raise UserError for a --candidates out of range, and for others, where given, that do not go with it."""
+    from edgeconnect.data.mask_files import refuse_outside
+
+    refuse_outside("--candidates", wanted, 1, MOST_CANDIDATES)
+    for option, is_given in others.items():
+        if is_given:
+            raise UserError(f"{option}: does not go with --candidates, which chooses among completions; leave one out")
 
 
 def add_run_options(sub: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ from edgeconnect.errors import BadImageError, UserError, named, printable
 from edgeconnect.evaluation.baselines import CLASSICAL
 from edgeconnect.evaluation.manifest import Manifest
 from edgeconnect.metrics.images import Picture
-from edgeconnect.trained import complete_batch, load_run
+from edgeconnect.trained import complete_batch, in_bytes, load_run
 from edgeconnect.types import Batch
 from edgeconnect.verification import load_verifier
 
@@ -257,8 +257,8 @@ class BestOf(Entry):
             made, _ = self.verifier.complete(partial(self.batch, item))
             if made is None:
                 raise BadImageError(Path(item.id), "the discriminators' scores are no numbers; use an earlier save")
-            (picture,), _, (edge,) = map(images.to_uint8, made)
-            yield Filled(item.id, np.where(item.mask[..., None], picture, item.picture), edge[..., 0])
+            (picture,), _, (edge,) = in_bytes(made)
+            yield Filled(item.id, np.where(item.mask[..., None], picture, item.picture), edge)
 
     def batch(self, item: LoadedItem, scale: float) -> Batch:
         """Make a batch of one, with Canny's edges at SIGMA times `scale`."""

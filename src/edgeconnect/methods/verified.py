@@ -51,7 +51,6 @@ def ways(data: DataConfig) -> int:
 class Scored(NamedTuple):
     """A completed batch and how real D1 finds its edges and D2 its pictures, (B,) each, from 0 to 1."""
 
-    candidate: Candidate
     completion: Completion
     edges: Tensor
     pictures: Tensor
@@ -71,7 +70,7 @@ def tried(method: Joint, batch: Batch, candidate: Candidate) -> Scored:
     ]
     if candidate.mirrored:
         made = Completion(*(tensor.flip(-1) for tensor in made))
-    return Scored(candidate, made, *scores)
+    return Scored(made, *scores)
 
 
 def reality(discriminator: nn.Module, pictures: Tensor, mask: Tensor) -> Tensor:
