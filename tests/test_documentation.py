@@ -93,6 +93,10 @@ PROMISES = {
         Run(f"python train.py --model 4 --checkpoints {RUN}", trained("joint", (*EDGES, *COLOURS))),
         Run(f"{TEST}photos --input pictures/ --mask masks/ --output results/", ("results/scene_000002.png",)),
         Run(f"{TEST}photos --input a.jpg --mask hole.png --output a_completed.png", ("a_completed.png",)),
+        Run(
+            f"{TEST}photos --input wide.jpg --mask square.png --resize-mask --output wide_completed.png",
+            ("wide_completed.png",),
+        ),
         Run(f"{TEST}photos --input marked/ --marker 0,255,0 --output results/", MARKED),
         EVALUATE,
         Run(
@@ -263,7 +267,10 @@ def place(tmp_path, monkeypatch):
         picture.paste((0, 255, 0), (10, 10, 25, 20))
         picture.save(folder / "marked/scene_000000.png")
     shutil.copy(home / "photos/scene_000000.png", folder / "a.jpg")
-    shutil.copy(home / "masks/scene_000000.png", folder / "hole.png")
+    for mask in ("hole.png", "square.png"):
+        shutil.copy(home / "masks/scene_000000.png", folder / mask)
+    with Image.open(home / "photos/scene_000000.png") as picture:
+        picture.crop((0, 0, 40, 32)).save(folder / "wide.jpg")
     return folder
 
 
