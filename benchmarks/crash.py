@@ -200,6 +200,7 @@ def main() -> None:
         if options.model in ("edge_inpaint", "joint"):
             for one in (run, whole):
                 one.finish("edge", 2)
+                one.finish("inpaint", 2)
         run.finish(options.model, FIRST)
         truncated = set(rng.sample(range(options.kills), options.truncate))
         result = disturb(run, options.kills, truncated, rng)

@@ -179,7 +179,8 @@ def train(run: Path, config: Config, stage: str, end: int, interval: int) -> Non
     phases = {stage: scaled_phases(config.optim.phases.get(stage, []), end)}
     keys = {"PHASES": phases, "MAX_ITERS": end, "SAVE_INTERVAL": interval, "KEEP_CHECKPOINTS": 0}
     write_whole(run / CONFIG_FILE, config_file.dump(config).encode())
-    command(["train", "--checkpoints", run, "--model", stage, *settings(keys)], run.with_suffix(".log"))
+    begin = [] if (run / SAVES / stage).is_dir() else ["--resume", "never"]  # shares may leave out the stage before
+    command(["train", "--checkpoints", run, "--model", stage, *begin, *settings(keys)], run.with_suffix(".log"))
 
 
 def save_of(run: Path, stage: str, step: int) -> Path:

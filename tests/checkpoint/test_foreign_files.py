@@ -203,10 +203,6 @@ def test_hostile_checkpoints_are_one_line_and_cost_nothing(name, use, trained, t
         *("test" if use == "test" else "train", "--model", 2, "--checkpoints", run),
         *(places if use == "test" else ("--set", "MAX_ITERS=2", "--no-check")),
     )
-    if use == "train" and "starts afresh" in said:  # what cannot be read at all is kept beside the new weights
-        assert code == 0
-        assert (run / "InpaintingModel_gen.old-1.pth").read_bytes() == HOSTILE[name](good)
-        return
     assert code == 2, said
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1

@@ -111,7 +111,7 @@ def test_files_hold_exactly_the_published_entries(tmp_path):
 def test_save_is_a_runs_folder_in_itself(tmp_path):
     edge = save(tmp_path, "edge")
     stage = method_of("edge_inpaint", seed=4)
-    begin_and_save(tmp_path, "edge_inpaint", stage, 3)
+    begin_and_save(tmp_path, "edge_inpaint", stage, 3, resume="never")
     alone = method_of("edge_inpaint", seed=9)
     load_generators(place(tmp_path, "edge_inpaint", 3), alone)
     for name in ("edge_generator", "inpaint_generator"):
@@ -152,7 +152,7 @@ def test_published_file_copied_over_the_one_at_the_top_damages_no_save(tmp_path)
 
 def test_damaged_frozen_generator_costs_one_save(tmp_path):
     save(tmp_path, "edge")
-    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1, 2)
+    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1, 2, resume="never")
     cut(place(tmp_path, "edge_inpaint", 2) / "EdgeModel_gen.pth")
     assert begin(tmp_path, "edge_inpaint", method_of("edge_inpaint")).step == 1
 
@@ -180,7 +180,7 @@ def test_saving_a_step_again_keeps_one_of_the_two(tmp_path, monkeypatch):
 
 def test_generators_that_complete_together_were_trained_together(tmp_path):
     first = save(tmp_path, "edge", step=1)
-    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1)
+    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1, resume="never")
     save(tmp_path, "edge", step=2, seed=9)
     loaded = method_of("edge_inpaint", seed=5)
     load_generators(tmp_path, loaded)
@@ -367,7 +367,7 @@ def test_frozen_generator_of_another_folder_comes_along(tmp_path):
 
 def test_stage_keeps_the_frozen_generator_that_it_began_with(tmp_path, caplog):
     edge = save(tmp_path, "edge", step=1)
-    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1)
+    begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint"), 1, resume="never")
     save(tmp_path, "edge", step=2, seed=9)
     method = method_of("edge_inpaint", seed=4)
     begin(tmp_path, "edge_inpaint", method)
@@ -412,21 +412,17 @@ def test_all_saves_damaged_is_an_error_that_loses_nothing(tmp_path):
     assert begin(tmp_path, "edge", method_of("edge"), "never").step == 0
 
 
-@pytest.mark.parametrize("how", ["never", "damaged"])
-def test_stage_that_starts_over_begins_where_it_began(how, tmp_path):
+def test_stage_that_starts_over_begins_where_it_began(tmp_path):
     save(tmp_path, "edge")
     former = save(tmp_path, "inpaint", step=9)
     begin_and_save(tmp_path, "edge_inpaint", method_of("edge_inpaint", seed=3), 1)
     save(tmp_path / "other", "inpaint", seed=7)
-    if how == "damaged":
-        cut(place(tmp_path, "edge_inpaint", 1) / "state.pth")
     method = method_of("edge_inpaint", seed=4)
-    start = begin(tmp_path, "edge_inpaint", method, "never" if how == "never" else "auto")
+    start = begin(tmp_path, "edge_inpaint", method, "never")
     assert (start.step, start.message) == (0, "starts from the weights of stage inpaint")
     for name in ("inpaint_generator", "inpaint_discriminator"):
         assert not differing(state_of(former.networks[name]), method.networks[name].state_dict())
-    kept = "edge_inpaint.old-1/0000001" if how == "never" else "edge_inpaint/0000001.damaged"
-    assert (tmp_path / "saves" / kept).is_dir()
+    assert (tmp_path / "saves/edge_inpaint.old-1/0000001").is_dir()
 
 
 def test_damaged_copy_at_the_top_is_replaced(tmp_path, caplog):
@@ -550,7 +546,7 @@ def test_frozen_network_at_the_top_is_never_written(tmp_path):
     before = (tmp_path / "EdgeModel_gen.pth").read_bytes()
     method = method_of("edge_inpaint", seed=2)
     assert not is_trained(method.networks["edge_generator"])
-    begin_and_save(tmp_path, "edge_inpaint", method, 1)
+    begin_and_save(tmp_path, "edge_inpaint", method, 1, resume="never")
     assert (tmp_path / "EdgeModel_gen.pth").read_bytes() == before
 
 

@@ -117,7 +117,7 @@ def test_frozen_generator_is_the_average_in_training_and_in_the_save(tmp_path):
     checkpoints_of(tmp_path, "edge").save(method.networks, 1, parts)
     stage = method_of("edge_inpaint", seed=4)
     checkpoints = checkpoints_of(tmp_path, "edge_inpaint")
-    checkpoints.begin(stage.networks)
+    checkpoints.begin(stage.networks, "never")
     checkpoints.save(stage.networks, 1, parts_of(stage))
     alone = method_of("edge_inpaint", seed=5)
     load_generators(tmp_path / "saves/edge_inpaint/0000001", alone)

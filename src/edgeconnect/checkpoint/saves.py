@@ -37,6 +37,10 @@ class Save:
     files: Mapping[str, str]
     origins: Mapping[str, str]
 
+    def trains(self, file: str) -> bool:
+        """Return whether the stage trained the network in a file; frozen ones came from elsewhere."""
+        return file in self.files and file not in self.origins
+
     def damage(self) -> str:
         """Return what is wrong with it; empty where every file is as it was written."""
         if not self.files:
@@ -84,17 +88,31 @@ def intact(place: Path) -> Save | None:
     return save
 
 
+def every_save(folder: Path) -> list[Save]:
+    """List the saves of all stages of a run's folder, the newest of each first, with damaged ones and former runs'."""
+    whole = [save for place in places(folder) for save in reversed(saves_in(place))]
+    return whole + [read_save(path) for place in places(folder) for path in place.glob(f"*{DAMAGED}")]
+
+
 def owner(folder: Path, file: Path) -> Save | None:
     """Return the save that a published file in a run's folder is a copy of, if there is one.
 
-    A folder that is a save in itself owns what lies in it.
+    A save that holds the network frozen does not count: that file was put there by hand, or came with --init-from.
     """
-    saves = [save for place in places(folder) for save in reversed(saves_in(place))]
-    saves += [read_save(path) for place in places(folder) for path in place.glob(f"*{DAMAGED}")]
-    if (folder / RECORD).is_file():
-        saves.append(read_save(folder))
-    digest = file_digest(file)
-    return next((save for save in saves if _digest_of(save, file.name) == digest), None)
+    saves, digest = every_save(folder), file_digest(file)
+    own = (save for save in saves if file.name not in save.origins)
+    return next((save for save in own if _digest_of(save, file.name) == digest), None)
+
+
+def is_held(folder: Path, file: Path, verified: Path) -> bool:
+    """Return whether a save owns a file and holds it whole, so that nothing is lost where the file is replaced.
+
+    The saves in the folder `verified` are taken to be whole: to look at them would make every save slower.
+    """
+    save = owner(folder, file)
+    if save is None or (save.path.parent == verified and save.path.name.isdecimal()):
+        return save is not None
+    return file.name in save.files and not damage(save.path / file.name, save.files[file.name])
 
 
 def _digest_of(save: Save, file: str) -> str | None:
@@ -115,14 +133,14 @@ class StageSaves:
     def newest(self) -> Save | None:
         """Return the newest save that is whole, and take damaged ones out of the numbering.
 
-        A damaged save before which there was none counts as none. Raises UserError where all of several are damaged.
+        Raises UserError where there are saves, and all are damaged.
         """
         sweep(self.place)
         save, damaged = newest_intact(self.place)
-        first = len(damaged) == 1 and not list(self.place.glob(f"*{DAMAGED}"))
-        if damaged and save is None and not first:
+        if damaged and save is None:
             newest, why = damaged[0]
-            remedy = "restore one from a copy, or start it over with --resume never"
+            remedy = "restore one from a copy, start the stage over with --resume never, or"
+            remedy += f" move {self.place} out of the run to begin with the weights at its top, if there are any"
             raise UserError(f"{newest.path}: {why}; no save of stage {self.stage} is whole: {remedy}")
         for broken, why in damaged:
             aside = broken.path.with_suffix(DAMAGED)

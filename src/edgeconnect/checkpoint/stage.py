@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import platform
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from torch import nn
 from edgeconnect import __version__
 from edgeconnect.atomic import copy_whole, keep_aside, sweep
 from edgeconnect.checkpoint import weights
-from edgeconnect.checkpoint.saves import STATE, Save, StageSaves, intact, owner
+from edgeconnect.checkpoint.saves import SAVES, STATE, Save, StageSaves, every_save, intact, is_held, owner
 from edgeconnect.config import file as config_file
 from edgeconnect.config.file import dump, refuse_fixed, scalar
 from edgeconnect.config.sections import CONFIG_FILE, Config
@@ -67,7 +68,8 @@ class Checkpoints:
 
         With `resume` never, the stage's saves are renamed and do not count.
         Raises UserError where `resume` is must and there is no save, where the configuration does not fit the save,
-        where a frozen network is missing, or where files that no save here wrote lie over those of the save.
+        where a file that is to be used cannot be, where files that no save here wrote lie over those of the save, and
+        where a generator would start afresh beside a trained one, which only `resume` never allows.
         """
         sweep(self.folder)
         if resume == "never":
@@ -80,7 +82,7 @@ class Checkpoints:
         newest = functools.cache(intact)
         for name in self.stage.frozen:
             self._load_frozen(name, networks[name], init_from, newest)
-        return self._initialize(networks, init_from, newest, counts_on=resume == "auto")
+        return self._initialize(networks, init_from, newest, resume)
 
     def _resume(self, networks: Networks, save: Save, init_from: Path | None) -> Start:
         state = current_layout(weights.read(save.path / STATE))
@@ -108,13 +110,13 @@ class Checkpoints:
         """Compare a trained file at the top with the save that is resumed; renew it where it is an older one's."""
         top = self.folder / file
         known = owner(self.folder, top) if top.is_file() else None
-        if top.is_file() and known is None:
-            if weights.is_readable(top):
-                remedy = "to train from it, add --resume never once; to continue from the save, move it away"
-                raise UserError(f"{top} was replaced since iteration {save.step} was saved; {remedy}")
-            log.warning("%s cannot be read; kept as %s, that of the save stands in", top, keep_aside(top).name)
+        if known is None and weights.is_readable(top):
+            remedy = "to train from it, add --resume never once; to continue from the save, move it away"
+            raise UserError(f"{top} was replaced since iteration {save.step} was saved; {remedy}")
+        if known is None and os.path.lexists(top):
+            log.warning("%s cannot be read; that of the save stands in", top)
         if known is None or known.path.parent == save.path.parent or known.written < save.written:
-            copy_whole(save.path / file, top)
+            self._put_at_top(save.path / file)
 
     def _load_frozen(self, name: str, module: nn.Module, init_from: Path | None, newest: weights.Newest) -> None:
         network, trainers = self.stage.networks[name], self.row.trainers_of(name)
@@ -123,8 +125,6 @@ class Checkpoints:
         source = next(filter(None, found), None)
         if source is None:
             top = self.folder / network.file
-            if top.is_file():
-                weights.read(top)  # says why it cannot be used
             remedy = f"train it first (--model {self.row.stage(trainers[0]).number}), or copy a published one there"
             raise UserError(f"{top} does not exist; stage {self.stage.name} needs it: {remedy}")
         self._refuse_other_prefill(source)
@@ -146,7 +146,7 @@ class Checkpoints:
                 problem = f"{beside}: {source.path.name} was trained with {have}"
                 raise UserError(f"{problem}; set {key}: {scalar(was[key])}, or train another one")
 
-    def _initialize(self, networks: Networks, init_from: Path | None, newest: weights.Newest, counts_on: bool) -> Start:
+    def _initialize(self, networks: Networks, init_from: Path | None, newest: weights.Newest, resume: str) -> Start:
         """Begin with weights for the networks that learn: from `init_from`, or of a stage before this one."""
         trained = self.stage.trained
         found = {}
@@ -157,22 +157,42 @@ class Checkpoints:
             source = weights.trained_source(init_from or self.folder, self.stage.networks[name], stages, newest)
             if source:
                 found[name] = source
+        self._refuse_half(found, init_from, resume)
         leader = next((name for name in reversed(trained) if name in found and name in self.stage.completing), None)
-        if leader is None and (found or init_from):
-            where = f"{init_from or self.folder}: holds {'discriminators without' if found else 'no'} generators"
-            file = self.stage.networks[trained[0]].file
-            raise UserError(f"{where} of stage {self.stage.name}; give a folder with {file}")
         if leader is None:
             return Start(0, None, "starts afresh", is_fresh=True)
         rows = self.stage.networks
         steps = {name: weights.load_network(at.path, rows[name], networks[name]) for name, at in found.items()}
         former = found[leader].save
-        step = steps[leader] if counts_on and not (former or init_from) else 0
+        step = steps[leader] if resume == "auto" and not (former or init_from) else 0
         origin = f"of stage {former.stage}" if former else f"in {found[leader].path.name}, iteration {steps[leader]}"
         origin += f" of {init_from}" if init_from else ""
         fresh = [self.stage.networks[name].file for name in trained if name not in found]
         lacking = f"; not there and started afresh: {', '.join(fresh)}" if fresh else ""
         return Start(step, None, f"starts from the weights {origin}{lacking}")
+
+    def _refuse_half(self, found: Mapping[str, weights.Source], init_from: Path | None, resume: str) -> None:
+        """Raise UserError where a generator would start afresh although weights of the stage's networks are there."""
+        rows, stage = self.stage.networks, self.stage.name
+        lacking = [name for name in self.stage.completing if name not in (*found, *self.frozen)]
+        if not lacking:
+            return
+        files, held = (", ".join(rows[name].file for name in names) for names in (lacking, (*self.frozen, *found)))
+        if init_from:
+            what = f"holds {held}, but not all" if found else "holds no"
+            raise UserError(f"{init_from}: {what} generators of stage {stage}; give a folder with {files}")
+        if resume == "never":
+            return
+        others = (save for save in every_save(self.folder) if ".old-" not in save.path.parent.name)
+        later = next((save.path for save in others if save.trains(rows[lacking[0]].file)), None)
+        afresh = f"stage {stage} would begin afresh (--resume never does so)"
+        if later and not any(self.folder.glob(f"{SAVES}/{stage}.old-*")):  # whose user has said that it starts over
+            raise UserError(f"{later} holds {files}, which {afresh}; begin with it by --init-from {later}")
+        if held:
+            first = self.row.stage(self.row.trainers_of(lacking[0])[0])
+            remedy = f"train it first (--model {first.number}), or" if first.name != stage else "better"
+            remedy += " copy a published one there"
+            raise UserError(f"{self.folder} holds {held}, but not {files}, which {afresh}; {remedy}")
 
     def save(self, networks: Networks, step: int, parts: Mapping[str, Stateful], best: bool = False) -> None:
         """Write a save: the networks, and the state of every part of the training by its name.
@@ -193,17 +213,24 @@ class Checkpoints:
             (part / CONFIG_FILE).write_text(dump(self.config), encoding="utf-8")
         if best:
             self.saves.mark_best(step)
-        self._publish(self.saves.place / f"{step:07d}", list(contents), set(origins))
+        self._publish(self.saves.place / f"{step:07d}", list(contents))
         self.saves.prune(self.config.log.keep_checkpoints)
 
-    def _publish(self, save: Path, files: list[str], frozen: set[str]) -> None:
-        """Copy networks to the top; what lies there and no save holds is kept under another name."""
-        wanted = [self.folder / file for file in files if file not in frozen or not (self.folder / file).exists()]
-        for top in wanted:
-            if top.is_file() and owner(self.folder, top) is None:
-                log.info("%s was there before: kept as %s", top, keep_aside(top).name)
+    def _publish(self, save: Path, files: list[str]) -> None:
+        """Copy networks to the top; frozen ones where none is, unless a stage here trains them."""
+        saves = every_save(self.folder)
+        trained = {file for file in files if any(save.trains(file) for save in saves)}
+        own = {self.stage.networks[name].file for name in self.stage.trained}
+        wanted = [file for file in files if file in own or not (file in trained or os.path.lexists(self.folder / file))]
         with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-            list(pool.map(lambda top: copy_whole(save / top.name, top), wanted))
+            list(pool.map(lambda file: self._put_at_top(save / file), wanted))
+
+    def _put_at_top(self, source: Path) -> None:
+        """Copy a save's file to the top; what lies there is kept under another name, unless a save holds it whole."""
+        top = self.folder / source.name
+        if os.path.lexists(top) and not (top.is_file() and is_held(self.folder, top, self.saves.place)):
+            log.info("%s was there before: kept as %s", top, keep_aside(top).name)
+        copy_whole(source, top)
 
 
 def current_layout(state: weights.Contents) -> weights.Contents:

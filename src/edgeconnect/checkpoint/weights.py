@@ -1,9 +1,9 @@
 """Network weights: which file of a run's folder they come from, and how they are read and written."""
 
 import logging
+import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeconnect.checkpoint.published_format import from_published, refuse_misfit, to_published
-from edgeconnect.checkpoint.saves import RECORD, SAVES, STATE, Save, intact, owner, places, read_save
+from edgeconnect.checkpoint.saves import RECORD, SAVES, STATE, Save, every_save, intact, owner, places, read_save
 from edgeconnect.digest import file_digest
 from edgeconnect.errors import UserError, reason
 from edgeconnect.methods.catalogue import Network, Stage
@@ -49,7 +49,8 @@ def read(path: Path, mmap: bool = False) -> Contents:
     `mmap` leaves tensors on the disk until they are used; files of PyTorch before 1.6 are no archives and are read.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist")
+        there = "is no file, or a link to none; put the file there" if os.path.lexists(path) else "does not exist"
+        raise UserError(f"{path} {there}")
     try:
         data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except Exception as error:  # torch.load raises whatever the damage makes it
@@ -69,43 +70,58 @@ def is_readable(path: Path) -> bool:
 
 
 def put_by_hand(folder: Path, file: str) -> Path | None:
-    """Return a file at the top of a run's folder that no save here wrote; None where there is none to read."""
+    """Return a file at the top of a run's folder, readable or not, that no stage here trained; None where none is."""
     top = folder / file
-    if not top.is_file() or (folder / RECORD).is_file() or owner(folder, top):
-        return None
-    if not is_readable(top):
-        log.warning("%s cannot be read: it does not count", top)
+    if (folder / RECORD).is_file() or not os.path.lexists(top) or (top.is_file() and owner(folder, top)):
         return None
     return top
 
 
 def trained_source(folder: Path, network: Network, stages: Sequence[str], newest: Newest = intact) -> Source | None:
-    """Find a trained network to begin with: one put there by hand, else of the first of `stages` that has a save.
+    """Find a trained network to begin with, in a run's folder or in a save.
 
-    To look at a save is to read all of it: give several networks one cached `newest`.
+    1. A file put there by hand, readable or not; reading it says why it cannot be used.
+    2. The newest save of the first of `stages` that trained it.
+    3. The file at the top, if one of `stages` trained it in a former run.
+    4. Where no stage here trained it, the newest copy of a stage that keeps it frozen.
+
+    To look at a save is to read all of it: give several networks one cached `newest`. Raises UserError for a save that
+    is damaged.
     """
     if (folder / RECORD).is_file():
-        save = read_save(folder)
-        return Source(folder / network.file, save) if network.file in save.files else None
-    top = put_by_hand(folder, network.file)
-    if top:
+        held = _whole(folder)
+        return Source(folder / network.file, held) if network.file in held.files else None
+    top = folder / network.file
+    if put_by_hand(folder, network.file):
         return Source(top, None)
-    saves = (newest(folder / SAVES / stage) for stage in stages)
-    held = filter(Path.is_file, [folder / network.file])
-    former = (owner(folder, file) for file in held)  # of a former run, whose saves were renamed
-    for save in filter(None, chain(saves, former)):
-        if save.stage in stages and network.file in save.files and network.file not in save.origins:
+    for save in filter(None, (newest(folder / SAVES / stage) for stage in stages)):
+        if save.trains(network.file):
             return Source(save.path / network.file, save)
-    return None
+    former = owner(folder, top) if top.is_file() else None
+    if former and former.stage in stages:
+        return Source(top, former)
+    saves = every_save(folder)
+    if any(save.trains(network.file) for save in saves):
+        return None
+    keep = dict.fromkeys(save.path.parent for save in saves if network.file in save.origins)
+    copies = [save for save in map(newest, keep) if save and network.file in save.origins]
+    latest = max(copies, key=lambda save: save.written, default=None)
+    return Source(latest.path / network.file, None) if latest else None
+
+
+def _whole(folder: Path) -> Save:
+    """Read a save that is given in place of a run's folder. Raises UserError where it is damaged."""
+    save = read_save(folder)
+    problem = save.damage()
+    if problem:
+        raise UserError(f"{folder}: {problem}; use another save")
+    return save
 
 
 def _save_of(folder: Path, stage: Stage) -> Save | None:
     if not (folder / RECORD).is_file():
         return intact(folder / SAVES / stage.name)
-    save = read_save(folder)
-    problem = save.damage()
-    if problem:
-        raise UserError(f"{folder}: {problem}; use another save")
+    save = _whole(folder)
     if save.stage != stage.name:
         raise UserError(f"{folder} is a save of stage {save.stage}, not of {stage.name}; give --model {save.stage}")
     return save
@@ -117,8 +133,6 @@ def _missing(folder: Path, file: str, stage: Stage) -> UserError:
     if there:
         remedy = f"name one with --model, or train this one (--model {stage.number})"
         return UserError(f"{folder} holds no save of stage {stage.name}; there are saves of {there}: {remedy}")
-    if (folder / file).is_file():
-        read(folder / file)  # says why it cannot be used
     return UserError(f"{folder / file} does not exist; train it, or copy a published {file} there")
 
 
@@ -135,17 +149,26 @@ def load_completing(
     for name in filter(networks.__contains__, stage.completing):
         network = stage.networks[name]
         top = put_by_hand(folder, network.file)
-        if top and not (save and file_digest(top) == save.origins.get(network.file)):
-            if save:
-                log.warning("%s was put there by hand: it is used, not that of iteration %d", top, save.step)
-            source = Source(top, None)
-        elif save and network.file in save.files:
+        if save and network.file in save.files and not (top and _is_preferred(top, save)):
             source = Source(save.path / network.file, save)
+        elif top:
+            source = Source(top, None)
         else:
             raise _missing(folder, network.file, stage)
         iteration, averaged = load_averaged(source, name, network, networks[name], use_ema)
         loaded.append(described(source, network, iteration, averaged))
     return loaded
+
+
+def _is_preferred(top: Path, save: Save) -> bool:
+    """Return whether a file put at the top by hand completes in place of a save's: a readable one, and another."""
+    if not is_readable(top):
+        log.warning("%s cannot be read: it does not count", top)
+        return False
+    if file_digest(top) in (save.origins.get(top.name), save.files[top.name]):
+        return False
+    log.warning("%s was put there by hand: it is used, not that of iteration %d", top, save.step)
+    return True
 
 
 def described(source: Source, network: Network, iteration: int, averaged: bool = False) -> LoadedWeights:
