@@ -33,7 +33,7 @@ READERS = {
     "read_image": images.read_image,
     "read_with_alpha": lambda path, limit: images.read_with_alpha(path, limit)[0],
     "read_gray": images.read_gray,
-    "read_mask": lambda path, limit: files.read_mask(path, 127, limit),
+    "read_mask": lambda path, limit: masks.read_mask(path, 127, "hole", limit),
 }
 reading = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 
@@ -79,7 +79,9 @@ def test_picture_is_read_as_what_it_shows(tmp_path, name):
     clear = corpus.CHOSEN == 2 if name == "gif-transparent" else np.zeros(image.shape[:2], np.bool_)
     gray = np.where(clear, 0, np.asarray(Image.fromarray(image).convert("L")))
     np.testing.assert_allclose(images.read_gray(path).astype(int), gray, rtol=0, atol=1)
-    np.testing.assert_array_equal(files.read_mask(path, 0), images.read_gray(path))
+    brightness, strongest, opaque = images.read_planes(path, SMALL)
+    np.testing.assert_array_equal(np.where(opaque > 0, brightness, 0), images.read_gray(path))
+    np.testing.assert_allclose(strongest.astype(int), image.max(2), rtol=0, atol=1)
 
 
 @reading
@@ -163,36 +165,32 @@ def either(path: Path) -> None:
             assert 0 < array.shape[0] * array.shape[1] <= SMALL
 
 
-KINDS = {
-    "1": (st.booleans(), np.bool_, lambda a: a * 255),
-    "L": (st.integers(0, 255), np.uint8, lambda a: a),
-    "I;16": (st.integers(0, 65535), np.uint16, lambda a: a / 257),
-    "I": (st.integers(0, 65535), np.int32, lambda a: a / 257 if a.max() > 255 else a),
-    "F": (st.floats(0, 1, width=32), np.float32, lambda a: a.astype(float) * 255),
+WHITES = {
+    "1": (np.bool_, 1),
+    "L": (np.uint8, 255),
+    "I;16": (np.uint16, 65535),
+    "I": (np.int32, 255),
+    "F": (np.float32, 1),
 }
 
 
 @pytest.mark.parametrize(
-    ("mode", "suffix"), [*((mode, "tiff") for mode in KINDS), ("1", "png"), ("L", "png"), ("I;16", "png")]
+    ("mode", "suffix"), [*((mode, "tiff") for mode in WHITES), ("1", "png"), ("L", "png"), ("I;16", "png")]
 )
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_masks_of_every_depth_are_read_and_cut_at_the_threshold(tmp_path_factory, mode, suffix, data):
-    values, dtype, scaled = KINDS[mode]
-    height, width, threshold = (data.draw(st.integers(low, 255 if low == 0 else 9)) for low in (1, 1, 0))
-    array = np.array(data.draw(st.lists(values, min_size=height * width, max_size=height * width)), dtype)
-    picture = Image.fromarray(array.reshape(height, width))
+def test_masks_of_every_depth_mark_what_is_white_whatever_the_threshold(tmp_path_factory, mode, suffix, data):
+    dtype, white = WHITES[mode]
+    height, width, threshold = (data.draw(st.integers(low, 254 if low == 0 else 9)) for low in (1, 2, 0))
+    cells = st.lists(st.booleans(), min_size=height * width, max_size=height * width)
+    hole = np.array(data.draw(cells.filter(lambda found: 0 < sum(found) < len(found)))).reshape(height, width)
+    picture = Image.fromarray((hole * white).astype(dtype))
     assert picture.mode == mode
     path = tmp_path_factory.getbasetemp() / f"mask.{suffix}"
     picture.save(path)
-    wanted = np.rint(scaled(array)).astype(np.uint8).reshape(height, width)
-    np.testing.assert_array_equal(images.read_gray(path), wanted)
-    if 0 < wanted.max() <= threshold:
-        with pytest.raises(BadImageError, match=f"MASK_THRESHOLD {threshold}, the brightest is {wanted.max()}"):
-            files.read_mask(path, threshold)
-    else:
-        hole = masks.binarize(files.read_mask(path, threshold), threshold, "hole")
-        np.testing.assert_array_equal(hole, wanted > threshold)
+    for polarity, wanted in (("hole", hole), ("known", ~hole)):
+        marked = masks.binarize(masks.read_mask(path, threshold, polarity), threshold, polarity)
+        np.testing.assert_array_equal(marked, wanted)
 
 
 # What is no file, and what files are called
@@ -410,7 +408,7 @@ def test_folder_of_every_file_completes_what_is_a_picture_and_names_the_rest(tmp
     os.mkfifo(tmp_path / "i/damaged pipe.png")
     write(tmp_path / "i/damaged \x1b[2J\n.png", b"no picture")
     mask = tmp_path / "mask.png"
-    Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(mask)
+    Image.fromarray(np.tri(9, dtype=np.uint8) * 255).save(mask)
     jobs = plan(str(tmp_path / "i"), str(mask), "", str(tmp_path / "out"))
     predictor = Predictor(FakeMethod(), Engine(torch.device("cpu")), DataConfig(), resize_mask=True)
     for job, failure in predictor.run(jobs):
@@ -418,7 +416,7 @@ def test_folder_of_every_file_completes_what_is_a_picture_and_names_the_rest(tmp
         assert failure.isprintable()
         assert job.output.is_file() == (not failure)
         if not failure:
-            image, hole, *_ = predictor.read(job)
+            image, hole, *_ = predictor.inputs.read(job)
             np.testing.assert_array_equal(images.read_image(job.output)[~hole], image[~hole])
 
 

@@ -10,7 +10,7 @@ from edgeconnect.config.sections import SPLITS, TRAIN, DataConfig
 from edgeconnect.data.dataset import InpaintingDataset
 from edgeconnect.data.scenes import render
 from edgeconnect.errors import BadImageError
-from edgeconnect.images import GAP, PAPER, fit, image_grid, losses, read_image, read_square, to_uint8, write_png
+from edgeconnect.images import GAP, PAPER, facts, fit, image_grid, read_image, read_square, to_uint8, write_png
 from edgeconnect.training.logs import sample_rows
 from edgeconnect.types import Batch, Completion, composite
 
@@ -107,7 +107,7 @@ SRGB, OTHER = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 def test_what_8_bit_rgb_cannot_keep_is_named(tmp_path, array, suffix, options, lost):
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(array).save(path, **options)
-    found = losses(path)
+    found = facts(path).lost
     assert len(found) == len(lost)
     assert all(part in what for part, what in zip(lost, found, strict=True))
 
@@ -115,7 +115,7 @@ def test_what_8_bit_rgb_cannot_keep_is_named(tmp_path, array, suffix, options, l
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_colours_are_a_loss(tmp_path, suffix):
     cv2.imwrite(str(tmp_path / f"a.{suffix}"), np.zeros((4, 5, 3), np.uint16))
-    assert ["8 bits" in what for what in losses(tmp_path / f"a.{suffix}")] == [True]
+    assert ["8 bits" in what for what in facts(tmp_path / f"a.{suffix}").lost] == [True]
 
 
 # Reading and fitting at once
@@ -133,7 +133,8 @@ def jpeg(path, height, width, orientation=1):
 def test_squares_are_those_of_reading_then_fitting(height, width, mode, tmp_path):
     picture = Image.fromarray(render(1, height, width))
     path = tmp_path / ("a.tif" if mode == "F" else "a.png")
-    (picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)).save(path)
+    deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    (deep if mode == "I;16" else picture.convert(mode)).save(path)
     np.testing.assert_array_equal(read_square(path, 32), fit(read_image(path), 32))
     np.testing.assert_array_equal(read_square(path, 32, draft=64), fit(read_image(path), 32))
 

@@ -304,7 +304,29 @@ def test_known_pixels_of_every_kind_of_file_are_written_as_they_are_read(tmp_pat
     assert list(predictor().run([job(tmp_path, "a.tif")])) == [(job(tmp_path, "a.tif"), "")]
     written = read(tmp_path / "out/a.png")
     assert written.dtype == np.uint8
-    np.testing.assert_array_equal(written, np.where(mask[..., None], 153, plain))
+    wanted = np.where(mask[..., None], 153, plain)
+    is_gray = mode in ("L", "1", "LA", "I;16")
+    np.testing.assert_array_equal(written, wanted[..., 0] if is_gray else wanted)
+
+
+class Tint(Constant):
+    """Fill every hole with red."""
+
+    def complete(self, batch: Batch) -> Completion:
+        raw = torch.zeros_like(batch.image)
+        raw[:, 0] = 1
+        return Completion(composite(batch.image, raw, batch.mask), raw, batch.edge)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB"])
+def test_gray_file_gives_a_gray_result_and_colours_keep_theirs(tmp_path, mode):
+    gray, mask = np.asarray(Image.fromarray(render(3, 37, 53)).convert("L")), hole(37, 53)
+    Image.fromarray(gray).convert(mode).save(tmp_path / "a.png")
+    save(tmp_path / "m.png", white(mask))
+    list(predictor(Tint()).run([job(tmp_path)]))
+    red = (255, 0, 0) if mode == "RGB" else (76,) * 3  # 0.299 of 255
+    wanted = np.where(mask[..., None], red, gray[..., None])
+    np.testing.assert_array_equal(read(tmp_path / "out/a.png"), wanted if mode == "RGB" else wanted[..., 0])
 
 
 def test_picture_is_completed_as_exif_turns_it(tmp_path):
@@ -494,7 +516,7 @@ def test_interrupted_folder_goes_on_with_what_is_missing_and_its_own_edges(tmp_p
     assert unfinished(jobs) == [jobs[2]]
     assert [job for job, _ in predictor(again, sigma=0.0).run(unfinished(jobs))] == [jobs[2]]
     assert torch.equal(again.seen[0].edge, method.seen[2].edge)
-    image, mask, *_ = predictor().read(jobs[2])
+    image, mask, *_ = predictor().inputs.read(jobs[2])
     predictor(again, sigma=0.0).complete(image, mask, index=2)
     assert torch.equal(again.seen[0].edge, again.seen[1].edge)
     assert before == {path: path.stat() for path in before}

@@ -75,11 +75,11 @@ class IncompleteError(UserError):
 
 
 class BadImageError(UserError):
-    """One picture, mask or edge map that cannot be used, while the others can."""
+    """One picture, mask or edge map that cannot be used, while the others can; `code` is that of check_data."""
 
-    def __init__(self, path: Path | str, problem: str) -> None:
+    def __init__(self, path: Path | str, problem: str, code: str = "") -> None:
         super().__init__(f"{path}: {problem}")
-        self.path, self.problem = str(path), problem
+        self.path, self.problem, self.code = str(path), problem, code
 
-    def __reduce__(self) -> tuple[type["BadImageError"], tuple[str, str]]:
-        return BadImageError, (self.path, self.problem)
+    def __reduce__(self) -> tuple[type["BadImageError"], tuple[str, str, str]]:
+        return BadImageError, (self.path, self.problem, self.code)

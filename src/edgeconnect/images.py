@@ -5,16 +5,17 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from edgeconnect.atomic import write_whole
 from edgeconnect.config.validators import MAX_PIXELS
+from edgeconnect.decoding import DEEP, REMEDY, lifted, reduce, samples_of, tiff_contents
 from edgeconnect.errors import BadImageError, reason
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ TURNS = {
 SIDEWAYS = [TURNS[orientation] for orientation in (5, 6, 7, 8)]  # these swap width and height
 ALPHA = "an alpha channel"
 ASPECT_TOLERANCE = 0.02  # of masks and edge maps that are resized to their picture
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns where ours, MAX_PIXELS, refuses
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata; once, for filters belong to all threads together
 
 
@@ -89,20 +89,37 @@ def read_square(
         return np.array(picture.resize((side, side), Image.Resampling.BILINEAR, box))
 
 
-def losses(path: Path) -> list[str]:
-    """Return what reading a picture loses and writing PNG of 8 bits cannot give back; the file is known to be sound."""
-    with Image.open(path, formats=FORMATS) as picture:
+class Facts(NamedTuple):
+    """What the header of a sound picture says beyond its pixels.
+
+    `lost` is what PNG of 8 bits cannot give back, `has_more` whether pages or frames follow, `turn` what EXIF does.
+    """
+
+    lost: list[str]
+    is_gray: bool
+    has_more: bool
+    turn: Image.Transpose | None
+
+
+def facts(path: Path) -> Facts:
+    """Read what the pixels of a picture do not say; the file is known to be sound."""
+    with opened(path) as picture:
         profile = picture.info.get("icc_profile") or b""
         found = {
             "more than 8 bits a channel": picture.mode[:1] in ("I", "F") or ";16" in str(picture.tile),
             ALPHA: picture.has_transparency_data,
             "a colour profile other than sRGB": bool(profile) and b"sRGB" not in profile.replace(b"\0", b""),
         }
-    return [what for what, is_lost in found.items() if is_lost]
+        is_gray, turn = Image.getmodebase(picture.mode) == "L" or "LA;16" in str(picture.tile), turn_of(picture)
+        has_more = False
+        with contextlib.suppress(Exception):  # a damaged page is none
+            picture.seek(1)
+            has_more = picture.format != "MPO"  # a camera's preview or depth map
+    return Facts([what for what, is_lost in found.items() if is_lost], is_gray, has_more, turn)
 
 
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a mask or an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
+    """Decode an edge map to (H, W) gray; a transparent layer counts as black where it is clear."""
     with _judged(path):
         picture, _ = _opened(path, max_pixels)
         if picture.has_transparency_data:
@@ -111,11 +128,32 @@ def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         return np.array(picture.convert("L"), dtype=np.uint8)
 
 
+def read_planes(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[NDArray[np.uint8], ...]:
+    """Decode a mask to its brightness, its strongest channel and its alpha, each (H, W)."""
+    with _judged(path):
+        picture, _ = _opened(path, max_pixels)
+        gray = strongest = np.array(picture.convert("L"), dtype=np.uint8)
+        alpha = np.full_like(gray, 255)
+        if picture.has_transparency_data:
+            alpha = np.array(picture.convert("RGBA").getchannel("A"))
+        if Image.getmodebase(picture.mode) != "L":
+            strongest = np.maximum.reduce([np.asarray(band) for band in picture.convert("RGB").split()])
+        return gray, strongest, alpha
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """Open a picture of any of FORMATS and any size, not yet decoded. Raises whatever the codecs do."""
+    with lifted, Image.open(path, formats=FORMATS) as picture:
+        yield picture
+
+
 @contextlib.contextmanager
 def _judged(path: Path) -> Iterator[None]:
     """Make whatever the codecs raise a BadImageError."""
     try:
-        yield
+        with lifted:  # cutting a picture is held to the limit, too
+            yield
     except BadImageError:
         raise
     except FileNotFoundError as error:
@@ -123,6 +161,8 @@ def _judged(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise BadImageError(path, "needs more memory than there is; shrink it or take it off the list") from error
     except Exception as error:  # damaged files make the codecs raise whatever they meet
+        if isinstance(error, UnidentifiedImageError) and (contents := tiff_contents(path)):
+            raise BadImageError(path, f"cannot be read as a picture ({contents}); {REMEDY}", DEEP) from error
         why = why_unreadable(error)
         raise BadImageError(path, f"cannot be read as a picture ({why}); repair it or take it off the list") from error
 
@@ -141,22 +181,22 @@ def _opened(path: Path, max_pixels: int, draft_to: int = 0) -> tuple[Image.Image
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise BadImageError(path, "is no file; take it off the list")  # a pipe would be waited for without end
-    with Image.open(path, formats=FORMATS) as picture:
+    with opened(path) as picture:
         areas = [("is", *picture.size)]
         if isinstance(picture, TiffImageFile) and TILEWIDTH in picture.tag_v2:  # a tile is decoded whole
             areas.append(("has tiles of", int(picture.tag_v2[TILEWIDTH]), int(picture.tag_v2[TILELENGTH])))
         for what, width, height in areas:
             if width * height > max_pixels:
                 problem = f"{what} {width}x{height}, more than MAX_PIXELS {max_pixels}; shrink it, or raise that"
-                raise BadImageError(path, problem)
-        full = picture.size
+                raise BadImageError(path, problem, "too-large")
+        full, samples = picture.size, samples_of(picture)
         if draft_to and turn_of(picture) is None:  # a turn would bring what JPEG pads to the near border
             picture.draft(None, (draft_to, draft_to))
         picture.load()
         turn = turn_of(picture)
         upright = picture if turn is None else picture.transpose(turn)
         size = full[::-1] if turn in SIDEWAYS else full
-        return _reduced(upright) if upright.mode[:1] in ("I", "F") else upright, size
+        return reduce(path, upright, samples), size
 
 
 def turn_of(picture: Image.Image) -> Image.Transpose | None:
@@ -164,18 +204,6 @@ def turn_of(picture: Image.Image) -> Image.Transpose | None:
     with contextlib.suppress(Exception):  # its parser raises whatever it meets
         return TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     return None
-
-
-def _reduced(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit integers and floats, in [0, 1] or [0, 255], to 8-bit gray."""
-    samples = np.asarray(picture).astype(np.float64)
-    if not np.isfinite(samples).all():
-        raise ValueError("it holds values that are not finite")
-    if picture.mode == "F":
-        scale = 255.0 if samples.max() <= 1 else 1.0
-    else:
-        scale = 255 / 65535 if picture.mode.startswith("I;16") or samples.max() > 255 else 1.0
-    return Image.fromarray((samples * scale).round().clip(0, 255).astype(np.uint8))
 
 
 def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

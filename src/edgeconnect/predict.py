@@ -3,23 +3,22 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from edgeconnect import images
 from edgeconnect.atomic import write_whole
 from edgeconnect.config.sections import DataConfig
-from edgeconnect.data import files, masks
+from edgeconnect.data import masks
 from edgeconnect.data.blending import blended
 from edgeconnect.data.dataset import refuse_inverted
+from edgeconnect.data.inputs import Inputs, Sources
 from edgeconnect.data.items import FIXED_EPOCH, make_item
 from edgeconnect.data.jobs import Job, incomplete, report
-from edgeconnect.data.markers import Marks, read_marked
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, is_out_of_memory, reason
 from edgeconnect.images import write_png
@@ -43,19 +42,6 @@ class Completed:
 
     merged: NDArray[np.uint8]
     edge: NDArray[np.uint8]
-
-
-class Sources(NamedTuple):
-    """What a job's files hold: (H, W, 3) RGB, (H, W) True = missing, and (H, W) external edges, if any.
-
-    Of a marked picture also its (H, W) alpha channel, if it has one, and what was found in it.
-    """
-
-    image: NDArray[np.uint8]
-    mask: masks.Mask
-    edge: NDArray[np.uint8] | None
-    alpha: NDArray[np.uint8] | None = None
-    marks: Marks | None = None
 
 
 class Prepared(NamedTuple):
@@ -84,7 +70,9 @@ class Predictor:
     blend: bool = False
     needs_edges: bool = True
     verifier: Verifier | None = None
-    warned: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.inputs = Inputs(self.config, self.resize_mask)
 
     @classmethod
     def of(
@@ -111,7 +99,9 @@ class Predictor:
         everything = [*jobs, *done]
         different = list(dict.fromkeys(job.mask for job in everything if not job.marking))
         if len(different) == 1:
-            files.read_mask(different[0], self.config.mask_threshold, self.config.max_pixels)
+            alone = everything[0].image if len(everything) == 1 else None
+            rule = self.config.mask_threshold, self.config.mask_polarity, self.config.max_pixels
+            masks.read_mask(different[0], *rule, alone)
         if different:
             refuse_inverted(different, self.config, "--mask")
         tried = partial(_tried, alone=len(everything) == 1)
@@ -122,7 +112,7 @@ class Predictor:
 
     def prepare(self, job: Job) -> "Prepared":
         """Read a job's files and find its edges. Raises BadImageError where one of them cannot be used."""
-        sources = self.read(job)
+        sources = self.inputs.read(job)
         batch = self.batch(sources.image, sources.mask, sources.edge, job.index, str(job.image))
         return Prepared(job, sources, batch)
 
@@ -147,7 +137,7 @@ class Predictor:
 
     def write(self, filled: "tuple[Prepared, Completed]", debug: bool = False) -> str:
         """Write a completed picture, after what was marked in it; with `debug`, first edges and input in `debug/`."""
-        (job, (image, mask, _, alpha, marks), _), done = filled
+        (job, (image, mask, _, alpha, marks, is_gray), _), done = filled
         if debug:
             holed = np.where(mask[..., None], np.uint8(255), image)
             for what, picture in (("edge", done.edge), ("masked", holed)):
@@ -155,8 +145,11 @@ class Predictor:
         if job.marking and marks:
             write_whole(job.report, report(job, job.marking, marks))
         merged = done.merged
-        if alpha is not None and merged.ndim == 3:  # an edge map has none
-            merged = np.dstack((merged, alpha))
+        if merged.ndim == 3:  # an edge map is gray and has no alpha
+            if is_gray:
+                gray = np.array(Image.fromarray(merged).convert("L"))  # equal channels give that very value
+                merged = gray if alpha is None else np.dstack([gray] * 3)
+            merged = merged if alpha is None else np.dstack((merged, alpha))
         write_png(job.output, merged)
         return ""
 
@@ -200,33 +193,6 @@ class Predictor:
     ) -> NDArray[np.uint8]:
         """Put what was completed, or with `blend` what was painted everywhere, into the hole of a picture."""
         return blended(image, raw, mask) if self.blend else np.where(mask[..., None], filled, image)
-
-    def read(self, job: Job) -> Sources:
-        """Decode a job's picture, its mask (True = missing) and its external edges, all of the picture's size."""
-        threshold, max_pixels = self.config.mask_threshold, self.config.max_pixels
-        marked = read_marked(job.mask, job.image, job.marking, max_pixels) if job.marking else None
-        image = marked.image if marked else images.read_image(job.image, max_pixels)
-        self._warn_of_losses(job)
-        height, width = image.shape[:2]
-
-        def fitted(gray: NDArray[np.uint8], path: Path, what: str) -> NDArray[np.uint8]:
-            if images.is_stretched(gray.shape, (height, width)) and not self.resize_mask:
-                sizes = f"the {what} is {gray.shape[1]}x{gray.shape[0]}, {job.image} is {width}x{height}"
-                raise BadImageError(path, f"{sizes}; give one of its shape, or --resize-mask to stretch it")
-            return images.resize(gray, height, width)
-
-        edge = fitted(images.read_gray(job.edge, max_pixels), job.edge, "edge map") if job.edge else None
-        if marked:
-            return Sources(image, marked.marks.mask, edge, marked.alpha, marked.marks)
-        gray = fitted(files.read_mask(job.mask, threshold, max_pixels), job.mask, "mask")
-        return Sources(image, masks.binarize(gray, threshold, self.config.mask_polarity), edge)
-
-    def _warn_of_losses(self, job: Job) -> None:
-        """Warn once of each kind of loss; marked pictures keep their alpha channel."""
-        for what in images.losses(job.image):
-            if what not in self.warned and not (job.marking and what == images.ALPHA):
-                self.warned.add(what)
-                log.warning("%s has %s, which its completion does not keep; so for others like it", job.image, what)
 
 
 def _tried(step: Callable[[Part], Result], job: Job, part: Part | str, alone: bool) -> Result | str:

@@ -20,7 +20,7 @@ from edgeconnect.data.items import FIXED_EPOCH, collate
 from edgeconnect.data.path_list import PathList
 from edgeconnect.data.scenes import render
 from edgeconnect.data.sources import draw_scene, open_source
-from edgeconnect.errors import UserError
+from edgeconnect.errors import BadImageError, UserError
 from edgeconnect.images import read_square
 from edgeconnect.types import Batch, in_floats
 
@@ -236,10 +236,21 @@ def test_jpeg_residue_below_the_threshold_is_no_hole(tmp_path):
     np.testing.assert_array_equal(item.mask[0, 0].numpy() > 0, hole(32, 32, side=8) > 0)
 
 
-def test_mask_without_a_hole_is_a_mask(tmp_path):
+@pytest.mark.parametrize("split", [TRAIN, VAL])
+def test_mask_file_without_a_hole_is_skipped_or_stops_as_on_bad_image_says(tmp_path, split):
     save(tmp_path / "m.png", np.zeros((32, 32), np.uint8))
-    item = scenes(VAL, mask="external", val_mask_flist=str(tmp_path))[0, 0]
-    assert item.mask.sum() == 0
+    keys = {"mask": "external", "train_mask_flist": str(tmp_path), "val_mask_flist": str(tmp_path)}
+    (skipped,) = scenes(split, **keys, on_bad_image="skip").draw(1, 0, stand_in=False).skipped
+    assert skipped.path == str(tmp_path / "m.png")
+    with pytest.raises(BadImageError, match=r"m\.png: marks nothing"):
+        scenes(split, **keys, on_bad_image="stop").draw(1, 0, stand_in=False)
+
+
+def test_paired_mask_that_is_the_picture_itself_is_refused(tmp_path):
+    save(tmp_path / "a.png", hole(32, 32, side=8))
+    keys = {"train_flist": str(tmp_path), "train_mask_flist": str(tmp_path), "mask": "paired"}
+    with pytest.raises(BadImageError, match="is the picture itself"):
+        scenes(TRAIN, **keys, on_bad_image="stop").draw(1, 0, stand_in=False)
 
 
 def test_validation_takes_the_training_masks_where_it_has_none_of_its_own(tmp_path):

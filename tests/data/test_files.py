@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeconnect import images
-from edgeconnect.data import files
+from edgeconnect.data import files, masks
 from edgeconnect.errors import UserError
 
 
@@ -136,11 +136,6 @@ def test_integers_of_32_bits_count_to_255_or_to_65535(tmp_path, top):
     np.testing.assert_array_equal(images.read_gray(path), [[0, 51, 255]])
 
 
-def test_dark_sixteen_bit_picture_is_not_taken_for_an_eight_bit_one(tmp_path):
-    path = save(tmp_path / "a.png", np.full((4, 4), 200, np.uint16))
-    np.testing.assert_array_equal(images.read_gray(path), 1)
-
-
 @pytest.mark.parametrize(("top", "expected"), [(1.0, [0, 64, 128, 255]), (255.0, [0, 64, 128, 255])])
 def test_floats_count_from_0_to_1_or_from_0_to_255(tmp_path, top, expected):
     path = save(tmp_path / "a.tif", np.array([expected], np.float32) / 255 * np.float32(top))
@@ -195,7 +190,7 @@ def broken(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["half.jpg", "half.png", "empty.png", "text.jpg", "zeros.tif"])
-@pytest.mark.parametrize("read", [images.read_image, images.read_gray, lambda path: files.read_mask(path, 127)])
+@pytest.mark.parametrize("read", [images.read_image, images.read_gray, lambda path: masks.read_mask(path, 127, "hole")])
 def test_broken_file_is_a_user_error_of_one_line_that_names_it(tmp_path, broken, name, read):
     path = tmp_path / name
     path.write_bytes(broken[name])
@@ -215,19 +210,6 @@ def test_folder_named_like_a_picture_is_a_user_error(tmp_path):
     with pytest.raises(UserError) as caught:
         images.read_image(tmp_path / "folder.png")
     one_line(caught, tmp_path / "folder.png")
-
-
-def test_mask_too_dark_to_count_is_refused_with_its_remedy(tmp_path):
-    path = save(tmp_path / "m.png", np.array([[0, 1]], np.uint8))
-    with pytest.raises(UserError) as caught:
-        files.read_mask(path, 127)
-    one_line(caught, path, "MASK_THRESHOLD 127", "the brightest is 1")
-    np.testing.assert_array_equal(files.read_mask(path, 0), [[0, 1]])
-
-
-def test_empty_mask_is_read(tmp_path):
-    path = save(tmp_path / "m.png", np.zeros((2, 3), np.uint8))
-    np.testing.assert_array_equal(files.read_mask(path, 127), np.zeros((2, 3)))
 
 
 # Lists and folders

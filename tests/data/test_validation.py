@@ -420,15 +420,27 @@ def test_inverted_masks_are_named_with_the_remedy_and_only_then(tmp_path):
 @pytest.mark.parametrize(
     ("mask", "threshold", "code", "severity"),
     [
-        (np.full((40, 40), 255, np.uint8), 127, "all-hole", "warning"),
-        (np.zeros((40, 40), np.uint8), 127, "no-hole", "warning"),
+        (np.full((40, 40), 255, np.uint8), 127, "all-hole", "error"),
+        (np.zeros((40, 40), np.uint8), 127, "no-hole", "error"),
         (hole(white=100), 127, "dark-mask", "error"),
         (hole(white=1), 127, "dark-mask", "error"),
         (np.maximum(hole(), hole(part=18, white=90)), 127, "non-binary", "note"),
+        (np.maximum(hole(), hole(part=34, white=90)), 127, "in-part", "error"),
+        (hole().astype(np.uint16), 127, "deep-samples", "error"),
         (np.maximum(hole(), hole(part=18, white=3)), 0, "non-binary", "warning"),
-        (textured(3)[..., 0], 127, "gray-mask", "warning"),
+        (textured(3)[..., 0], 127, "gray-mask", "error"),
     ],
-    ids=["all-white", "empty", "dark", "zeros-and-ones", "rims", "residue", "photograph"],
+    ids=[
+        "all-white",
+        "empty",
+        "dark",
+        "zeros-and-ones",
+        "rims",
+        "classes",
+        "labels-in-16-bits",
+        "residue",
+        "photograph",
+    ],
 )
 def test_strange_mask_is_named(tmp_path, mask, threshold, code, severity):
     folder = mask_folder(tmp_path)

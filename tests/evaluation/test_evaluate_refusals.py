@@ -212,8 +212,24 @@ def test_masks_without_any_hole_are_refused(option, data, evaluate):
     assert not files_below(data / "deep/here")
 
 
-def test_items_without_a_hole_are_warned_about(data, evaluate):
+def test_mask_without_a_hole_is_named(data, evaluate):
     holes(data / "masks", {"a.png": 0})
+    code, said = evaluate(*of(data), "--output", "out")
+    assert (code, "a.png: marks nothing" in said) == (2, True), said
+
+
+def test_picture_is_not_its_own_mask(data, evaluate):
+    for name in ("a", "b"):
+        save(data / f"masks/{name}.png", np.eye(40, dtype=np.uint8) * 255)
+        save(data / f"pictures/{name}.png", np.eye(40, dtype=np.uint8) * 255)
+    code, said = evaluate(*of(data), "--output", "out")
+    assert (code, "is the picture itself" in said) == (2, True), said
+
+
+def test_items_without_a_hole_are_warned_about(data, evaluate):
+    thin = np.zeros((640, 640), np.uint8)
+    thin[5, 5:300] = 255  # which no pixel of the picture has half of
+    save(data / "masks/a.png", thin)
     code, said = evaluate(*of(data), "--output", "out")
     assert code == 0
     assert "1 of 2 items have no hole: a" in said

@@ -131,8 +131,9 @@ class InpaintingDataset(Dataset[Batch]):
             pixels = mask_shapes.pixel_range(height, width, self.config.mask_ratio)
             return mask_shapes.draw(kind, height, width, rng, pixels)
         chosen = index if kind == "paired" else int(rng.integers(len(self.masks)))
-        gray = files.read_mask(self.masks[chosen], self.config.mask_threshold, self.config.max_pixels)
-        gray = images.fit(gray, self.config.input_size)
+        own = Path(self.source.name(index)) if kind == "paired" else None
+        rule = self.config.mask_threshold, self.config.mask_polarity, self.config.max_pixels
+        gray = images.fit(masks.read_mask(self.masks[chosen], *rule, own), self.config.input_size)
         return masks.binarize(images.resize(gray, height, width), self.config.mask_threshold, self.config.mask_polarity)
 
 
@@ -165,7 +166,7 @@ def refuse_inverted(paths: Sequence[Path], config: DataConfig, key: str) -> None
     ratios = []
     for path in paths[:: -(-len(paths) // POLARITY_SAMPLE)]:
         with contextlib.suppress(BadImageError):
-            gray = files.read_mask(path, config.mask_threshold, config.max_pixels)
+            gray = masks.read_mask(path, config.mask_threshold, config.mask_polarity, config.max_pixels)
             ratios.append(float(masks.binarize(gray, config.mask_threshold, config.mask_polarity).mean()))
     if ratios:
         masks.refuse_large_holes(ratios, key)

@@ -8,14 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgeconnect.atomic import expanded
-from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.data.path_list import LONG, PathList, Paths
-from edgeconnect.errors import BadImageError, UserError, named
-from edgeconnect.images import FORMATS, read_gray, why_unreadable
+from edgeconnect.errors import UserError, named
+from edgeconnect.images import FORMATS, why_unreadable
 
 SOME = {"AVIF": (".avif",), "JPEG2000": (".j2k", ".jp2", ".jpx")}  # formats that not every Pillow decodes
 SUFFIXES = (
@@ -141,18 +137,6 @@ def relative_names(paths: Sequence[str], folder: str) -> list[str]:
     seen_from = functools.cache(functools.partial(os.path.relpath, start=folder))
     parts = map(os.path.split, paths)
     return [os.path.normpath(f"{seen_from(place)}/{name}") for place, name in parts]
-
-
-def read_mask(path: Path, threshold: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a mask to (H, W) gray, still to be resized and binarized.
-
-    Raises BadImageError for a mask that has marks, all of them too dark to count.
-    """
-    gray = read_gray(path, max_pixels)
-    if 0 < gray.max() <= threshold:
-        dark = f"no pixel of this mask exceeds MASK_THRESHOLD {threshold}, the brightest is {gray.max()}"
-        raise BadImageError(path, f"{dark}; mark holes with 255, or set MASK_THRESHOLD to less")
-    return gray
 
 
 class PairError(UserError):

@@ -38,17 +38,17 @@ class Library:
             return SceneSource(int(name[7:]), int(name[7:]) + 1, self.preprocessing.size or 256).read(0)
         return images.fit(images.read_image(Path(name), self.preprocessing.max_pixels), self.preprocessing.size)
 
-    def mask(self, name: str, seed: int, height: int, width: int) -> masks.Mask:
-        """Read, crop and resize a mask, or draw it, (height, width)."""
+    def mask(self, name: str, seed: int, height: int, width: int, picture: str = "") -> masks.Mask:
+        """Read, crop and resize a mask, or draw it, (height, width); a file is refused that is the `picture` itself."""
         if seed >= 0:
             kind, span = parse_drawn(name)
             pixels = within(height, width, span)
             if not mask_shapes.reaches(kind, height, width, pixels):
                 raise BadImageError(name, f"cannot be drawn on {width}x{height} pixels")
             return mask_shapes.draw(kind, height, width, np.random.default_rng(seed), pixels)
-        gray = files.read_mask(Path(name), self.preprocessing.mask_threshold, self.preprocessing.max_pixels)
-        gray = images.resize(images.fit(gray, self.preprocessing.size), height, width)
-        return masks.binarize(gray, self.preprocessing.mask_threshold, self.preprocessing.mask_polarity)
+        rule = self.preprocessing.mask_threshold, self.preprocessing.mask_polarity
+        gray = masks.read_mask(Path(name), *rule, self.preprocessing.max_pixels, Path(picture) if picture else None)
+        return masks.binarize(images.resize(images.fit(gray, self.preprocessing.size), height, width), *rule)
 
 
 def compose(pictures: str, masks_from: str, preprocessing: Preprocessing, workers: int = 1) -> Manifest:
@@ -90,8 +90,8 @@ def _measured(items: Sequence[Item], library: Library, workers: int) -> list[Ite
     shapes = dict(zip(pictures, sizes, strict=True))
 
     def measured(item: Item) -> Item:
-        name = item.mask
-        mask = library.mask(name, item.seed, *shapes[item.picture])
+        name, (height, width) = item.mask, shapes[item.picture]
+        mask = library.mask(name, item.seed, height, width, item.picture)
         mask_hash = hashes[name] if item.seed < 0 else hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
         return item._replace(ratio=float(mask.mean()), picture_hash=hashes[item.picture], mask_hash=mask_hash)
 

@@ -90,7 +90,7 @@ class Measurer:
             raise BadImageError(pair.completed, problem)
         if pair.mask is None:
             return truth, completed, None
-        gray = files.read_mask(pair.mask, self.threshold)
+        gray = masks.read_mask(pair.mask, self.threshold, self.polarity, picture=pair.truth)
         if images.is_stretched(gray.shape, truth.shape) and not self.resize_mask:
             sizes = f"the mask is {_size(gray)}, {pair.truth} is {_size(truth)}"
             remedy = "give the mask that it was completed with, or --resize-mask to stretch it as test.py does"

@@ -11,12 +11,12 @@ from edgeconnect.data import files, masks
 from edgeconnect.data.edges import NO_EDGES
 from edgeconnect.data.sources import scene_name
 from edgeconnect.data.validation.dry_run import DryRun
-from edgeconnect.data.validation.file_info import MIDDLE, FileInfo
+from edgeconnect.data.validation.file_info import FileInfo
 from edgeconnect.data.validation.listings import EDGE, MASK, PICTURE, Listing, refusal
 from edgeconnect.data.validation.report import RANKS, Finding, Severity
 from edgeconnect.errors import UserError
 
-GRAY_SHARE = 0.25  # of a mask that is far from black and white: more than soft rims make
+MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
 EDGELESS_SHARE = 0.1  # of the items, above which a missing edge is more than a picture's nature
 FAULTS = {
     "missing-file": "not there; correct the list",
@@ -28,7 +28,12 @@ FAULTS = {
     "damaged-file": "damaged, cannot be decoded; fetch it again, or take it off the list",
     "too-large": "larger than MAX_PIXELS {pixels} or than memory allows; shrink it, or raise that",
     "too-small": "a side below the {smallest} pixels that training needs; set INPUT_SIZE, or take it off the list",
+    "deep-samples": "in samples whose white is not known (12 bits, 32, floats); save 8 bits, or 16 from 0 to 65535",
     "dark-mask": "with marks, none above MASK_THRESHOLD {threshold}; mark holes with 255, or set that to less",
+    "in-part": "much of it in gray or a colour that is no hole by MASK_THRESHOLD {threshold}; mark holes in one colour",
+    "gray-mask": "a picture, or as gray as one; give masks of black and white",
+    "no-hole": "without a hole; take it off the list",
+    "all-hole": "nothing but hole; take it off the list",
 }
 
 
@@ -142,7 +147,7 @@ def overlaps(listings: Sequence[Listing]) -> Iterator[Finding]:
 
 
 def holes(listing: Listing, config: DataConfig) -> Iterator[Finding]:
-    """Yield masks that are inverted, without a hole, nothing but hole, or not black and white."""
+    """Yield masks that are inverted, not black and white, or without a hole in the square that is trained on."""
     sound = listing.sound
     try:
         if sound and not config.allow_large_holes:
@@ -150,13 +155,13 @@ def holes(listing: Listing, config: DataConfig) -> Iterator[Finding]:
     except UserError as error:
         large = (str(info.path) for info in sound if info.hole_ratio > masks.LARGE_HOLES)
         yield refusal("inverted-masks", listing.key, error, large)
+    square = "the middle square, which is what training sees"
     decided = f"MASK_THRESHOLD {config.mask_threshold} decides what is a hole"
     rims: Severity = "note" if config.mask_threshold in MIDDLE else "warning"
     kinds: list[tuple[Severity, str, str, list[FileInfo]]] = [
-        ("warning", "all-hole", "nothing but hole; take it off the list", [x for x in sound if x.hole_ratio == 1]),
-        ("warning", "no-hole", "without a hole; take it off the list", [x for x in sound if x.hole_ratio == 0]),
-        ("warning", "gray-mask", "largely gray, probably no mask", [x for x in sound if x.gray > GRAY_SHARE]),
-        (rims, "non-binary", f"gray in places; {decided}", [x for x in sound if x.between and x.gray <= GRAY_SHARE]),
+        ("warning", "all-hole", f"nothing but hole in {square}", [x for x in sound if x.hole_ratio == 1]),
+        ("warning", "no-hole", f"without a hole in {square}", [x for x in sound if x.hole_ratio == 0]),
+        (rims, "non-binary", f"gray in places; {decided}", [x for x in sound if x.between]),
     ]
     yield from (listing.finding(*kind) for kind in kinds if kind[-1])
 

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from edgeconnect import images
 from edgeconnect.config.sections import DataConfig
 from edgeconnect.data import masks
+from edgeconnect.decoding import DEEP, tiff_contents
 from edgeconnect.digest import sha256_of
 from edgeconnect.errors import BadImageError
 
 DRAFT = 8  # JPEGs are decoded at an eighth: all of their data is read, a sixth of the time is spent
-MIDDLE = range(64, 192)  # grays that JPEG makes neither of black nor of white
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 JPEG, PNG, WEBP, TIFF = b"\xff\xd8\xff", b"\x89PNG", b"RIFF", (b"II*\0", b"MM\0*")
 JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
@@ -36,8 +36,7 @@ class FileInfo(NamedTuple):
     height: int = 0
     digest: str = ""  # of a picture's content, where it was asked for
     hole_ratio: float = 0.0  # share of a mask that is missing, in [0, 1]
-    between: float = 0.0  # share of a mask that is neither black nor white,
-    gray: float = 0.0  # and that is far from both
+    between: float = 0.0  # share of a mask that is neither black nor white
 
 
 def inspect_picture(path: Path, max_pixels: int, hashed: bool = False) -> FileInfo:
@@ -57,13 +56,11 @@ def inspect_mask(path: Path, config: DataConfig, side: int) -> FileInfo:
     """Decode a mask and measure its hole ratio as training sees it: cropped, resized to `side` (0: not), binarized."""
 
     def measured(info: FileInfo) -> FileInfo:
-        gray = images.read_gray(path, config.max_pixels)
-        if 0 < gray.max() <= config.mask_threshold:
-            return info._replace(fault="dark-mask")
-        mask = masks.binarize(images.fit(gray, side), config.mask_threshold, config.mask_polarity)
-        between, middle = (gray > 0) & (gray < 255), (gray >= MIDDLE.start) & (gray < MIDDLE.stop)
-        info = info._replace(width=gray.shape[1], height=gray.shape[0], hole_ratio=float(mask.mean()))
-        return info._replace(between=float(between.mean()), gray=float(middle.mean()))
+        rule = config.mask_threshold, config.mask_polarity
+        gray = masks.read_mask(path, *rule, config.max_pixels)
+        ratio, between = masks.binarize(images.fit(gray, side), *rule).mean(), ((gray > 0) & (gray < 255)).mean()
+        info = info._replace(width=gray.shape[1], height=gray.shape[0])
+        return info._replace(hole_ratio=float(ratio), between=float(between))
 
     return _inspect(path, config.max_pixels, measured)
 
@@ -76,17 +73,17 @@ def _inspect(path: Path, max_pixels: int, decode: Callable[[FileInfo], FileInfo]
             return info._replace(fault="not-a-file")  # a pipe would be waited for without end
         if not status.st_size:
             return info._replace(fault="empty-file")
-        with Image.open(path, formats=images.FORMATS) as picture:
+        with images.opened(path) as picture:
             info = info._replace(kind=f"{picture.format} {picture.mode}", width=picture.width, height=picture.height)
         return decode(info) if info.width * info.height <= max_pixels else info._replace(fault="too-large")
     except Exception as error:  # noqa: BLE001 - codecs raise whatever they meet
-        cause = error.__cause__ if isinstance(error, BadImageError) else error
-        return info._replace(fault=_fault(path, cause))
+        known = error.code if isinstance(error, BadImageError) else ""
+        return info._replace(fault=known or _fault(path, error))
 
 
 def _drafted_size(path: Path) -> tuple[int, int]:
     """Decode a JPEG at an eighth of its size, return width and height upright."""
-    with Image.open(path, formats=images.FORMATS) as picture:
+    with images.opened(path) as picture:
         width, height = picture.size
         turned = images.turn_of(picture) in images.SIDEWAYS
         picture.draft(None, (max(1, width // DRAFT), max(1, height // DRAFT)))
@@ -94,14 +91,17 @@ def _drafted_size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def _fault(path: Path, error: BaseException | None) -> str:
-    if error is None or isinstance(error, MemoryError):
-        return "too-large"  # the one judgement that `files` passes without a cause
+def _fault(path: Path, error: BaseException) -> str:
+    error = (isinstance(error, BadImageError) and error.__cause__) or error
+    if isinstance(error, MemoryError):
+        return "too-large"
     if isinstance(error, PermissionError):
         return "no-permission"
     if isinstance(error, OSError) and error.errno in NOWHERE:
         return "missing-file"
     start, end, size = _ends(path)
+    if isinstance(error, UnidentifiedImageError) and tiff_contents(path):
+        return DEEP
     if isinstance(error, UnidentifiedImageError) and not start.startswith(SIGNATURES) and start[4:] != AVIF:
         return "not-a-picture"
     said = isinstance(error, EOFError | struct.error) or "truncated" in str(error).lower()
