@@ -196,6 +196,7 @@ def mistakes(folder, data, tmp_path):
         ),
         "unpaired": ([*test[:6], lone], "no mask of the same name for"),
         "polarity": ([*test[:6], inverted], "MASK_POLARITY: known"),
+        "blended edges": ([*test, "--model", "1", "--blend"], "--blend: stage edge draws edges"),
         "lossy output": ([*test, "--output", tmp_path / "a.jpg"], "not lossless"),
         "architecture": ([*test, "--set", "BASE_CHANNELS=8"], "set BASE_CHANNELS: 4"),
         "unknown key": ([*train, "--set", "BATCHSIZE=2"], "did you mean BATCH_SIZE"),

@@ -86,7 +86,9 @@ def pixels(path):
 
 
 def report(path):
-    return json.loads(path.read_text())
+    text = path.read_text()
+    assert text.endswith("}\n")
+    return json.loads(text)
 
 
 # Folder in, folder out

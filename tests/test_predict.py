@@ -128,6 +128,32 @@ def test_listed_pictures_are_written_side_by_side(tmp_path):
     assert [job.output for job in jobs] == [tmp_path / "out/a.png", tmp_path / "out/b.png"]
 
 
+def test_listed_pictures_of_one_stem_are_written_below_the_folders_that_tell_them_apart(tmp_path):
+    touch(tmp_path, "set/x/1.jpg", "set/y/1.jpg", "set/y/2.jpg", "hole.png")
+    (tmp_path / "list").write_text("set/x/1.jpg\nset/y/1.jpg\nset/../set/y/2.jpg\n")
+    jobs = plan(str(tmp_path / "list"), str(tmp_path / "hole.png"), "", str(tmp_path / "out"))
+    assert [job.output for job in jobs] == [tmp_path / f"out/{name}.png" for name in ("x/1", "y/1", "y/2")]
+    (tmp_path / "list").write_text("set/x/1.jpg\nset/y/1.jpg\nset/y/1.jpg\n")
+    with pytest.raises(UserError, match=r"several pictures would be written to .*y/1\.png"):
+        plan(str(tmp_path / "list"), str(tmp_path / "hole.png"), "", str(tmp_path / "out"))
+
+
+def test_masks_without_a_picture_are_named_and_the_others_used(tmp_path, caplog):
+    images, masks = touch(tmp_path / "i", "a.jpg", "b.jpg"), touch(tmp_path / "m", "a.png", "b.png", "c.png", "d.png")
+    jobs = plan(images, masks, "", str(tmp_path / "out"))
+    assert [job.mask.name for job in jobs] == ["a.png", "b.png"]
+    (record,) = caplog.records
+    assert ["c.png" in record.getMessage(), "b.png" in record.getMessage()] == [True, False]
+
+
+def test_masks_of_other_names_are_refused_with_what_takes_them(tmp_path):
+    images, masks = touch(tmp_path / "i", "a.jpg", "b.jpg"), touch(tmp_path / "m", "00001.png", "00002.png")
+    with pytest.raises(
+        UserError, match=r"^--mask: no mask of the same name for .*a\.jpg.*scripts/evaluate\.py --size 0"
+    ):
+        plan(images, masks, "", str(tmp_path / "out"))
+
+
 @pytest.mark.parametrize(("output", "expected"), [("new.png", "new.png"), ("new.PNG", "new.PNG"), ("new", "new/a.png")])
 def test_one_picture_goes_to_a_png_file_or_a_folder(tmp_path, output, expected):
     touch(tmp_path, "a.jpg", "hole.png")

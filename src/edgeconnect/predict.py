@@ -127,7 +127,7 @@ class Predictor:
         job, (image, mask, external, *_), batch = item
         given = image, mask, external, job.index, str(job.image)
         made, scores = verifier.complete(lambda scale: batch if scale == 1 else self.batch(*given, scale))
-        write_whole(job.scores, json.dumps(scores, indent=1).encode())
+        write_whole(job.scores, (json.dumps(scores, indent=1) + "\n").encode())
         if made is None:
             highest = max(min(score["edges"], score["picture"]) for score in scores)
             problem = f"none of {len(scores)} candidates scores {verifier.least:g} or more, the best {highest:.2f}"

@@ -53,7 +53,7 @@ def demonstrate(folder: Path, overrides: Iterable[str]) -> None:
     run.train(config, folder)
     examples = list(complete(config, folder, ships))
     results = measure(examples, config)
-    write_whole(folder / "summary.json", json.dumps(summary(results), indent=1).encode())
+    write_whole(folder / "summary.json", (json.dumps(summary(results), indent=1) + "\n").encode())
     rows = []
     for example in examples[:SHOWN]:  # input, edges, each method's completion, truth
         holed = np.where(example.mask[..., None], np.uint8(255), example.truth)

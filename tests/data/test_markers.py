@@ -247,6 +247,12 @@ def test_gray_marker_in_a_gray_picture_is_found():
     np.testing.assert_array_equal(find_marks(HERE, painted(gray, mask, (255,) * 3), Marking((255,) * 3)).mask, mask)
 
 
+def test_erased_hole_is_no_mark_and_the_refusal_says_how_to_use_it():
+    seen = ~box(40, 60, 5, 5, 20, 20)
+    with pytest.raises(BadImageError, match=r"9% of it is clear.*--mask.*MASK_POLARITY=known"):
+        find_marks(HERE, render(0, 40, 60), Marking(GREEN), seen)
+
+
 def test_what_is_clear_is_not_marked():
     image, mask, clear = render(0, 40, 60), box(40, 60, 5, 5, 20, 20), box(40, 60, 25, 40, 40, 60)
     marks = find_marks(HERE, painted(image, mask | clear), Marking(GREEN), ~clear)

@@ -17,7 +17,7 @@ from edgeconnect.commands.runs import (
     train,
 )
 from edgeconnect.config import file as config_file
-from edgeconnect.config.sections import CONFIG_FILE, MOSAIC
+from edgeconnect.config.sections import CONFIG_FILE, MOSAIC, Config
 from edgeconnect.config.validators import MAX_PIXELS
 from edgeconnect.errors import UserError
 from edgeconnect.launch import refuse_several
@@ -117,6 +117,17 @@ def refuse_with_candidates(arguments: argparse.Namespace) -> None:
     refuse_outside("--reject", a.reject or 0.0, 0, 1)
 
 
+def refuse_for_run(arguments: argparse.Namespace, config: Config) -> None:
+    """Raise UserError for options that do not go with what a run completes."""
+    a = arguments
+    if a.blend and config.stage.predicts == "edge":
+        problem = f"--blend: stage {config.stage.name} draws edges, which have no colours to take from the rim"
+        raise UserError(f"{problem}; leave it out, or name a stage that paints with --model")
+    if a.marker and config.data.corruption == MOSAIC and not a.original:
+        problem = f"--marker: the run completes mosaics, and under {a.marker} there is none to see"
+        raise UserError(f"{problem}; name the pictures without paint with --original")
+
+
 def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     """Complete pictures."""
     a = arguments
@@ -126,9 +137,7 @@ def complete(arguments: argparse.Namespace, by_model: bool = False) -> None:
     config = load_trained(a, by_model)
     if shown(a, config):
         return
-    if marking and config.data.corruption == MOSAIC and not a.original:
-        problem = f"--marker: the run completes mosaics, and under {a.marker} there is none to see"
-        raise UserError(f"{problem}; name the pictures without paint with --original")
+    refuse_for_run(a, config)
     from edgeconnect.data import jobs as listed
     from edgeconnect.predict import Predictor
     from edgeconnect.predict import complete as complete_jobs

@@ -1,6 +1,7 @@
 """Which pictures to complete, with which masks and edges, and where the results go."""
 
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -11,8 +12,10 @@ from pathlib import Path
 from edgeconnect.atomic import expanded
 from edgeconnect.data import files
 from edgeconnect.data.markers import Marking, Marks
+from edgeconnect.data.path_list import LONG
 from edgeconnect.errors import IncompleteError, UserError, named
 
+log = logging.getLogger(__name__)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a terminal's cursor or breaks a line
 
 
@@ -46,9 +49,9 @@ def plan(
 ) -> list[Job]:
     """Pair pictures, masks and edges by file stem and name the outputs `<stem>.png`; nothing is read yet.
 
-    `output` is a folder, which keeps the subfolders of a folder of pictures, or, for one picture, a .png file. No name
-    in a list leads out of it. With a `marking`, `image` names marked copies, in place of masks, and `original` the
-    pictures, where they are others.
+    `output` is a folder, which keeps the subfolders of a folder of pictures, and of a list those that tell pictures of
+    one stem apart; or, for one picture, a .png file. No name in a list leads out of it. With a `marking`, `image` names
+    marked copies, in place of masks, and `original` the pictures, where they are others.
     Raises UserError naming what has no partner or would overwrite another, and for an output inside a folder of inputs.
     """
     given = (image, mask, edge, output, original)
@@ -57,13 +60,13 @@ def plan(
         refuse_inside(output, option, source)
     images = files.list_images(image, "--input")
     mask_files = images if marking else files.list_images(mask, "--mask")
-    masks = images if marking else files.pair(images, mask_files, "mask", shared=not Path(mask).is_dir())
+    masks = images if marking else _paired_masks(images, mask_files, shared=not Path(mask).is_dir())
     edge_files = files.list_images(edge, "--edge") if edge else []
     edges = files.pair(images, edge_files, "edge map", shared=len(images) == 1) if edge else [None] * len(images)
     originals = files.list_images(original, "--original") if original else images
     alone = len(images) == 1
     pictures = files.pair(images, originals, "original", shared=alone, spare=True) if original else images
-    outputs = [_output(path, Path(image), Path(output), len(images)) for path in images]
+    outputs = _outputs(images, Path(image), Path(output))
     count = range(len(images))
     jobs = [Job(*parts, marking) for parts in zip(pictures, masks, edges, outputs, count, strict=True)]
     refuse_overwriting(jobs, {Path(image), *images, *mask_files, *edge_files, *originals})
@@ -108,17 +111,37 @@ def report(job: Job, marking: Marking, marks: Marks) -> bytes:
     """Return in JSON what was marked in a picture, and where it is."""
     places = {"marked": str(job.mask), "original": str(job.image), "output": job.output.name}
     settings = {"marker": marking.colour, "tolerance": marking.tolerance, "min_region": marking.min_region}
-    return json.dumps(places | settings | marks.report(), indent=1).encode()
+    return (json.dumps(places | settings | marks.report(), indent=1) + "\n").encode()
 
 
-def _output(image: Path, source: Path, target: Path, count: int) -> Path:
+def _paired_masks(images: Sequence[Path], found: Sequence[Path], shared: bool) -> Sequence[Path]:
+    """Return the mask of each picture; log what belongs to none. Raises UserError where one has none."""
+    try:
+        masks = files.pair(images, found, "mask", shared, spare=True)
+    except files.PairError as error:
+        others = "scripts/evaluate.py --size 0 completes with masks of any names, which it chooses"
+        raise UserError(f"--mask: {error}; {others}") from error
+    unused = [] if len(images) == 1 or len(found) > LONG else sorted({*map(str, found)} - {*map(str, masks)})
+    if unused:
+        log.warning("--mask: no picture of the same name for %s; the others are completed", named(unused))
+    return masks
+
+
+def _outputs(images: Sequence[Path], source: Path, target: Path) -> list[Path]:
+    """Name the results: `<stem>.png`, below the folders that tell pictures of one stem apart."""
     if files.is_image(target) and not target.is_dir():
         if target.suffix.lower() != ".png":
             raise UserError(f"--output: {target} is not lossless; give a folder or a .png file")
-        if count > 1:
-            raise UserError(f"--output: {target} is one file for {count} pictures; give a folder")
-        return target
+        if len(images) > 1:
+            raise UserError(f"--output: {target} is one file for {len(images)} pictures; give a folder")
+        return [target]
     if target.is_file():
         raise UserError(f"--output: {target} is a file; give a folder")
-    folder = image.parent.relative_to(source) if source.is_dir() else Path()
-    return target / CONTROL.sub("_", str(folder / f"{image.stem}.png"))
+    if source.is_dir():
+        names = [(*path.parent.relative_to(source).parts, path.stem) for path in images]
+    else:
+        told_apart = files.unique_suffixes(images, without_suffix=True)
+        names = [
+            (*(part for part in told_apart[path][:-1] if part not in (path.anchor, "..")), path.stem) for path in images
+        ]
+    return [target / CONTROL.sub("_", str(Path(*name[:-1], f"{name[-1]}.png"))) for name in names]

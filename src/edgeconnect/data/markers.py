@@ -135,7 +135,8 @@ def find_marks(path: Path, image: Picture, marking: Marking, seen: Mask | None =
     kept = np.array([False, *(region.pixels >= marking.min_region for region in found)])
     core: Mask = kept[labels]
     regions = int(kept.sum())
-    problem = _implausible(image, core, regions, len(found) - regions, marking)
+    clear = 0.0 if seen is None else 1 - float(seen.mean())
+    problem = _implausible(image, core, regions, len(found) - regions, marking, clear)
     if problem and not marking.force:
         raise BadImageError(path, problem)
     mask = grow(image, core, marking.colour)
@@ -150,10 +151,13 @@ def _regions(mask: Mask) -> tuple[NDArray[np.int32], list[Region]]:
     return labels.astype(np.int32, copy=False), [Region(*row) for row in measured[1:].tolist()]
 
 
-def _implausible(image: Picture, core: Mask, regions: int, small: int, marking: Marking) -> str:
+def _implausible(image: Picture, core: Mask, regions: int, small: int, marking: Marking, clear: float) -> str:
     """Say why a picture is probably not marked as its user thinks, and what helps; nothing where it looks right."""
     named = f"--marker {marking} (--tolerance {marking.tolerance}, --min-region {marking.min_region})"
     as_it_is = "or write it as it is with --force"
+    if not regions and clear:
+        erased = "if the hole was erased, give it as --mask, too, with --set MASK_POLARITY=known in place of --marker"
+        return f"no region of {named}, but {clear:.0%} of it is clear, which is no mark; {erased}, {as_it_is}"
     if not regions and small:
         return f"no region of {named}, {small} smaller ones; lower --min-region, raise --tolerance, {as_it_is}"
     if not regions and len(set(marking.colour)) > 1 and (image == image[..., :1]).all():
