@@ -52,7 +52,7 @@ LAYERS = {  # what each part of the package may import
     "training": BASE | {"engine", "checkpoint"},
     "trained": BASE | {"engine", "methods", "checkpoint"},
     "verification": BASE | {"engine", "methods", "checkpoint", "trained"},
-    "predict": BASE | {"data", "engine", "trained", "verification"},
+    "predict": BASE | {"data", "device", "engine", "trained", "verification"},
     "run": BASE | {"data", "engine", "methods", "checkpoint", "training"},
 }
 EVERYTHING = {"__main__", "cli", "commands", "evaluation", "quickstart"}

@@ -279,3 +279,7 @@ def test_compiler_that_is_not_there_is_one_line(monkeypatch):
     method = tiny_method("edge", engine)
     with pytest.raises(UserError, match="COMPILE"):
         engine.step(method, random_batch())
+
+
+def test_free_memory_is_some_and_not_all():
+    assert 2**20 < device.free_memory() < 2**50

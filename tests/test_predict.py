@@ -499,6 +499,23 @@ def test_picture_that_takes_too_much_memory_costs_no_other_and_is_let_go(tmp_pat
     assert names_in(tmp_path / "out") == ["a", "c", "d"]
 
 
+@pytest.mark.parametrize("channels", [0, 64])
+def test_picture_that_takes_more_memory_than_is_free_is_refused_before_it_is_completed(tmp_path, monkeypatch, channels):
+    from edgeconnect import predict
+
+    jobs = folder_of(tmp_path, "abc")
+    large = Image.open(jobs[1].image).resize((600, 400))
+    large.save(jobs[1].image)
+    monkeypatch.setattr(predict, "free_memory", lambda: 600 * 400 * (200 if channels else 100))
+    method = Constant()
+    made = Predictor(method, Engine(torch.device("cpu")), DataConfig(), channels=channels)
+    failures = [failure for _, failure in made.run(jobs)]
+    assert [bool(failure) for failure in failures] == [False, True, False]
+    assert failures[1].startswith(f"{jobs[1].image}: is 600x400, which takes 0.")
+    assert len(method.seen) == 2
+    assert names_in(tmp_path / "out") == ["a", "c"]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), KeyError("x"), OSError(28, "No space left")])
 def test_what_is_no_fault_of_the_picture_stops_at_once(tmp_path, error):
     class Wrong(Constant):

@@ -1,7 +1,10 @@
 """Which device computes, in which precision, with how many threads."""
 
+import contextlib
 import functools
 import logging
+import math
+from pathlib import Path
 
 import torch
 
@@ -28,6 +31,22 @@ def choose_device(name: str, gpus: tuple[int, ...]) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= available:
         raise UserError(f"DEVICE: {name} is not there: this machine shows {available} CUDA devices; {remedy}")
     return device
+
+
+def free_memory() -> float:
+    """Return how many bytes this process may take on, as Linux and a container's limit say; infinity elsewhere."""
+    free = [math.inf]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        kilobytes = {row[0]: int(row[1]) for row in rows}
+        free.append(1024 * (kilobytes["MemAvailable:"] + kilobytes["SwapFree:"]))
+    with contextlib.suppress(OSError, ValueError, KeyError):  # "max" is no limit
+        own = Path("/proc/self/cgroup").read_text().splitlines()[-1].rpartition(":")[2]
+        group = Path("/sys/fs/cgroup") / own.lstrip("/")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free.append(limit - used + int(cached["file"]))  # files that were read make room
+    return min(free)
 
 
 def gpus_to_share(config: RunConfig) -> int:

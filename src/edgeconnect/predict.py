@@ -19,6 +19,7 @@ from edgeconnect.data.dataset import refuse_inverted
 from edgeconnect.data.inputs import Inputs, Sources
 from edgeconnect.data.items import FIXED_EPOCH, make_item
 from edgeconnect.data.jobs import Job, incomplete, report
+from edgeconnect.device import free_memory
 from edgeconnect.engine import Engine
 from edgeconnect.errors import BadImageError, is_out_of_memory, reason
 from edgeconnect.images import write_png
@@ -28,6 +29,7 @@ from edgeconnect.trained import LoadedRun, complete_batch, in_bytes
 from edgeconnect.types import Batch, Method
 from edgeconnect.verification import Verifier
 
+EDGES, ACTIVATIONS = 128, 8  # bytes of a pixel: to read it and find edges, and for each channel of the first layer
 AHEAD = 2  # pictures that are read, and that are written, at most while another one is completed
 
 Part = TypeVar("Part")
@@ -58,7 +60,8 @@ class Predictor:
 
     `resize_mask` stretches masks and edge maps of another shape; `mirror` averages the completions of the picture and
     of its mirror image, which costs twice the time and smooths the generators' indecision; `blend` takes colours from
-    the rim, see `blending.blended`; a `verifier` tries several completions and keeps the most real.
+    the rim, see `blending.blended`; a `verifier` tries several completions and keeps the most real. `channels` of the
+    first layer say what memory a picture takes on a processor at the least.
     """
 
     method: Method
@@ -70,6 +73,7 @@ class Predictor:
     blend: bool = False
     needs_edges: bool = True
     verifier: Verifier | None = None
+    channels: int = 0
 
     def __post_init__(self) -> None:
         self.inputs = Inputs(self.config, self.resize_mask)
@@ -85,7 +89,8 @@ class Predictor:
     ) -> "Predictor":
         """Complete with a trained run."""
         settings = run.config.data, run.config.run.seed, resize_mask, mirror, blend, run.stage.needs_edges
-        return cls(run.method, run.engine, *settings, verifier)
+        channels = run.config.networks.base_channels if run.engine.device.type == "cpu" else 0
+        return cls(run.method, run.engine, *settings, verifier, channels)
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[tuple[Job, str]]:
         """Complete and write each job's picture; yield it with nothing, or with why it is not there, in one line.
@@ -113,14 +118,25 @@ class Predictor:
     def prepare(self, job: Job) -> "Prepared":
         """Read a job's files and find its edges. Raises BadImageError where one of them cannot be used."""
         sources = self.inputs.read(job)
+        self.refuse_too_large(job, sources.mask, EDGES if self.needs_edges else 0)
         batch = self.batch(sources.image, sources.mask, sources.edge, job.index, str(job.image))
         return Prepared(job, sources, batch)
 
     def fill(self, item: "Prepared") -> "tuple[Prepared, Completed]":
         """Complete what has been read."""
+        self.refuse_too_large(item.job, item.sources.mask, ACTIVATIONS * self.channels)
         if self.verifier:
             return item, self.verify(item, self.verifier)
         return item, self.fill_batch(item.batch, item.sources.image, item.sources.mask)
+
+    def refuse_too_large(self, job: Job, mask: masks.Mask, bytes_a_pixel: int) -> None:
+        """Raise BadImageError for a picture that takes more memory than is free: Linux would end the process for it."""
+        needed, free, (height, width) = mask.size * bytes_a_pixel, free_memory(), mask.shape
+        if needed > free:
+            problem = (
+                f"is {width}x{height}, which takes {needed / 1e9:.1f} GB of memory or more; {free / 1e9:.1f} are free"
+            )
+            raise BadImageError(job.image, f"{problem}; shrink it, or cut out what lies around the hole")
 
     def verify(self, item: "Prepared", verifier: Verifier) -> Completed:
         """Complete in several ways and write all scores. Raises BadImageError where none is real enough."""

@@ -94,6 +94,7 @@ REFUSED = {  # a mask, how it is read, the code, and parts of the message
     "picture": (PICTURE, {}, "gray-mask", "black and white"),
     "picture and known": (PICTURE, KNOWN, "gray-mask", "black and white"),
     "picture where all gray counts": (PICTURE, {"threshold": 0}, "gray-mask", "black and white"),
+    "very bright picture": (PICTURE // 4 + 175, {}, "gray-mask", "black and white"),
     "bright picture": (PICTURE // 2 + 100, {}, "gray-mask", "black and white"),
     "gradient": (np.tile(np.linspace(0, 255, 96).astype(np.uint8), (80, 1)), {}, "gray-mask", "MASK_THRESHOLD: 0"),
     "cut-out": (layer(PICTURE, ~HOLE * 255), {}, "gray-mask", "alpha.*MASK_POLARITY: known"),

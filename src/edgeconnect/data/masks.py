@@ -15,6 +15,7 @@ Mask = NDArray[np.bool_]
 Gray = NDArray[np.uint8]
 LARGE_HOLES = 0.6
 MIDDLE = range(16, 192)  # grays of pictures; soft rims and JPEG make few of them
+BRIGHT = range(16, 240)  # those of a bright picture, too, which as a mask is nearly all hole
 GRAY_SHARE, GRAY_LEVELS = 0.25, 32  # of a picture's pixels, and how many levels one in 2,000 pixels has each
 DIM = 32  # levels: what JPEG leaves beside a hole is less
 RIM = 0.01  # of a mask's shorter side, at least four pixels: what is dim so near to a hole is its soft rim
@@ -76,7 +77,8 @@ def refuse_in_part(path: Path, gray: Gray, strongest: Gray, threshold: int, pola
     hole = binarize(gray, threshold, polarity)
     white, every = (255, 0) if polarity == "hole" else (0, 254)
     remedy = f"set MASK_THRESHOLD: {every} (or --set MASK_THRESHOLD={every})"
-    if is_picture(gray) and (abs(threshold - every) >= MIDDLE.start or hole.mean() > LARGE_HOLES):
+    is_large = hole.mean() > LARGE_HOLES
+    if is_picture(gray, BRIGHT if is_large else MIDDLE) and (is_large or abs(threshold - every) >= MIDDLE.start):
         problem = f"is largely gray, as a picture is; {BLACK_AND_WHITE}"
         raise BadImageError(path, f"{problem}, or, where gray marks the hole, {remedy}", "gray-mask")
     dim = (cv2.absdiff(strongest, np.full_like(gray, 255 - white)) > DIM) & ~hole
@@ -89,9 +91,9 @@ def refuse_in_part(path: Path, gray: Gray, strongest: Gray, threshold: int, pola
         raise BadImageError(path, f"{problem}; mark holes in black and white, or {remedy}", "in-part")
 
 
-def is_picture(gray: Gray) -> bool:
+def is_picture(gray: Gray, between: range = MIDDLE) -> bool:
     """Return whether grays, of any shape, are a picture's: many of them, of many levels, between black and white."""
-    counts = cv2.calcHist([gray.reshape(1, -1)], [0], None, [256], [0, 256])[MIDDLE.start : MIDDLE.stop]
+    counts = cv2.calcHist([gray.reshape(1, -1)], [0], None, [256], [0, 256])[between.start : between.stop]
     enough = max(1, gray.size // 2000)
     return bool(counts.sum() > GRAY_SHARE * gray.size and np.count_nonzero(counts >= enough) > GRAY_LEVELS)
 

@@ -174,7 +174,7 @@ def pairs(pictures: Listing, others: Listing) -> Iterator[Finding]:
     shared = others.shared if others.kind == MASK else len(pictures) == 1
     names = [Path(scene_name(number)) for number in pictures.scenes] or pictures.paths
     try:
-        partners = files.pair(names, others.paths, others.kind, shared)
+        partners = files.pair(names, others.paths, others.kind, shared, spare=others.split == TEST)
     except UserError as error:
         severity: Severity = "note" if others.kind == MASK and others.split == TEST else "error"
         found = error.paths if isinstance(error, files.PairError) else ()
