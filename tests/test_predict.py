@@ -499,16 +499,18 @@ def test_picture_that_takes_too_much_memory_costs_no_other_and_is_let_go(tmp_pat
     assert names_in(tmp_path / "out") == ["a", "c", "d"]
 
 
-@pytest.mark.parametrize("channels", [0, 64])
-def test_picture_that_takes_more_memory_than_is_free_is_refused_before_it_is_completed(tmp_path, monkeypatch, channels):
+@pytest.mark.parametrize("bytes_a_pixel", [0, 640])
+def test_picture_that_takes_more_memory_than_is_free_is_refused_before_it_is_completed(
+    tmp_path, monkeypatch, bytes_a_pixel
+):
     from edgeconnect import predict
 
     jobs = folder_of(tmp_path, "abc")
     large = Image.open(jobs[1].image).resize((600, 400))
     large.save(jobs[1].image)
-    monkeypatch.setattr(predict, "free_memory", lambda: 600 * 400 * (200 if channels else 100))
+    monkeypatch.setattr(predict, "free_memory", lambda: 600 * 400 * (200 if bytes_a_pixel else 50))
     method = Constant()
-    made = Predictor(method, Engine(torch.device("cpu")), DataConfig(), channels=channels)
+    made = Predictor(method, Engine(torch.device("cpu")), DataConfig(), bytes_a_pixel=bytes_a_pixel)
     failures = [failure for _, failure in made.run(jobs)]
     assert [bool(failure) for failure in failures] == [False, True, False]
     assert failures[1].startswith(f"{jobs[1].image}: is 600x400, which takes 0.")

@@ -29,7 +29,7 @@ from edgeconnect.trained import LoadedRun, complete_batch, in_bytes
 from edgeconnect.types import Batch, Method
 from edgeconnect.verification import Verifier
 
-EDGES, ACTIVATIONS = 128, 8  # bytes of a pixel: to read it and find edges, and for each channel of the first layer
+EDGES, PLANES, ACTIVATIONS = 56, 64, 9  # bytes of a pixel: to find edges; to complete, and that for each channel, too
 AHEAD = 2  # pictures that are read, and that are written, at most while another one is completed
 
 Part = TypeVar("Part")
@@ -60,8 +60,8 @@ class Predictor:
 
     `resize_mask` stretches masks and edge maps of another shape; `mirror` averages the completions of the picture and
     of its mirror image, which costs twice the time and smooths the generators' indecision; `blend` takes colours from
-    the rim, see `blending.blended`; a `verifier` tries several completions and keeps the most real. `channels` of the
-    first layer say what memory a picture takes on a processor at the least.
+    the rim, see `blending.blended`; a `verifier` tries several completions and keeps the most real. `bytes_a_pixel`
+    are what completing a picture takes at the least.
     """
 
     method: Method
@@ -73,7 +73,7 @@ class Predictor:
     blend: bool = False
     needs_edges: bool = True
     verifier: Verifier | None = None
-    channels: int = 0
+    bytes_a_pixel: int = 0
 
     def __post_init__(self) -> None:
         self.inputs = Inputs(self.config, self.resize_mask)
@@ -89,8 +89,9 @@ class Predictor:
     ) -> "Predictor":
         """Complete with a trained run."""
         settings = run.config.data, run.config.run.seed, resize_mask, mirror, blend, run.stage.needs_edges
-        channels = run.config.networks.base_channels if run.engine.device.type == "cpu" else 0
-        return cls(run.method, run.engine, *settings, verifier, channels)
+        on_cpu = run.engine.device.type == "cpu"  # a GPU refuses by itself what it has no memory for
+        needed = PLANES + ACTIVATIONS * run.config.networks.base_channels if on_cpu else 0
+        return cls(run.method, run.engine, *settings, verifier, needed)
 
     def run(self, jobs: Sequence[Job], debug: bool = False, done: Sequence[Job] = ()) -> Iterator[tuple[Job, str]]:
         """Complete and write each job's picture; yield it with nothing, or with why it is not there, in one line.
@@ -124,7 +125,7 @@ class Predictor:
 
     def fill(self, item: "Prepared") -> "tuple[Prepared, Completed]":
         """Complete what has been read."""
-        self.refuse_too_large(item.job, item.sources.mask, ACTIVATIONS * self.channels)
+        self.refuse_too_large(item.job, item.sources.mask, self.bytes_a_pixel)
         if self.verifier:
             return item, self.verify(item, self.verifier)
         return item, self.fill_batch(item.batch, item.sources.image, item.sources.mask)
