@@ -140,6 +140,8 @@ def png_header(width: int, height: int, spoilt: bool = False) -> bytes:
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 PNG = encoded(NOISE, "PNG")
 DAMAGED = {
+    "float_rgb.tif": ("deep-samples", cv2.imencode(".tif", np.full((40, 40, 3), 0.5, np.float32))[1].tobytes()),
+    "12_in_16_bits.png": ("deep-samples", encoded(NOISE[..., 0].astype(np.uint16) * 16, "PNG")),
     "cut.jpg": ("truncated-file", encoded(NOISE, "JPEG")[:900]),
     "cut.png": ("truncated-file", PNG[:900]),
     "cut.webp": ("truncated-file", encoded(NOISE, "WEBP")[:-100]),

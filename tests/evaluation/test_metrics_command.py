@@ -202,6 +202,13 @@ def test_masks_are_read_as_test_py_reads_them(folders):
     assert stretched.row(pairs[0]).hole_ratio == pytest.approx(ratio, rel=0.05)
 
 
+@pytest.mark.parametrize("given", ["truth", "results"])
+def test_pictures_given_as_masks_are_refused_by_name(folders, given):
+    pairs = find_pairs(str(folders / "truth"), str(folders / "results"), str(folders / given))
+    for pair in pairs:
+        assert Measurer(()).row(pair).failure.startswith(f"{pair.mask}: is ")
+
+
 def test_masks_that_look_inverted_are_said_so(folders, compare, caplog):
     masks = ("--mask", folders / "masks")
     compare(*paths(folders, *masks))

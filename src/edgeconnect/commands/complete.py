@@ -32,7 +32,9 @@ def add_test_options(sub: argparse.ArgumentParser) -> None:
     """Add what completing pictures takes."""
     add_run_options(sub)
     sub.add_argument("--input", help="picture, folder or list; default TEST_FLIST")
-    sub.add_argument("--mask", help="mask (white = missing), folder or list; one for all, or one of each stem")
+    sub.add_argument(
+        "--mask", help="mask, folder or list; white, or what is not clear, is missing; one for all, or of each stem"
+    )
     add_marker_options(sub)
     sub.add_argument("--edge", help="edge maps, one of each stem; default Canny's, or TEST_EDGE_FLIST with EDGE 2")
     sub.add_argument("--output", help="folder, or a .png for one picture; default results in the run's folder")

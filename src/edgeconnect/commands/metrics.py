@@ -22,7 +22,7 @@ def add_metrics_options(sub: argparse.ArgumentParser) -> None:
     add, cores = sub.add_argument, os.cpu_count() or 1
     add("--data-path", required=True, help="true pictures: a folder, a list, or one picture")
     add("--output-path", required=True, help="completed pictures of the same stems and sizes: likewise")
-    add("--mask", default="", help="masks, white = missing: likewise; default: none, no metrics of holes")
+    add("--mask", default="", help="masks, read as by test.py: likewise; default: none, no metrics of holes")
     add("--mask-threshold", type=int, default=127, metavar="N", help="brighter pixels are white; default 127")
     add("--mask-polarity", choices=("hole", "known"), default="hole", help="what white means; default hole")
     add("--resize-mask", action="store_true", help="stretch masks of another shape, as test.py does")
