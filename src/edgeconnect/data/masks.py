@@ -42,7 +42,7 @@ def read_mask(
     opaque: Mask = alpha > 0
     if not opaque.all() and opaque.any():
         if polarity == "hole" and is_picture(gray[opaque]):
-            erased = "if its clear pixels are the hole, set MASK_POLARITY: known (or --set MASK_POLARITY=known)"
+            erased = f"if its clear pixels are the hole, {_setting('MASK_POLARITY', 'known')}"
             problem = f"is a picture with an alpha channel; {erased}, else mark the hole in one colour"
             raise BadImageError(path, problem, "gray-mask")
         gray = np.where(opaque, np.uint8(255), np.uint8(0))
@@ -57,7 +57,8 @@ def read_mask(
     if ratio == 0:
         raise BadImageError(path, "marks nothing as missing; mark the hole, or take it off the list", "no-hole")
     if ratio == 1:
-        remedy = "leave part of it known, or set MASK_POLARITY the other way"
+        other = _setting("MASK_POLARITY", "known" if polarity == "hole" else "hole")
+        remedy = f"leave part of it known, or, if white means the opposite, {other}"
         raise BadImageError(path, f"marks the whole picture as missing; {remedy}", "all-hole")
     return gray
 
@@ -76,7 +77,7 @@ def refuse_in_part(path: Path, gray: Gray, strongest: Gray, threshold: int, pola
     """
     hole = binarize(gray, threshold, polarity)
     white, every = (255, 0) if polarity == "hole" else (0, 254)
-    remedy = f"set MASK_THRESHOLD: {every} (or --set MASK_THRESHOLD={every})"
+    remedy = _setting("MASK_THRESHOLD", every)
     is_large = hole.mean() > LARGE_HOLES
     if is_picture(gray, BRIGHT if is_large else MIDDLE) and (is_large or abs(threshold - every) >= MIDDLE.start):
         problem = f"is largely gray, as a picture is; {BLACK_AND_WHITE}"
@@ -89,6 +90,11 @@ def refuse_in_part(path: Path, gray: Gray, strongest: Gray, threshold: int, pola
     if np.count_nonzero(dim) > most:
         problem = f"{dim.mean():.1%} of it is marked in gray or a colour that is no hole by MASK_THRESHOLD {threshold}"
         raise BadImageError(path, f"{problem}; mark holes in black and white, or {remedy}", "in-part")
+
+
+def _setting(key: str, value: object) -> str:
+    """Say how a setting is changed, of all commands that read masks."""
+    return f"set {key}: {value} (--set {key}={value}; metrics.py: --{key.lower().replace('_', '-')} {value})"
 
 
 def is_picture(gray: Gray, between: range = MIDDLE) -> bool:
